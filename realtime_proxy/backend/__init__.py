@@ -1,0 +1,1 @@
+"""Calling backends: a pool of connections, failover, time limits."""

@@ -1,0 +1,1 @@
+"""The hot path: channels, their subscribers in groups of one wire form, and fan-out."""

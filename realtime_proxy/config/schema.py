@@ -1,0 +1,185 @@
+"""The whole configuration file as frozen classes: every key, its default, its unit, its text.
+
+`check`, the manual (`docs/configuration.md`) and error messages read the texts from here. A key
+that is not here is an error. Values are plain; keys and certificates are read by their users.
+"""
+
+from typing import Any
+
+import attrs
+
+
+def option(default: Any, doc: str) -> Any:
+    """A field of the configuration: its default and the text of the manual."""
+    if callable(default):
+        return attrs.field(factory=default, metadata={"doc": doc})
+    return attrs.field(default=default, metadata={"doc": doc})
+
+
+def required(doc: str) -> Any:
+    """A field that the file must give."""
+    return attrs.field(metadata={"doc": doc})
+
+
+@attrs.frozen
+class Tls:
+    """One TLS listener: `[[server.tls]]`."""
+
+    listen: str = required("Address of the listener: `HOST:PORT` or `[V6]:PORT`.")
+    certificate: str = required(
+        "PEM file with the certificate used when no name fits, and its chain."
+    )
+    key: str = required("PEM file with the private key of `certificate`.")
+    certificates: str = option(
+        "",
+        "Folder of further certificates, chosen by the name a client asks for (SNI): `NAME.crt` and "
+        "`NAME.key`, or `_.REST.crt` and `_.REST.key` for all names one label below REST.",
+    )
+
+
+@attrs.frozen
+class Server:
+    """Where clients connect, and what one client may use: `[server]`."""
+
+    listen: tuple[str, ...] = option(
+        ("0.0.0.0:7999",),
+        "Addresses for plain HTTP: `HOST:PORT`, `[V6]:PORT`, or `unix:PATH` with optional "
+        "`?mode=OCTAL&user=NAME&group=NAME`.",
+    )
+    tls: tuple[Tls, ...] = option((), "TLS listeners.")
+    max_connections: int = option(
+        50_000, "Client connections at once; more wait in the accept queue."
+    )
+    max_header_bytes: int = option(
+        16_384, "Largest request head (line and fields); more is answered 431."
+    )
+    max_target_bytes: int = option(8_192, "Largest request target; more is answered 414.")
+    max_body_bytes: int = option(0, "Largest request body; more is answered 413. 0: no limit.")
+    header_timeout_seconds: float = option(
+        30.0, "Time for a request head to arrive once it began; longer is answered 408."
+    )
+    body_timeout_seconds: float = option(
+        60.0,
+        "Longest silence within a request body (answered 408) or of a client that reads nothing.",
+    )
+    idle_timeout_seconds: float = option(75.0, "Time a connection may wait between two requests.")
+    hold_timeout_seconds: float = option(
+        1_800.0, "Time a held connection may stay without any traffic either way. 0: no limit."
+    )
+    max_backlog_bytes: int = option(
+        2_000_000, "Bytes that may wait for a slow client; a client that owes more is closed."
+    )
+    max_message_bytes: int = option(
+        1_000_000, "Largest WebSocket message from a client; more is closed with 1009."
+    )
+    accept_x_forwarded_proto: bool = option(
+        False, "Count a request as TLS when `X-Forwarded-Proto` says `https` or `wss`."
+    )
+    debug: bool = option(False, "Say in error responses what went wrong, on all routes.")
+
+
+@attrs.frozen
+class Backend:
+    """How backends are called: `[backend]`."""
+
+    connect_timeout_seconds: float = option(
+        10.0, "Time to connect, TLS included; longer counts as unreachable (next target, or 502)."
+    )
+    read_timeout_seconds: float = option(
+        60.0, "Longest silence of a backend that owes a response; longer is answered 504."
+    )
+    idle_seconds: float = option(
+        4.0, "Time an unused backend connection is kept; less if the backend's Keep-Alive says so."
+    )
+    max_idle_connections: int = option(64, "Unused connections kept for each target.")
+    max_header_bytes: int = option(65_536, "Largest response head; more is answered 502.")
+
+
+@attrs.frozen
+class Grip:
+    """GRIP towards backends: `[grip]`."""
+
+    issuer: str = option(
+        "realtime-proxy", "`iss` of the Grip-Sig tokens. Empty: nothing is signed."
+    )
+    key: str = option(
+        "",
+        "Key that signs Grip-Sig: a secret or a PEM private key (EC or RSA). Empty: nothing is signed.",
+    )
+    upstream_key: str = option(
+        "",
+        "Key of a trusted proxy in front: requests it signed keep their Grip-* and their instructions.",
+    )
+    max_channels: int = option(
+        20, "Channels one connection may subscribe to; further ones are ignored."
+    )
+
+
+@attrs.frozen
+class Publish:
+    """Where publishers connect: `[publish]`."""
+
+    pull: str = option("tcp://127.0.0.1:5560", "ZeroMQ PULL address. Empty: none.")
+    http: str = option("127.0.0.1:5561", "HTTP control address, `HOST:PORT`. Empty: none.")
+    max_header_bytes: int = option(10_000, "Largest request head on the control port.")
+    max_body_bytes: int = option(1_000_000, "Largest request body on the control port.")
+    ipc_mode: str = option(
+        "", "Permissions (octal) of ipc:// sockets, such as `660`. Empty: unchanged."
+    )
+    allow_unauthenticated: bool = option(
+        False, "Accept publishing without a key on addresses that are not loopback."
+    )
+
+
+@attrs.frozen
+class Log:
+    """Logs: `[log]`."""
+
+    level: str = option("info", "`error`, `warning`, `info` or `debug`.")
+    format: str = option("console", "`console` or `json`.")
+    file: str = option("", "File to write to. Empty: standard output.")
+
+
+@attrs.frozen
+class Target:
+    """One backend of a route: an element of `targets`."""
+
+    url: str = option("", "`http://HOST:PORT` or `https://HOST:PORT`.")
+    demo: bool = option(False, "The embedded demo backend instead of a url.")
+    over_http: bool = option(False, "Turn WebSockets into HTTP requests (WebSocket-over-HTTP).")
+    one_event: bool = option(False, "At most one WebSocket event in a request.")
+    insecure: bool = option(False, "Don't check the backend's certificate.")
+    subscribe: tuple[str, ...] = option(
+        (), "Channels added to every hold made through this target."
+    )
+
+
+@attrs.frozen
+class Route:
+    """What to do with which requests: `[[route]]`."""
+
+    targets: tuple[Target, ...] = required("Backends, tried in this order.")
+    id: str = option("", "Name of the route in logs and statistics.")
+    host: str = option("*", "Host name the request must have; `*` is any.")
+    path: str = option("", "What the path must begin with.")
+    protocol: str = option("", "`http` or `websocket`: only that. Empty: both.")
+    tls: bool | None = option(None, "true: only requests that came over TLS; false: only others.")
+    handlers: tuple[str, ...] = option((), "Handlers by name, in the order they act.")
+    channel_prefix: str = option("", "Put before the channel names of this route's holds.")
+    grip: bool = option(True, "false: pass GRIP instructions on as they are, and sign nothing.")
+    issuer: str = option("", "Issuer of Grip-Sig on this route; counts only together with `key`.")
+    key: str = option("", "Key of Grip-Sig on this route; counts only together with `issuer`.")
+    debug: bool = option(False, "Say in error responses what went wrong.")
+
+
+@attrs.frozen
+class Config:
+    """The whole file. `handler` has the settings of configured handlers by their name."""
+
+    server: Server = option(Server, "")
+    backend: Backend = option(Backend, "")
+    grip: Grip = option(Grip, "")
+    publish: Publish = option(Publish, "")
+    log: Log = option(Log, "")
+    handler: dict[str, dict[str, Any]] = option(dict, "Configured handlers: `[handler.NAME]`.")
+    route: tuple[Route, ...] = option((), "Routes: `[[route]]`.")

@@ -1,0 +1,85 @@
+"""Every error this package raises on purpose, on one screen.
+
+    RealtimeProxyError
+    ├── ConfigError            the configuration can't be used; carries every problem found
+    ├── GripError              a backend's GRIP instructions make no sense (client sees 502)
+    ├── PublishError           a publish item makes no sense (publisher sees 400)
+    ├── ProtocolError          a peer broke HTTP; carries the status to answer with
+    └── BackendError           no usable answer from the backend; carries the client's status
+        ├── BackendUnreachable     no connection: the next target may be tried
+        ├── BackendTimeout         too slow (504)
+        └── BackendMisbehaved      connection lost or nonsense on it (502)
+
+Library errors are translated to these where they enter; a client's misbehaviour on an open
+connection is a `CloseReason`, not an exception.
+"""
+
+import attrs
+
+
+class RealtimeProxyError(Exception):
+    """Base of all errors of this package."""
+
+
+@attrs.frozen
+class Problem:
+    """One thing wrong with the configuration: where, and what is accepted instead."""
+
+    key_path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.key_path}: {self.message}" if self.key_path else self.message
+
+
+class ConfigError(RealtimeProxyError):
+    """The configuration can't be used; `problems` has everything that is wrong with it."""
+
+    def __init__(self, problems: list[Problem], file: str | None = None) -> None:
+        self.problems = problems
+        self.file = file
+        where = f"{file}: " if file else ""
+        super().__init__("\n".join(f"{where}{problem}" for problem in problems))
+
+
+class GripError(RealtimeProxyError):
+    """GRIP instructions of a backend that can't be followed; the text says why."""
+
+
+class PublishError(RealtimeProxyError):
+    """A publish item that can't be accepted; the text says which member is wrong."""
+
+
+class ProtocolError(RealtimeProxyError):
+    """A peer broke HTTP; `status` is what to answer before the connection is closed."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class BackendError(RealtimeProxyError):
+    """The backend gave no usable answer; `status` is what the client gets."""
+
+    status = 502
+
+
+class BackendUnreachable(BackendError):
+    """No connection could be made (refused, timed out, TLS failed), so nothing was sent."""
+
+
+class BackendTimeout(BackendError):
+    """The backend took longer than it is allowed to."""
+
+    status = 504
+
+
+class BackendMisbehaved(BackendError):
+    """The backend's connection was lost, or what came on it is not HTTP.
+
+    `before_response` is true when not a single byte of a response had arrived.
+    """
+
+    def __init__(self, message: str, *, before_response: bool = False) -> None:
+        self.before_response = before_response
+        super().__init__(message)

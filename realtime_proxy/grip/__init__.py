@@ -1,0 +1,1 @@
+"""The GRIP language: instructions, signatures, publish items, WebSocket events. No IO, no clock."""

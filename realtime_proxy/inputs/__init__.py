@@ -1,0 +1,1 @@
+"""The ways to publish, and the one ordered door behind them."""

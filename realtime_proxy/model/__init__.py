@@ -1,0 +1,1 @@
+"""Plain values that every floor may use: headers, heads, items, close reasons."""

@@ -1,0 +1,21 @@
+"""Every reason to hang up on a client, as values shared by logs and counters."""
+
+from enum import Enum
+
+
+class CloseReason(Enum):
+    """Why a client's connection ended. The value is its label in logs and counters."""
+
+    FINISHED = "finished"  # an exchange ended as it should
+    CLIENT_GONE = "client-gone"
+    CLIENT_CLOSED = "client-closed"  # a WebSocket close from the client
+    CLIENT_MISBEHAVED = "client-misbehaved"  # broke HTTP or WebSocket
+    CLIENT_TOO_SLOW = "client-too-slow"  # more waits for it than it may owe
+    IDLE = "idle"  # nothing came for longer than allowed
+    BACKEND_CLOSED = "backend-closed"  # CLOSE or DISCONNECT of the backend
+    BACKEND_FAILED = "backend-failed"
+    PUBLISHED_CLOSE = "published-close"
+    REFUSED = "refused"  # by a handler or by the proxy itself
+    TIMED_OUT = "timed-out"  # a response hold reached its deadline
+    SHUTDOWN = "shutdown"
+    INTERNAL_ERROR = "internal-error"

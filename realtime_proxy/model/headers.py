@@ -1,0 +1,76 @@
+"""HTTP header fields: ordered, repeatable, names compared without regard to case."""
+
+from collections.abc import Container, Iterable
+from typing import Self
+
+# Fields that belong to one hop (RFC 9110 7.6.1), and Keep-Alive and Proxy-Connection, which
+# are hop-by-hop by custom. Whatever `Connection` names is added to these per message.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+
+class Headers(list[tuple[bytes, bytes]]):
+    """The header fields of one message, as (name, value) pairs in the order they came.
+
+    Names keep the case in which they were written. All methods take names in lower case.
+    """
+
+    __slots__ = ()
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a field, or None."""
+        for field, value in self:
+            if field.lower() == name:
+                return value
+        return None
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """All values of a field, one for each time it was written."""
+        return [value for field, value in self if field.lower() == name]
+
+    def has(self, name: bytes) -> bool:
+        """True if the field is there, even with an empty value."""
+        return any(field.lower() == name for field, _ in self)
+
+    def tokens(self, name: bytes) -> list[bytes]:
+        """The elements of a comma list over all lines of the field, lower-cased, none empty."""
+        return [
+            token
+            for value in self.get_all(name)
+            for part in value.split(b",")
+            if (token := part.strip().lower())
+        ]
+
+    def without(self, names: Container[bytes]) -> Self:
+        """A copy that lacks the named fields."""
+        return type(self)(pair for pair in self if pair[0].lower() not in names)
+
+    def without_prefix(self, prefix: bytes) -> Self:
+        """A copy that lacks every field whose name begins with the prefix."""
+        return type(self)(pair for pair in self if not pair[0].lower().startswith(prefix))
+
+    def replaced(self, name: bytes, value: bytes) -> Self:
+        """A copy in which the field has just this value, added at the end; `name` as to write."""
+        lowered = name.lower()
+        copy = type(self)(pair for pair in self if pair[0].lower() != lowered)
+        copy.append((name, value))
+        return copy
+
+    def hop_by_hop(self) -> frozenset[bytes]:
+        """The names of the fields that must not leave this hop (RFC 9110 7.6.1)."""
+        named = self.tokens(b"connection")
+        return HOP_BY_HOP.union(named) if named else HOP_BY_HOP
+
+
+def as_headers(pairs: Iterable[tuple[str, str]]) -> Headers:
+    """Headers of text pairs, as handlers and configuration give them (UTF-8)."""
+    return Headers((name.encode(), value.encode()) for name, value in pairs)

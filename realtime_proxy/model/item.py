@@ -1,0 +1,75 @@
+"""One published message, decoded and checked (`docs/grip.md`, publish items)."""
+
+from enum import Enum
+from typing import Any
+
+import attrs
+
+from realtime_proxy.model.headers import Headers
+
+
+class Action(Enum):
+    """What an item asks a receiver to do."""
+
+    SEND = "send"
+    HINT = "hint"
+    CLOSE = "close"
+    REFRESH = "refresh"
+
+
+class MessageType(Enum):
+    """The kinds of WebSocket message an item may carry."""
+
+    TEXT = "text"
+    BINARY = "binary"
+    PING = "ping"
+    PONG = "pong"
+
+
+@attrs.frozen
+class HttpResponse:
+    """Payload for response holds. `body_patch` (RFC 6902) stands instead of `body` if not None."""
+
+    action: Action = Action.SEND
+    status: int = 200
+    reason: bytes = b""
+    headers: Headers = attrs.field(factory=Headers)
+    body: bytes = b""
+    body_patch: list[Any] | None = None
+    content_filters: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class HttpStream:
+    """Payload for stream holds."""
+
+    action: Action = Action.SEND
+    content: bytes = b""
+    content_filters: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class WebSocketMessage:
+    """Payload for WebSockets; `close_code` and `close_reason` go with the close action."""
+
+    action: Action = Action.SEND
+    type: MessageType = MessageType.TEXT
+    content: bytes = b""
+    close_code: int | None = None
+    close_reason: str = ""
+    content_filters: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Item:
+    """One message for one channel. A receiver sees only the payload of its own kind."""
+
+    channel: str
+    id: str | None = None
+    prev_id: str | None = None
+    http_response: HttpResponse | None = None
+    http_stream: HttpStream | None = None
+    ws_message: WebSocketMessage | None = None
+    meta: dict[str, str] = attrs.field(factory=dict)
+    size: int | None = None
+    no_seq: bool = False

@@ -1,0 +1,1 @@
+"""Sockets: listeners, the watcher of idle connections, outboxes, TLS, timers, ZeroMQ."""

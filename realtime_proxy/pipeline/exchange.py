@@ -1,0 +1,33 @@
+"""What handlers know of a client: its request, its route, and who it is."""
+
+from typing import Any
+
+import attrs
+
+from realtime_proxy.model.messages import RequestHead
+
+
+@attrs.frozen
+class Identity:
+    """Who the client is, as an auth handler found out. Shared with later handlers and logs."""
+
+    consumer: str
+    claims: dict[str, Any] = attrs.field(factory=dict)
+    expires_at: float | None = None  # seconds since the epoch
+
+
+@attrs.define
+class Exchange:
+    """One client request, from the first handler to the end of the connection it may hold open.
+
+    Handlers may change `request` (its target and headers) before the backend is asked, and set
+    `identity`. `scheme` is `http`, `https`, `ws` or `wss`; `client_address` is the peer's, empty on
+    unix sockets. `held` says what the connection became: `stream`, `response`, `websocket`.
+    """
+
+    request: RequestHead
+    route_id: str
+    scheme: str
+    client_address: str
+    identity: Identity | None = None
+    held: str = ""

@@ -1,0 +1,76 @@
+"""The contract of a handler: the moments at which it may act.
+
+A handler is a class named `Handler` in `handlers/NAME.py`, derived from `BaseHandler`. Only the
+moments it overrides cost anything.
+"""
+
+from typing import Any, ClassVar
+
+import attrs
+
+from realtime_proxy.model.item import Item
+from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.pipeline.decision import CONTINUE, CloseWith, Decision, Drop
+from realtime_proxy.pipeline.exchange import Exchange
+
+
+@attrs.frozen
+class NoConfig:
+    """The settings of a handler that has none."""
+
+
+@attrs.frozen
+class WebSocketEvent:
+    """A message of a client on its way to the backend: `TEXT`, `BINARY`, `PING` or `PONG`."""
+
+    type: str
+    content: bytes
+
+
+@attrs.frozen
+class HandlerContext:
+    """What a handler may use besides its settings."""
+
+    name: str  # as routes call it
+    logger: Any  # structlog-like: .info(event, **fields)
+
+
+class BaseHandler:
+    """A handler that does nothing at any moment. Raising refuses (500), except as noted."""
+
+    Config: ClassVar[type] = NoConfig
+    # Identity headers this handler sets, in lower case: removed from every inbound request.
+    sets_headers: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, config: Any, context: HandlerContext) -> None:
+        self.config = config
+        self.context = context
+
+    async def on_request(self, exchange: Exchange) -> Decision:
+        """Before the backend is asked: continue, not mine, refuse or answer."""
+        return CONTINUE
+
+    def on_response_head(self, exchange: Exchange, response: ResponseHead) -> None:
+        """The backend has answered: change status and headers, GRIP instructions included."""
+
+    def on_websocket_event(
+        self, exchange: Exchange, event: WebSocketEvent
+    ) -> WebSocketEvent | Drop | CloseWith:
+        """A message of the client: pass it (changed or not), drop it, or close."""
+        return event
+
+    def on_delivery(self, exchange: Exchange, item: Item) -> bool:
+        """A published item for this connection: False skips it. Raising skips and counts it."""
+        return True
+
+    def on_backend_request(self, exchange: Exchange, request: RequestHead) -> None:
+        """Every request to the backend, WebSocket events and repeats too: change headers."""
+
+    def on_open(self, exchange: Exchange) -> None:
+        """A connection is held open. Raising is only logged."""
+
+    def on_close(self, exchange: Exchange, reason: str) -> None:
+        """The exchange has ended, held or not. Raising is only logged."""
+
+    async def run(self) -> None:
+        """In the background while the configuration is live."""
