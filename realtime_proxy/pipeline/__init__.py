@@ -12,7 +12,13 @@ from realtime_proxy.pipeline.decision import (
     Refuse,
 )
 from realtime_proxy.pipeline.exchange import Exchange, Identity
-from realtime_proxy.pipeline.handler import BaseHandler, HandlerContext, NoConfig, WebSocketEvent
+from realtime_proxy.pipeline.handler import (
+    BaseHandler,
+    EventOutcome,
+    HandlerContext,
+    NoConfig,
+    WebSocketEvent,
+)
 
 __all__ = [
     "CONTINUE",
@@ -22,6 +28,7 @@ __all__ = [
     "CloseWith",
     "Decision",
     "Drop",
+    "EventOutcome",
     "Exchange",
     "HandlerContext",
     "Headers",

@@ -27,6 +27,9 @@ class WebSocketEvent:
     content: bytes
 
 
+EventOutcome = WebSocketEvent | Drop | CloseWith
+
+
 @attrs.frozen
 class HandlerContext:
     """What a handler may use besides its settings."""
@@ -39,8 +42,9 @@ class BaseHandler:
     """A handler that does nothing at any moment. Raising refuses (500), except as noted."""
 
     Config: ClassVar[type] = NoConfig
-    # Identity headers this handler sets, in lower case: removed from every inbound request.
-    sets_headers: ClassVar[frozenset[str]] = frozenset()
+    # Identity headers this handler sets, in lower case: removed from every inbound request on all
+    # routes, so that nobody can claim to be someone. An instance may add names of its settings.
+    sets_headers: frozenset[str] = frozenset()
 
     def __init__(self, config: Any, context: HandlerContext) -> None:
         self.config = config
@@ -53,9 +57,7 @@ class BaseHandler:
     def on_response_head(self, exchange: Exchange, response: ResponseHead) -> None:
         """The backend has answered: change status and headers, GRIP instructions included."""
 
-    def on_websocket_event(
-        self, exchange: Exchange, event: WebSocketEvent
-    ) -> WebSocketEvent | Drop | CloseWith:
+    def on_websocket_event(self, exchange: Exchange, event: WebSocketEvent) -> EventOutcome:
         """A message of the client: pass it (changed or not), drop it, or close."""
         return event
 
@@ -64,7 +66,10 @@ class BaseHandler:
         return True
 
     def on_backend_request(self, exchange: Exchange, request: RequestHead) -> None:
-        """Every request to the backend, WebSocket events and repeats too: change headers."""
+        """Every request to the backend, WebSocket events and repeats too: change headers.
+
+        Each gets a copy of `exchange.request`, so what `on_request` changed need not be repeated.
+        """
 
     def on_open(self, exchange: Exchange) -> None:
         """A connection is held open. Raising is only logged."""

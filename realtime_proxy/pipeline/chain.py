@@ -1,0 +1,164 @@
+"""The handlers of one route, run in order and failing closed.
+
+Which handler acts at which moment is found out once, when the chain is built, so that a moment
+nobody uses costs one truth test. Nothing here waits except for what a handler awaits itself.
+"""
+
+from collections.abc import Iterable
+from types import UnionType
+from typing import TypeVar
+
+from realtime_proxy.model.item import Item
+from realtime_proxy.model.messages import RequestHead, ResponseHead, text_response
+from realtime_proxy.pipeline.decision import Answer, CloseWith, Decision, Refuse
+from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.pipeline.handler import BaseHandler, EventOutcome, WebSocketEvent
+
+T = TypeVar("T")
+
+INTERNAL_ERROR_CLOSE = CloseWith(1011)
+
+
+class Chain:
+    """One route's handlers. `sets_headers` has the identity headers (lower case) of all of them.
+
+    `delivery_failures` counts the items that were skipped because a handler raised.
+    """
+
+    __slots__ = (
+        "_backend_request",
+        "_closed",
+        "_delivery",
+        "_opened",
+        "_request",
+        "_response_head",
+        "_websocket_event",
+        "delivery_failures",
+        "handlers",
+        "sets_headers",
+    )
+
+    def __init__(self, handlers: Iterable[BaseHandler] = ()) -> None:
+        self.handlers = tuple(handlers)
+        self.sets_headers = frozenset(
+            name.lower() for handler in self.handlers for name in handler.sets_headers
+        )
+        self.delivery_failures = 0
+        self._request = self._acting_at("on_request")
+        self._response_head = self._acting_at("on_response_head")
+        self._websocket_event = self._acting_at("on_websocket_event")
+        self._delivery = self._acting_at("on_delivery")
+        self._backend_request = self._acting_at("on_backend_request")
+        self._opened = self._acting_at("on_open")
+        self._closed = self._acting_at("on_close")
+
+    def _acting_at(self, moment: str) -> tuple[BaseHandler, ...]:
+        nothing = getattr(BaseHandler, moment)
+        return tuple(
+            handler for handler in self.handlers if getattr(type(handler), moment) is not nothing
+        )
+
+    @property
+    def has_delivery(self) -> bool:
+        """True if a handler wants to see published items: they then need `delivery` each."""
+        return bool(self._delivery)
+
+    @property
+    def has_websocket_event(self) -> bool:
+        """True if a handler wants to see the client's WebSocket messages."""
+        return bool(self._websocket_event)
+
+    async def request(self, exchange: Exchange) -> Refuse | Answer | None:
+        """Ask each handler in turn; the first that refuses or answers ends it. None: go on."""
+        for handler in self._request:
+            try:
+                decision = _checked(await handler.on_request(exchange), Decision)
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises refuses
+                return _refusal(handler, exchange, "request", error)
+            if isinstance(decision, Refuse | Answer):
+                return decision
+        return None
+
+    def response_head(self, exchange: Exchange, response: ResponseHead) -> Refuse | None:
+        """Let handlers change the backend's response head; a Refuse replaces the response."""
+        for handler in self._response_head:
+            try:
+                handler.on_response_head(exchange, response)
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises refuses
+                return _refusal(handler, exchange, "response head", error)
+        return None
+
+    def backend_request(self, exchange: Exchange, request: RequestHead) -> Refuse | None:
+        """Let handlers change a request to the backend; with a Refuse it must not be sent."""
+        for handler in self._backend_request:
+            try:
+                handler.on_backend_request(exchange, request)
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises refuses
+                return _refusal(handler, exchange, "backend request", error)
+        return None
+
+    def websocket_event(self, exchange: Exchange, event: WebSocketEvent) -> EventOutcome:
+        """Pass a client's message through the handlers; the first that drops or closes ends it."""
+        for handler in self._websocket_event:
+            try:
+                outcome = _checked(handler.on_websocket_event(exchange, event), EventOutcome)
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises closes
+                _log_failure(handler, exchange, "websocket event", error)
+                return INTERNAL_ERROR_CLOSE
+            if not isinstance(outcome, WebSocketEvent):
+                return outcome
+            event = outcome
+        return event
+
+    def delivery(self, exchange: Exchange, item: Item) -> bool:
+        """False if a handler keeps the item from this connection, or raised (counted)."""
+        for handler in self._delivery:
+            try:
+                if not handler.on_delivery(exchange, item):
+                    return False
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises skips the item
+                self.delivery_failures += 1
+                _log_failure(handler, exchange, "delivery", error)
+                return False
+        return True
+
+    def opened(self, exchange: Exchange) -> None:
+        """Tell each handler that the connection is held open now."""
+        for handler in self._opened:
+            try:
+                handler.on_open(exchange)
+            except Exception as error:  # noqa: BLE001 - an observer must not end what it observes
+                _log_failure(handler, exchange, "open", error)
+
+    def closed(self, exchange: Exchange, reason: str) -> None:
+        """Tell each handler that the exchange has ended, and why."""
+        for handler in self._closed:
+            try:
+                handler.on_close(exchange, reason)
+            except Exception as error:  # noqa: BLE001 - the others still have to hear of it
+                _log_failure(handler, exchange, "close", error)
+
+
+def _checked(outcome: T, accepted: UnionType) -> T:
+    """A forgotten `return` gives None, which must not count as consent."""
+    if not isinstance(outcome, accepted):
+        raise TypeError(f"a handler returned {outcome!r}, which is not among {accepted}")
+    return outcome
+
+
+def _refusal(handler: BaseHandler, exchange: Exchange, moment: str, error: Exception) -> Refuse:
+    """What becomes of a request whose handler raised. The client learns nothing about it."""
+    _log_failure(handler, exchange, moment, error)
+    return Refuse(
+        text_response(500, "Internal Server Error"), why=f"handler {handler.context.name} failed"
+    )
+
+
+def _log_failure(handler: BaseHandler, exchange: Exchange, moment: str, error: Exception) -> None:
+    handler.context.logger.error(
+        "handler failed",
+        handler=handler.context.name,
+        route=exchange.route_id,
+        moment=moment,
+        exc_info=error,
+    )
