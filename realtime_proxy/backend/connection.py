@@ -1,0 +1,161 @@
+"""One HTTP/1.1 connection to a backend: raw socket, system call first, waiting only when needed."""
+
+import contextlib
+import socket
+import ssl
+
+import trio
+
+from realtime_proxy.backend.origin import Origin
+from realtime_proxy.errors import BackendMisbehaved, BackendTimeout, BackendUnreachable
+from realtime_proxy.net.timers import Timer, Timers
+from realtime_proxy.net.tls import RECEIVE_BYTES, TlsCodec, handshake
+
+
+class BackendConnection:
+    """A connection that carries one request at a time."""
+
+    __slots__ = (
+        "_raw",
+        "_silence",
+        "_timed_out",
+        "_timer",
+        "_timers",
+        "_tls",
+        "_waiting_since",
+        "given_back_at",
+        "idle_seconds",
+        "is_reused",
+        "origin",
+    )
+
+    def __init__(
+        self, origin: Origin, raw: socket.socket, tls: TlsCodec | None, timers: Timers
+    ) -> None:
+        self.origin = origin
+        self._raw = raw
+        self._tls = tls
+        self._timers = timers
+        self._timer: Timer | None = None
+        self._silence = 0.0
+        self._waiting_since: float | None = None
+        self._timed_out = False
+        self.is_reused = False
+        self.given_back_at = 0.0
+        self.idle_seconds = 0.0
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it. Raises BackendMisbehaved when the connection is lost."""
+        if self._tls is not None:
+            data = self._tls.seal(data)
+        if self._waiting_since is not None:
+            self._waiting_since = self._timers.now()  # an upload that moves is not silence
+        while True:
+            try:
+                sent = self._raw.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                raise self._lost(error) from error
+            if sent == len(data):
+                return
+            data = data[sent:]
+            await trio.lowlevel.wait_writable(self._raw)
+
+    async def receive(self) -> bytes:
+        """What arrives next; empty at the end. Raises BackendMisbehaved when it is lost.
+
+        The answer to a request is never there at once, so this waits first.
+        """
+        self._waiting_since = self._timers.now()
+        while True:
+            await trio.lowlevel.wait_readable(self._raw)
+            try:
+                data = self._raw.recv(RECEIVE_BYTES)
+                if self._timed_out:
+                    raise BackendTimeout("no answer in time")
+                plain = data if self._tls is None else self._tls.open(data)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._lost(error) from error
+            if plain is not None:
+                self._waiting_since = None
+                return plain
+
+    def limit_silence(self, seconds: float) -> None:
+        """From now on, fail with BackendTimeout once `receive` has waited this long for nothing."""
+        self._silence = seconds
+        self._timer = self._timers.after(seconds, self._check_silence)
+
+    def unlimit_silence(self) -> None:
+        """The response is complete: silence is as it should be."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check_silence(self) -> None:
+        since = self._waiting_since
+        left = self._silence
+        if since is not None:
+            left -= self._timers.now() - since
+        if left > 0:
+            self._timer = self._timers.after(left, self._check_silence)
+            return
+        self._timed_out = True
+        with contextlib.suppress(OSError):
+            self._raw.shutdown(socket.SHUT_RDWR)  # wakes whoever waits for it
+
+    def _lost(self, error: OSError) -> BackendMisbehaved | BackendTimeout:
+        if self._timed_out:
+            return BackendTimeout("no answer in time")
+        return BackendMisbehaved(f"connection lost: {error.strerror or error}")
+
+    @property
+    def is_stale(self) -> bool:
+        """True if an idle connection can't be used: the backend hung up, or sent what none asked."""
+        try:
+            self._raw.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self.unlimit_silence()
+        self._raw.close()
+
+
+async def connect(
+    origin: Origin, context: ssl.SSLContext | None, timers: Timers, timeout_seconds: float
+) -> BackendConnection:
+    """A fresh connection, names looked up without blocking, both address families tried.
+
+    Raises BackendUnreachable for whatever keeps it from being made.
+    """
+    raw: socket.socket | None = None
+    try:
+        with trio.fail_after(timeout_seconds):
+            stream = await trio.open_tcp_stream(origin.host, origin.port)
+            raw = socket.socket(fileno=stream.socket.detach())
+            tls = None
+            if context is not None:
+                tls = TlsCodec(context, origin.host)
+                await handshake(raw, tls)
+    except trio.TooSlowError as error:
+        _close(raw)
+        raise BackendUnreachable(f"{origin}: no connection in {timeout_seconds:g} s") from error
+    except (OSError, ssl.SSLError, UnicodeError) as error:
+        _close(raw)
+        raise BackendUnreachable(f"{origin}: {error}") from error
+    except BaseException:
+        _close(raw)
+        raise
+    return BackendConnection(origin, raw, tls, timers)
+
+
+def _close(raw: socket.socket | None) -> None:
+    if raw is not None:
+        raw.close()

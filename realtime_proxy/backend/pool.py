@@ -1,0 +1,90 @@
+"""Idle backend connections, kept per origin. Judgement only: whoever calls does the IO."""
+
+import re
+import ssl
+from collections import deque
+
+from realtime_proxy.backend.connection import BackendConnection, connect
+from realtime_proxy.backend.origin import Origin, client_context
+from realtime_proxy.config.schema import Backend
+from realtime_proxy.model.messages import ResponseHead
+from realtime_proxy.net.timers import Timers
+
+_TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE)
+# A connection is given up this long before the backend would: its close may be on its way.
+_MARGIN_SECONDS = 1.0
+
+
+class Pool:
+    """Gives out connections to backends, used ones first, the latest returned before others."""
+
+    def __init__(self, settings: Backend, timers: Timers) -> None:
+        self.settings = settings
+        self._timers = timers
+        self._idle: dict[Origin, deque[BackendConnection]] = {}
+        self._contexts: dict[Origin, ssl.SSLContext] = {}
+
+    def __repr__(self) -> str:
+        idle = ", ".join(f"{origin}: {len(waiting)}" for origin, waiting in self._idle.items())
+        return f"<Pool idle {{{idle}}}>"
+
+    async def connection(self, origin: Origin) -> BackendConnection:
+        """A connection that can be used now. Raises BackendUnreachable."""
+        return self.take_idle(origin) or await self.fresh(origin)
+
+    async def fresh(self, origin: Origin) -> BackendConnection:
+        """A connection that nobody has used. Raises BackendUnreachable."""
+        context = None
+        if origin.tls:
+            context = self._contexts.get(origin)
+            if context is None:
+                context = self._contexts[origin] = client_context(origin)
+        return await connect(origin, context, self._timers, self.settings.connect_timeout_seconds)
+
+    def take_idle(self, origin: Origin) -> BackendConnection | None:
+        """An idle connection that the backend has not given up, or None."""
+        waiting = self._idle.get(origin)
+        now = self._timers.now()
+        while waiting:
+            connection = waiting.pop()
+            if now - connection.given_back_at < connection.idle_seconds and not connection.is_stale:
+                connection.is_reused = True
+                return connection
+            connection.close()
+        return None
+
+    def give_back(self, connection: BackendConnection, head: ResponseHead) -> None:
+        """Keep a connection whose response is complete, for as long as its backend may."""
+        connection.unlimit_silence()
+        seconds = self.settings.idle_seconds
+        if (promised := _promised_seconds(head)) is not None:
+            seconds = min(seconds, promised - _MARGIN_SECONDS)
+        waiting = self._idle.setdefault(connection.origin, deque())
+        if seconds <= 0 or len(waiting) >= self.settings.max_idle_connections:
+            connection.close()
+            return
+        connection.idle_seconds = seconds
+        connection.given_back_at = self._timers.now()
+        waiting.append(connection)
+
+    def drop_expired(self) -> None:
+        """Close what has been idle for too long, and forget origins without connections."""
+        now = self._timers.now()
+        for origin, waiting in list(self._idle.items()):
+            while waiting and now - waiting[0].given_back_at >= waiting[0].idle_seconds:
+                waiting.popleft().close()
+            if not waiting:
+                del self._idle[origin]
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        for waiting in self._idle.values():
+            for connection in waiting:
+                connection.close()
+        self._idle.clear()
+
+
+def _promised_seconds(head: ResponseHead) -> float | None:
+    value = head.headers.get(b"keep-alive")
+    match = _TIMEOUT.search(value) if value else None
+    return float(match[1]) if match else None

@@ -1,0 +1,81 @@
+"""One request to the targets of a route: failover, repetition, time limits."""
+
+from collections.abc import Callable
+
+import attrs
+
+from realtime_proxy.backend.connection import BackendConnection
+from realtime_proxy.backend.origin import Origin
+from realtime_proxy.backend.pool import Pool
+from realtime_proxy.backend.response import NetworkResponse
+from realtime_proxy.errors import BackendMisbehaved
+from realtime_proxy.model.messages import ResponseHead
+from realtime_proxy.wire.http1_client import ResponseParser
+
+# Methods that may be repeated without harm (RFC 9110 9.2.2).
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+
+
+@attrs.frozen
+class OutgoingRequest:
+    """A request as bytes: its head and as much of the body as is here.
+
+    `upload` is called once these are sent if more is to come; it then owns the write side.
+    `repeatable` says that it may be sent again if a kept connection turns out to be dead.
+    """
+
+    method: bytes
+    data: bytes
+    repeatable: bool
+    upload: Callable[[BackendConnection], None] | None = None
+
+
+class BackendCaller:
+    """Sends requests to backends and waits for the heads of their responses."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def call(self, origin: Origin, request: OutgoingRequest) -> NetworkResponse:
+        """Send to one backend. Raises BackendUnreachable (nothing was sent) or BackendError."""
+        connection = await self._pool.connection(origin)
+        try:
+            return await self._exchange(connection, request)
+        except BackendMisbehaved as error:
+            if not (connection.is_reused and error.before_response and request.repeatable):
+                raise
+        connection = await self._pool.fresh(origin)
+        return await self._exchange(connection, request)
+
+    async def _exchange(
+        self, connection: BackendConnection, request: OutgoingRequest
+    ) -> NetworkResponse:
+        settings = self._pool.settings
+        parser = ResponseParser(request.method, settings.max_header_bytes)
+        connection.limit_silence(settings.read_timeout_seconds)
+        try:
+            head = await self._send_and_receive(connection, request, parser)
+        except BaseException:
+            connection.close()
+            raise
+        return NetworkResponse(head, parser, connection, self._pool.give_back)
+
+    async def _send_and_receive(
+        self, connection: BackendConnection, request: OutgoingRequest, parser: ResponseParser
+    ) -> ResponseHead:
+        received = b""
+        try:
+            await connection.send(request.data)
+            if request.upload is not None:
+                request.upload(connection)
+            head = None
+            while head is None:
+                received = await connection.receive()
+                if not received:
+                    raise BackendMisbehaved("connection closed without a response")
+                head = parser.feed_head(received)
+        except BackendMisbehaved as error:
+            raise BackendMisbehaved(
+                str(error), before_response=not received and not parser.buffer
+            ) from error
+        return head

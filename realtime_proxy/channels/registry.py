@@ -1,0 +1,50 @@
+"""Who is subscribed to what."""
+
+from collections.abc import Iterable
+
+from realtime_proxy.channels.group import Group, Subscription
+from realtime_proxy.channels.subscriber import Subscriber
+from realtime_proxy.model.item import Item
+from realtime_proxy.wire.encodings import WireForm
+
+_NONE: tuple[Group, ...] = ()
+
+
+class Registry:
+    """All channels that have a subscriber, each with its groups by wire form."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, dict[tuple[WireForm, bool], Group]] = {}
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def subscribe(self, channel: str, subscriber: Subscriber) -> Subscription:
+        """Add a subscriber to a channel; keep the result to leave again."""
+        groups = self._channels.setdefault(channel, {})
+        key = (subscriber.form, subscriber.personal)
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = Group(subscriber.form, personal=subscriber.personal)
+        return group.join(subscriber)
+
+    def unsubscribe(self, channel: str, subscription: Subscription) -> None:
+        """Take a subscriber off a channel; a channel nobody listens to is forgotten."""
+        group = subscription.group
+        group.leave(subscription)
+        if group:
+            return
+        groups = self._channels.get(channel)
+        if groups is not None and groups.get((group.form, group.personal)) is group:
+            del groups[group.form, group.personal]
+            if not groups:
+                del self._channels[channel]
+
+    def groups(self, channel: str) -> Iterable[Group]:
+        """The groups of a channel at this moment; none for an unknown one."""
+        groups = self._channels.get(channel)
+        return list(groups.values()) if groups else _NONE
+
+    def count(self, item: Item) -> int:
+        """How many subscribers an item concerns."""
+        return sum(len(group) for group in self.groups(item.channel) if group.form.concerns(item))

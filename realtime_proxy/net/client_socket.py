@@ -1,0 +1,235 @@
+"""One client's socket: the only thing that writes to it, and its place with the watcher.
+
+A write is tried at once. Only what the kernel does not take is queued, bounded in bytes, and sent
+when the watcher says that the socket takes more: so publishing to a thousand clients is a thousand
+`send` calls and nothing else.
+"""
+
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+
+import trio
+
+from realtime_proxy.net.timers import Timers
+from realtime_proxy.net.tls import TlsCodec
+from realtime_proxy.net.watcher import END, HUNG_UP, ONCE, READ, WRITE, Watcher
+
+RECEIVE_BYTES = 65_536
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
+
+
+class ClientSocket:
+    """The write side, the read side and the watching of one client connection."""
+
+    __slots__ = (
+        "_backlog",
+        "_drained",
+        "_interest",
+        "_raw",
+        "_send",
+        "_tls",
+        "_watcher",
+        "backlog_bytes",
+        "closed",
+        "fd",
+        "max_backlog_bytes",
+        "on_ready",
+        "overflowed",
+    )
+
+    def __init__(
+        self,
+        raw: socket.socket,
+        tls: TlsCodec | None,
+        watcher: Watcher,
+        max_backlog_bytes: int,
+    ) -> None:
+        self._raw = raw
+        self.fd = raw.fileno()
+        self._send = raw.send
+        self._tls = tls
+        self._watcher = watcher
+        self.max_backlog_bytes = max_backlog_bytes
+        self.backlog_bytes = 0
+        self._backlog: deque[bytes] | None = None
+        self._drained: trio.Event | None = None
+        self._interest = 0
+        self.closed = False
+        self.overflowed = False
+        self.on_ready: Callable[[int], None] = _ignore
+        watcher.add(self.fd, self)
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send now if nothing waits, else queue. Never waits, never raises.
+
+        A connection found lost is left to the watcher, which reports its end.
+        """
+        if self._tls is not None:
+            data = self._tls.seal(data)
+        self._write_raw(data)
+
+    def _write_raw(self, data: bytes) -> None:
+        if not self.backlog_bytes:
+            try:
+                sent = self._send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._queue(data)
+
+    def _queue(self, data: bytes) -> None:
+        if self.overflowed or self.closed:
+            return
+        if self._backlog is None:
+            self._backlog = deque()
+        self._backlog.append(data)
+        was_empty = not self.backlog_bytes
+        self.backlog_bytes += len(data)
+        if self.backlog_bytes > self.max_backlog_bytes and len(self._backlog) > 1:
+            self._overflow()
+        elif was_empty:
+            self._watch()
+
+    def _overflow(self) -> None:
+        """Give the client up; the watcher then reports the end, and its owner closes."""
+        self.overflowed = True
+        self._drop_backlog()
+        try:
+            self._raw.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # already gone: the watcher reports that as well
+        self._interest |= END
+        self._watch()
+
+    def _drop_backlog(self) -> None:
+        self._backlog = None
+        self.backlog_bytes = 0
+        if self._drained is not None:
+            self._drained.set()
+
+    def _flush(self) -> None:
+        backlog = self._backlog
+        while backlog:
+            data = backlog[0]
+            try:
+                sent = self._send(data)
+            except BlockingIOError:
+                break
+            except OSError:
+                self._drop_backlog()
+                return
+            self.backlog_bytes -= sent
+            if sent < len(data):
+                backlog[0] = data[sent:]
+                break
+            backlog.popleft()
+        if not backlog:
+            self._drop_backlog()
+
+    async def send_all(self, data: bytes, timers: Timers, timeout_seconds: float) -> None:
+        """Write, and wait until the client has taken everything.
+
+        Raises trio.BrokenResourceError when it is gone or takes nothing for `timeout_seconds`.
+        """
+        self.write(data)
+        while self.backlog_bytes:
+            before = self.backlog_bytes
+            self._drained = trio.Event()
+            timer = timers.after(timeout_seconds, self._drained.set)
+            try:
+                await self._drained.wait()
+            finally:
+                timer.cancel()
+                self._drained = None
+            if self.backlog_bytes >= before:
+                self._overflow()
+        if self.overflowed or self.closed:
+            raise trio.BrokenResourceError("the client is gone or too slow")
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def receive(self) -> bytes | None:
+        """What has arrived; None if nothing has yet, empty at the end or when it is lost."""
+        try:
+            data = self._raw.recv(RECEIVE_BYTES)
+            if self._tls is None:
+                return data
+            plain = self._tls.open(data)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        if answer := self._tls.output():  # to key updates
+            self._write_raw(answer)
+        return plain
+
+    async def wait_readable(self) -> None:
+        """Wait until there is something to receive, the end included."""
+        await trio.lowlevel.wait_readable(self.fd)
+
+    # -- watching --------------------------------------------------------------------------
+
+    def watch_input(self, *, once: bool = False) -> None:
+        """Have `on_ready` called when something arrives or the client ends."""
+        self._interest = READ | ONCE if once else READ
+        self._watch()
+
+    def watch_end(self, *, once: bool = False) -> None:
+        """Have `on_ready` called when the client ends, but not for what it sends."""
+        self._interest = END | ONCE if once else END
+        self._watch()
+
+    def _watch(self) -> None:
+        if not self.closed:
+            events = self._interest | WRITE if self.backlog_bytes else self._interest
+            self._watcher.change(self.fd, events)
+
+    def ready(self, events: int) -> None:
+        """Called by the watcher: write what waits, then tell the owner the rest."""
+        if events & WRITE and self.backlog_bytes:
+            self._flush()
+            self._watch()
+        if events & (READ | HUNG_UP):
+            self.on_ready(events)
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close at once; what waits is dropped."""
+        if self.closed:
+            return
+        self.closed = True
+        self._drop_backlog()
+        self._watcher.forget(self.fd)
+        self.on_ready = _ignore
+        self._raw.close()
+
+    def abort(self) -> None:
+        """Close with a reset, so that the client can't take it for a clean end."""
+        if not self.closed:
+            try:
+                self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            except OSError:
+                pass  # no such option on this kind of socket, or already gone
+        self.close()
+
+    def end_output(self) -> None:
+        """Tell the client that nothing more comes, and keep reading."""
+        if self._tls is not None:
+            self._write_raw(self._tls.goodbye())
+        try:
+            self._raw.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # already gone
+
+
+def _ignore(_events: int) -> None:
+    """Nobody is interested in the events of a connection."""

@@ -1,0 +1,82 @@
+"""Every deadline of the worker, served by one task: no cancel scope or task per timer.
+
+Deadlines are rounded up to ticks, and the timers of a tick lie in one set. Setting and cancelling
+cost a dictionary look-up each, which matters because nearly all deadlines are cancelled.
+"""
+
+import heapq
+import math
+from collections.abc import Callable
+
+import structlog
+import trio
+
+TICK_SECONDS = 0.05
+
+log = structlog.get_logger()
+
+
+class Timer:
+    """A deadline that was set; `cancel` makes it never happen."""
+
+    __slots__ = ("_bucket", "_callback")
+
+    def __init__(self, bucket: "set[Timer]", callback: Callable[[], None]) -> None:
+        self._bucket = bucket
+        self._callback = callback
+
+    def cancel(self) -> None:
+        """Never call back. Safe after it has happened."""
+        self._bucket.discard(self)
+
+    def fire(self) -> None:
+        """Call back; for the wheel only."""
+        self._callback()
+
+
+class Timers:
+    """The wheel: `after(seconds, callback)` sets a deadline, `run` serves them."""
+
+    def __init__(self, clock: Callable[[], float] = trio.current_time) -> None:
+        self._clock = clock
+        self._buckets: dict[int, set[Timer]] = {}
+        self._ticks: list[int] = []
+        self._sleep = trio.CancelScope()
+
+    def now(self) -> float:
+        """The time by the clock that the timers use."""
+        return self._clock()
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call back once, `seconds` from now, at most one tick late."""
+        tick = math.ceil((self._clock() + seconds) / TICK_SECONDS)
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            bucket = self._buckets[tick] = set()
+            heapq.heappush(self._ticks, tick)
+            if self._ticks[0] == tick:
+                self._sleep.deadline = tick * TICK_SECONDS
+        timer = Timer(bucket, callback)
+        bucket.add(timer)
+        return timer
+
+    async def run(self) -> None:
+        """Call back at each deadline for as long as the worker lives."""
+        while True:
+            next_at = self._ticks[0] * TICK_SECONDS if self._ticks else math.inf
+            self._sleep = trio.CancelScope(deadline=next_at)
+            with self._sleep:
+                await trio.sleep_forever()
+            self._fire_due()
+
+    def _fire_due(self) -> None:
+        due = math.floor(self._clock() / TICK_SECONDS + 1e-6)
+        while self._ticks and self._ticks[0] <= due:
+            bucket = self._buckets.pop(heapq.heappop(self._ticks))
+            while bucket:
+                timer = bucket.pop()
+                try:
+                    timer.fire()
+                except Exception:
+                    # A defect behind one deadline must not stop the clock for all others.
+                    log.exception("timer callback failed")

@@ -1,0 +1,113 @@
+"""TLS over memory buffers: an encrypted write is as synchronous as a plain one.
+
+trio's SSLStream can only be awaited, which makes a write ten times dearer. Here one `SSLObject`
+turns bytes into records and back, and whoever owns the raw socket sends and receives those.
+"""
+
+import contextlib
+import socket
+import ssl
+
+import trio
+
+RECEIVE_BYTES = 65_536
+
+
+class TlsCodec:
+    """The TLS side of one connection: plain bytes to records and back. Does no IO."""
+
+    __slots__ = ("_incoming", "_outgoing", "_tls")
+
+    def __init__(self, context: ssl.SSLContext, server_name: str | None) -> None:
+        """With a `server_name` this is the client's side, with None the server's."""
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._incoming,
+            self._outgoing,
+            server_side=server_name is None,
+            server_hostname=server_name,
+        )
+
+    def handshake(self, records: bytes) -> bool:
+        """Go on with the handshake after these records came; True when it is done.
+
+        Raises ssl.SSLError. In any case `output` has what to send next.
+        """
+        self._incoming.write(records)
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def output(self) -> bytes:
+        """Records that are to be sent now."""
+        return self._outgoing.read()
+
+    def seal(self, data: bytes) -> bytes:
+        """Bytes as the records to send."""
+        self._tls.write(data)
+        return self._outgoing.read()
+
+    def open(self, records: bytes) -> bytes | None:
+        """The plain bytes in records; empty at the end of the stream, None if none are whole.
+
+        Raises ConnectionResetError when the records are not what the peer sent.
+        """
+        if records:
+            self._incoming.write(records)
+        else:
+            self._incoming.write_eof()
+        parts = []
+        try:
+            while data := self._tls.read(RECEIVE_BYTES):
+                parts.append(data)
+        except ssl.SSLWantReadError:
+            return b"".join(parts) or None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            pass
+        except ssl.SSLError as error:
+            raise ConnectionResetError(str(error)) from error
+        return b"".join(parts)
+
+    def goodbye(self) -> bytes:
+        """The record that ends our side."""
+        with contextlib.suppress(ssl.SSLError, ValueError):
+            self._tls.unwrap()  # raises because the peer's own goodbye is not here yet
+        return self._outgoing.read()
+
+
+async def handshake(raw: socket.socket, codec: TlsCodec) -> None:
+    """Agree on keys over a connected, non-blocking socket; the caller bounds the time.
+
+    Raises ssl.SSLError, or OSError when the connection is lost.
+    """
+    done = False
+    records = b""
+    while not done:
+        try:
+            done = codec.handshake(records)
+        finally:
+            await _send_all(raw, codec.output())  # an alert says why it failed
+        if not done:
+            records = await _receive(raw)
+            if not records:
+                raise ConnectionResetError("connection closed during the TLS handshake")
+
+
+async def _send_all(raw: socket.socket, data: bytes) -> None:
+    while data:
+        try:
+            data = data[raw.send(data) :]
+        except BlockingIOError:
+            await trio.lowlevel.wait_writable(raw)
+
+
+async def _receive(raw: socket.socket) -> bytes:
+    while True:
+        await trio.lowlevel.wait_readable(raw)
+        try:
+            return raw.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            continue

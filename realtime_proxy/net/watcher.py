@@ -1,0 +1,79 @@
+"""The room where quiet connections wait, without a task each (`docs/decisions/0002`).
+
+One private epoll set holds the descriptors of all client connections; one task waits for the set
+itself and calls each connection that has something to say. A trio task for every idle client would
+cost about twenty times the memory. The rest of the house sees only `ready()` being called.
+"""
+
+import select
+from typing import Protocol
+
+import structlog
+import trio
+
+READ = select.EPOLLIN | select.EPOLLRDHUP
+END = select.EPOLLRDHUP  # the end of the peer's side only, not its data
+WRITE = select.EPOLLOUT
+ONCE = select.EPOLLONESHOT
+HUNG_UP = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_MAX_EVENTS = 256
+
+log = structlog.get_logger()
+
+
+class Watched(Protocol):
+    """A connection that waits here."""
+
+    def ready(self, events: int) -> None:
+        """Called with the epoll events that happened. Must not wait."""
+
+
+class Watcher:
+    """Calls `ready` of the watched when their descriptors have events.
+
+    A descriptor is forgotten before it is closed, so a new connection that gets the same number is
+    never mistaken for the old one: events are looked up when they are handed out, and nothing is
+    accepted meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._watched: dict[int, Watched] = {}
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def add(self, fd: int, watched: Watched, events: int = 0) -> None:
+        """Begin to watch a descriptor."""
+        self._watched[fd] = watched
+        self._epoll.register(fd, events)
+
+    def change(self, fd: int, events: int) -> None:
+        """Watch for these events from now on; 0 for none but with ONCE."""
+        self._epoll.modify(fd, events)
+
+    def forget(self, fd: int) -> None:
+        """Stop watching; must come before the descriptor is closed."""
+        if self._watched.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    async def run(self) -> None:
+        """Hand out events for as long as the worker lives."""
+        fd = self._epoll.fileno()
+        while True:
+            await trio.lowlevel.wait_readable(fd)
+            for ready_fd, events in self._epoll.poll(0, _MAX_EVENTS):
+                watched = self._watched.get(ready_fd)
+                if watched is not None:
+                    self._call(watched, events)
+
+    def _call(self, watched: Watched, events: int) -> None:
+        try:
+            watched.ready(events)
+        except Exception:
+            # One connection's defect must not end the watching of all others.
+            log.exception("connection failed while handling an event")
+
+    def close(self) -> None:
+        """Give the epoll set back."""
+        self._epoll.close()

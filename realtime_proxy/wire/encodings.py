@@ -1,0 +1,82 @@
+"""Published payloads as the bytes of each wire form: encoded once, sent to all."""
+
+from collections.abc import Callable
+from enum import Enum
+
+from realtime_proxy.model.item import Action, HttpStream, Item, MessageType, WebSocketMessage
+from realtime_proxy.wire.http1_server import encode_chunk
+from realtime_proxy.wire.websocket import Opcode, encode_frame
+
+_OPCODES = {
+    MessageType.TEXT: Opcode.TEXT,
+    MessageType.BINARY: Opcode.BINARY,
+    MessageType.PING: Opcode.PING,
+    MessageType.PONG: Opcode.PONG,
+}
+
+
+def message_frame(message: WebSocketMessage) -> bytes:
+    """A published WebSocket message as one frame."""
+    return encode_frame(_OPCODES[message.type], message.content)
+
+
+def _stream_payload(item: Item) -> HttpStream | None:
+    return item.http_stream
+
+
+def _chunk(item: Item) -> bytes | None:
+    payload = item.http_stream
+    if payload is None or payload.action is not Action.SEND:
+        return None
+    return encode_chunk(payload.content)
+
+
+def _raw(item: Item) -> bytes | None:
+    payload = item.http_stream
+    if payload is None or payload.action is not Action.SEND:
+        return None
+    return payload.content
+
+
+def _frame(item: Item) -> bytes | None:
+    payload = item.ws_message
+    if payload is None or payload.action is not Action.SEND:
+        return None
+    return message_frame(payload)
+
+
+def _nothing(_item: Item) -> bytes | None:
+    return None
+
+
+class WireForm(Enum):
+    """The forms in which subscribers take items."""
+
+    CHUNK = "http-stream chunk"
+    RAW = "http-stream raw"
+    FRAME = "websocket frame"
+    RESPONSE = "http-response"  # made for each receiver, from its own instructions
+
+    @property
+    def concerns(self) -> Callable[[Item], bool]:
+        """Tells whether an item has a payload for subscribers of this form."""
+        return _CONCERNS[self]
+
+    @property
+    def encode(self) -> Callable[[Item], bytes | None]:
+        """The bytes that every subscriber gets, or None where each has to act by itself."""
+        return _ENCODERS[self]
+
+
+_CONCERNS: dict[WireForm, Callable[[Item], bool]] = {
+    WireForm.CHUNK: lambda item: item.http_stream is not None,
+    WireForm.RAW: lambda item: item.http_stream is not None,
+    WireForm.FRAME: lambda item: item.ws_message is not None,
+    WireForm.RESPONSE: lambda item: item.http_response is not None,
+}
+_ENCODERS: dict[WireForm, Callable[[Item], bytes | None]] = {
+    WireForm.CHUNK: _chunk,
+    WireForm.RAW: _raw,
+    WireForm.FRAME: _frame,
+    WireForm.RESPONSE: _nothing,
+}

@@ -1,0 +1,106 @@
+"""HTTP/1.1 towards backends: requests to bytes, bytes to responses (RFC 9112)."""
+
+import re
+
+import h11
+
+from realtime_proxy.errors import BackendMisbehaved, ProtocolError
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.wire.http1_body import BodyReader
+from realtime_proxy.wire.http1_rules import parse_response_block, response_framing
+
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+
+
+def encode_request_head(head: RequestHead) -> bytes:
+    """The bytes of a request head. `head.headers` already has Host and the framing."""
+    lines = [b"%b %b HTTP/1.1" % (head.method, head.target)]
+    lines += [b"%b: %b" % field for field in head.headers]
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+class ResponseParser:
+    """The bytes of a backend's answer to one request: its head, then a reader of its body."""
+
+    __slots__ = (
+        "_max_header_bytes",
+        "_method",
+        "_searched",
+        "body",
+        "buffer",
+        "keep_alive",
+        "length",
+    )
+
+    def __init__(self, method: bytes, max_header_bytes: int) -> None:
+        self._method = method
+        self._max_header_bytes = max_header_bytes
+        self._searched = 0
+        self.buffer = b""
+        self.body: BodyReader | None = None
+        self.keep_alive = False
+        self.length: int | None = None
+
+    def feed_head(self, data: bytes) -> ResponseHead | None:
+        """The response's head once it is complete, interim responses (1xx) left out.
+
+        From then on `body` reads the rest, beginning with what is in `buffer`.
+        Raises BackendMisbehaved when this is not HTTP.
+        """
+        self.buffer = self.buffer + data if self.buffer else data
+        while True:
+            match = _END_OF_HEAD.search(self.buffer, self._searched)
+            if match is None:
+                self._searched = max(0, len(self.buffer) - 2)
+                if len(self.buffer) > self._max_header_bytes:
+                    raise BackendMisbehaved("response head is too large")
+                return None
+            end = match.end()
+            block, self.buffer, self._searched = self.buffer[:end], self.buffer[end:], 0
+            if end > self._max_header_bytes:
+                raise BackendMisbehaved("response head is too large")
+            head = _parse_head(block)
+            if head.status >= 200 or head.status == 101:
+                self._begin_body(head)
+                return head
+
+    def _begin_body(self, head: ResponseHead) -> None:
+        try:
+            framing = response_framing(self._method, head.status, head.version, head.headers)
+        except ProtocolError as error:
+            raise BackendMisbehaved(str(error)) from error
+        self.body = BodyReader(framing)
+        self.length = framing.length
+        tokens = head.headers.tokens(b"connection")
+        self.keep_alive = (
+            b"close" not in tokens if head.version == b"1.1" else b"keep-alive" in tokens
+        ) and (framing.length is not None or framing.chunked)
+
+
+def _parse_head(block: bytes) -> ResponseHead:
+    try:
+        plain = parse_response_block(block)
+    except ProtocolError as error:
+        raise BackendMisbehaved(str(error)) from error
+    if plain is not None:
+        status, reason, version, headers = plain
+        return ResponseHead(status, reason, headers, version)
+    return _parse_head_leniently(block)
+
+
+def _parse_head_leniently(block: bytes) -> ResponseHead:
+    """Old spellings a backend may still use (bare LF, folded lines), made plain by h11."""
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=len(block) + 1)
+    connection.send(h11.Request(method="GET", target="/", headers=[("Host", "-")]))
+    connection.send(h11.EndOfMessage())
+    try:
+        connection.receive_data(block)
+        event = connection.next_event()
+    except h11.RemoteProtocolError as error:
+        raise BackendMisbehaved(f"response is not HTTP: {error}") from error
+    if not isinstance(event, h11.Response | h11.InformationalResponse):
+        raise BackendMisbehaved("response is not HTTP")
+    headers = Headers(event.headers.raw_items())
+    return ResponseHead(event.status_code, event.reason, headers, event.http_version)

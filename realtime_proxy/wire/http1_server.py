@@ -1,0 +1,170 @@
+"""HTTP/1.1 towards clients: bytes to requests, response heads to bytes (RFC 9112)."""
+
+import attrs
+
+from realtime_proxy.errors import ProtocolError
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.wire.http1_body import BodyReader
+from realtime_proxy.wire.http1_rules import (
+    Framing,
+    check_host,
+    has_bare_lf,
+    parse_request_block,
+    request_framing,
+)
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+@attrs.frozen
+class HeadLimits:
+    """Sizes a request head may have, in bytes."""
+
+    max_header_bytes: int
+    max_target_bytes: int
+
+
+@attrs.define
+class IncomingRequest:
+    """A request whose head has arrived: what it asks, and how its body and connection go on."""
+
+    head: RequestHead
+    host: bytes
+    framing: Framing
+    keep_alive: bool
+    expects_continue: bool
+
+
+class RequestParser:
+    """The bytes of one client connection, cut into requests.
+
+    Feed what arrives; `next_request` gives a request once its head is complete. Its body is read
+    with a `BodyReader`, whose `rest` is fed back before the next request.
+    """
+
+    __slots__ = ("_limits", "_searched", "buffer")
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self.buffer = b""
+        self._searched = 0
+
+    def feed(self, data: bytes) -> None:
+        """Add bytes that have arrived."""
+        self.buffer = self.buffer + data if self.buffer else data
+
+    def next_request(self) -> IncomingRequest | None:
+        """The next request, or None until its head is complete.
+
+        Raises ProtocolError (400, 414, 431, 501, 505).
+        """
+        if self.buffer[:2] == b"\r\n":
+            self.buffer = self.buffer.lstrip(b"\r\n")  # RFC 9112 2.2: empty lines before a request
+        end = self.buffer.find(b"\r\n\r\n", self._searched)
+        if end < 0:
+            self._searched = max(0, len(self.buffer) - 3)
+            self._check_incomplete()
+            return None
+        end += 4
+        block, self.buffer, self._searched = self.buffer[:end], self.buffer[end:], 0
+        self._check_size(block)
+        return _as_request(block)
+
+    def _check_size(self, block: bytes) -> None:
+        limits = self._limits
+        if len(block) > limits.max_target_bytes:
+            line = block.find(b"\r\n")
+            if (len(block) if line < 0 else line) > limits.max_target_bytes + 64:
+                raise ProtocolError(
+                    414, f"Request target size exceeded limit of {limits.max_target_bytes} bytes."
+                )
+        if len(block) > limits.max_header_bytes:
+            raise ProtocolError(
+                431, f"Request header size exceeded limit of {limits.max_header_bytes} bytes."
+            )
+
+    def _check_incomplete(self) -> None:
+        if len(self.buffer) > min(self._limits.max_header_bytes, self._limits.max_target_bytes):
+            self._check_size(self.buffer)
+        if has_bare_lf(self.buffer):
+            raise ProtocolError(400, "Lines must end with CR LF.")
+
+
+def _as_request(block: bytes) -> IncomingRequest:
+    method, target, version, headers = parse_request_block(block)
+    host = check_host(version, headers)
+    framing = request_framing(version, headers)
+    return IncomingRequest(
+        RequestHead(method, target, headers, version),
+        host,
+        framing,
+        _wants_keep_alive(version, headers),
+        framing.has_body and version == b"1.1" and headers.tokens(b"expect") == [b"100-continue"],
+    )
+
+
+def _wants_keep_alive(version: bytes, headers: Headers) -> bool:
+    tokens = headers.tokens(b"connection")
+    return b"close" not in tokens if version == b"1.1" else b"keep-alive" in tokens
+
+
+class BodyForm:
+    """How a response's body is marked on the wire: none, by length, chunked, or by the close."""
+
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    CLOSE = "close"
+
+
+def response_form(request: RequestHead, status: int, length: int | None) -> str:
+    """How the body of a response to this request is to be marked; `length` None is unknown."""
+    if request.method == b"HEAD" or status < 200 or status in (204, 304):
+        return BodyForm.NONE
+    if length is not None:
+        return BodyForm.LENGTH
+    return BodyForm.CHUNKED if request.version == b"1.1" else BodyForm.CLOSE
+
+
+def encode_response_head(
+    head: ResponseHead, form: str, length: int | None, *, keep_alive: bool, old_client: bool = False
+) -> bytes:
+    """The bytes of a response head, with framing and `Connection` as given.
+
+    `head.headers` must be free of Connection, Transfer-Encoding and Content-Length. For HEAD and
+    304 a known `length` is still told (RFC 9110 8.6). An `old_client` (HTTP/1.0) has to be told
+    when its connection stays.
+    """
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
+    lines += [b"%b: %b" % field for field in head.headers]
+    if form == BodyForm.LENGTH or (
+        form == BodyForm.NONE
+        and length is not None
+        and head.status not in (204,)
+        and head.status >= 200
+    ):
+        lines.append(b"Content-Length: %d" % (length or 0))
+    elif form == BodyForm.CHUNKED:
+        lines.append(b"Transfer-Encoding: chunked")
+    if not keep_alive:
+        lines.append(b"Connection: close")
+    elif form == BodyForm.CHUNKED:
+        lines.append(b"Connection: Transfer-Encoding")
+    elif old_client:
+        lines.append(b"Connection: keep-alive")
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """Body bytes as one chunk; nothing for no bytes, which would end the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def encode_last_chunk(trailers: Headers) -> bytes:
+    """The end of a chunked body, with trailer fields if there are any."""
+    if not trailers:
+        return LAST_CHUNK
+    return b"0\r\n" + b"".join(b"%b: %b\r\n" % field for field in trailers) + b"\r\n"

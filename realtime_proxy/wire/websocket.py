@@ -1,0 +1,273 @@
+"""WebSocket frames towards clients (RFC 6455): messages in, frames out.
+
+Most frames are plain: final, masked, no reserved bits. Those are decoded here in a few steps.
+Every other frame (fragments, closes, whatever breaks the rules) goes to a wsproto connection,
+which exists only while such a message lasts; so an idle WebSocket keeps no parser.
+"""
+
+import base64
+import hashlib
+from enum import IntEnum
+
+import attrs
+from wsproto import events
+from wsproto.connection import Connection, ConnectionType
+
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_PLAIN_TYPES = frozenset((1, 2, 9, 10))
+_KEY_BYTES = 16
+NORMAL_CLOSURE = 1000
+PROTOCOL_ERROR = 1002
+MESSAGE_TOO_BIG = 1009
+INTERNAL_ERROR = 1011
+NO_STATUS = 1005
+
+
+class Opcode(IntEnum):
+    """The kinds of frame that carry something."""
+
+    TEXT = 1
+    BINARY = 2
+    CLOSE = 8
+    PING = 9
+    PONG = 10
+
+
+@attrs.frozen
+class Message:
+    """A complete message, ping or pong of the peer."""
+
+    opcode: Opcode
+    content: bytes
+
+
+@attrs.frozen
+class PeerClosed:
+    """The peer sent a close frame; `code` is None when it had none."""
+
+    code: int | None
+    reason: str
+
+
+@attrs.frozen
+class PeerFailed:
+    """The peer broke the protocol: close with this code and reason."""
+
+    code: int
+    reason: str
+
+
+FrameEvent = Message | PeerClosed | PeerFailed
+
+
+def is_upgrade(headers: Headers) -> bool:
+    """True if a request asks for a WebSocket, whatever the case of the word (RFC 6455 4.2.1)."""
+    return b"websocket" in headers.tokens(b"upgrade")
+
+
+def accept_token(head: RequestHead) -> bytes | None:
+    """The Sec-WebSocket-Accept of a valid upgrade request; None if it is not valid."""
+    headers = head.headers
+    keys = headers.get_all(b"sec-websocket-key")
+    if (
+        head.method != b"GET"
+        or head.version != b"1.1"
+        or b"upgrade" not in headers.tokens(b"connection")
+        or headers.get_all(b"sec-websocket-version") != [b"13"]
+        or len(keys) != 1
+    ):
+        return None
+    try:
+        if len(base64.b64decode(keys[0], validate=True)) != _KEY_BYTES:
+            return None
+    except ValueError:
+        return None
+    return base64.b64encode(hashlib.sha1(keys[0] + _GUID, usedforsecurity=False).digest())
+
+
+def encode_frame(opcode: int, content: bytes) -> bytes:
+    """One unfragmented, unmasked frame: what a server sends."""
+    size = len(content)
+    if size < 126:
+        return bytes((0x80 | opcode, size)) + content
+    if size < 65_536:
+        return bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big") + content
+    return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + content
+
+
+def encode_close(code: int | None, reason: str = "") -> bytes:
+    """A close frame; without a code it is empty. The reason is cut to what fits (RFC 6455 5.5)."""
+    if code is None:
+        return encode_frame(Opcode.CLOSE, b"")
+    text = reason.encode()[:123].decode(errors="ignore").encode()
+    return encode_frame(Opcode.CLOSE, code.to_bytes(2, "big") + text)
+
+
+class FrameReader:
+    """The bytes of one client, cut into messages.
+
+    A message over `max_message_bytes` fails with 1009 as soon as its size is known; what follows a
+    close or a failure is ignored.
+    """
+
+    __slots__ = ("_buffer", "_ended", "_max_message_bytes", "_message", "_parser")
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._max_message_bytes = max_message_bytes
+        self._buffer: bytes | bytearray = b""
+        self._message: _PartialMessage | None = None
+        self._parser: Connection | None = None
+        self._ended = False
+
+    def feed(self, data: bytes) -> list[FrameEvent]:
+        """The complete messages, and perhaps the end, in what has arrived so far."""
+        if self._ended:
+            return []
+        if self._buffer:
+            self._buffer += data  # a bytearray from the first incomplete frame on
+            data = bytes(self._buffer) if len(self._buffer) >= self._wanted() else b""
+            if not data:
+                return []
+            self._buffer = b""
+        found: list[FrameEvent] = []
+        at = 0
+        while not self._ended and (end := self._frame_end(data, at, found)):
+            self._take_frame(data, at, end, found)
+            at = end
+        if at < len(data) and not self._ended:
+            self._buffer = bytearray(data[at:])
+        return found
+
+    def _wanted(self) -> int:
+        size = _frame_size(self._buffer, 0)
+        return size or len(self._buffer)
+
+    def _frame_end(self, data: bytes, at: int, found: list[FrameEvent]) -> int:
+        """Where the frame that begins at `at` ends; 0 if it is not all here."""
+        size = _frame_size(data, at)
+        if not size:
+            return 0
+        if size > self._max_message_bytes + 14:
+            self._fail(found, MESSAGE_TOO_BIG, "message too big")
+            return 0
+        return at + size if at + size <= len(data) else 0
+
+    def _take_frame(self, data: bytes, at: int, end: int, found: list[FrameEvent]) -> None:
+        first, second = data[at], data[at + 1]
+        opcode, length = first & 0x0F, second & 0x7F
+        offset = at + (2 if length < 126 else 4 if length == 126 else 10)
+        plain = (
+            first & 0xF0 == 0x80
+            and second & 0x80
+            and opcode in _PLAIN_TYPES
+            and (opcode < 8 or length < 126)
+            and (self._parser is None or opcode >= 8)
+            and _is_shortest(length, end - offset - 4)
+        )
+        content = _unmask(data[offset : offset + 4], data[offset + 4 : end]) if plain else b""
+        if not plain or (opcode == Opcode.TEXT and not _is_utf8(content)):
+            self._parse(data[at:end], found)
+        elif opcode < 8 and len(content) > self._max_message_bytes:
+            self._fail(found, MESSAGE_TOO_BIG, "message too big")
+        else:
+            found.append(Message(Opcode(opcode), content))
+
+    def _parse(self, frame: bytes, found: list[FrameEvent]) -> None:
+        """Let wsproto take one whole frame: part of a message, a close, or nonsense."""
+        if self._parser is None:
+            self._parser = Connection(ConnectionType.SERVER)
+            self._message = _PartialMessage()
+        assert self._message is not None
+        self._parser.receive_data(frame)
+        for event in self._parser.events():
+            match event:
+                case events.TextMessage() | events.BytesMessage():
+                    complete = self._message.add(event)
+                    if self._message.size > self._max_message_bytes:
+                        self._fail(found, MESSAGE_TOO_BIG, "message too big")
+                        return
+                    if complete is not None:
+                        found.append(complete)
+                        self._parser = self._message = None
+                        return
+                case events.Ping():
+                    found.append(Message(Opcode.PING, bytes(event.payload)))
+                case events.Pong():
+                    found.append(Message(Opcode.PONG, bytes(event.payload)))
+                case events.CloseConnection():
+                    self._end(event, found)
+                    return
+
+    def _end(self, event: events.CloseConnection, found: list[FrameEvent]) -> None:
+        assert self._parser is not None
+        if self._parser.state.name == "REMOTE_CLOSING":
+            code = None if event.code == NO_STATUS else int(event.code)
+            self._ended = True
+            found.append(PeerClosed(code, event.reason or ""))
+            self._parser = self._message = None
+        else:
+            self._fail(found, int(event.code), event.reason or "protocol error")
+
+    def _fail(self, found: list[FrameEvent], code: int, reason: str) -> None:
+        self._ended = True
+        self._parser = self._message = None
+        self._buffer = b""
+        found.append(PeerFailed(code, reason))
+
+
+class _PartialMessage:
+    """The fragments of a message so far."""
+
+    __slots__ = ("_parts", "size")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, event: events.TextMessage | events.BytesMessage) -> Message | None:
+        is_text = isinstance(event, events.TextMessage)
+        part = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
+        self._parts.append(part)
+        self.size += len(part)
+        if not event.message_finished:
+            return None
+        return Message(Opcode.TEXT if is_text else Opcode.BINARY, b"".join(self._parts))
+
+
+def _frame_size(data: bytes | bytearray, at: int) -> int:
+    """The size of a frame with its header; 0 while the header is not complete."""
+    have = len(data) - at
+    if have < 2:
+        return 0
+    second = data[at + 1]
+    length = second & 0x7F
+    mask = 4 if second & 0x80 else 0
+    if length < 126:
+        return 2 + mask + length
+    if length == 126:
+        return 4 + mask + int.from_bytes(data[at + 2 : at + 4], "big") if have >= 4 else 0
+    return 10 + mask + int.from_bytes(data[at + 2 : at + 10], "big") if have >= 10 else 0
+
+
+def _is_shortest(length: int, size: int) -> bool:
+    return length < 126 or (size > 65_535 if length == 127 else size > 125)
+
+
+def _unmask(key: bytes, content: bytes) -> bytes:
+    size = len(content)
+    if not size:
+        return b""
+    mask = (key * (size // 4 + 1))[:size]
+    mixed = int.from_bytes(content, "big") ^ int.from_bytes(mask, "big")
+    return mixed.to_bytes(size, "big")
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
