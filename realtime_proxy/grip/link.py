@@ -1,0 +1,93 @@
+"""`Grip-Link`: where a stream goes on, and whom to tell when it is gone."""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, urlsplit
+
+import attrs
+
+from realtime_proxy.errors import GripError
+from realtime_proxy.grip.header_fields import has_control
+from realtime_proxy.grip.header_values import Element, parse_parameters, split_links
+from realtime_proxy.grip.lenient import parse_integer
+
+DEFAULT_SECONDS = 120
+
+_TARGET = re.compile(rb"<([^>]+)>[ \t]*")
+_URI_CHARACTERS = "%:/?#[]@!$&'()*+,;=-._~"
+
+
+@attrs.frozen
+class NextLink:
+    """Where more of a stream is to be had, and how often to look there; `uri` may be relative."""
+
+    uri: str
+    timeout_seconds: int = DEFAULT_SECONDS
+
+
+@attrs.frozen
+class Links:
+    """The last link of each kind that a response names. Relations are read as RFC 8288 has them."""
+
+    next: NextLink | None = None
+    gone: str | None = None
+
+
+def parse_links(values: Iterable[bytes]) -> Links:
+    """The links of the `Grip-Link` lines. Raises GripError if one can't be read.
+
+    An element without parameters is ignored; one with an unknown relation only has to be a link.
+    """
+    links = Links()
+    for text in split_links(values):
+        link = _parse_link(text)
+        if link is None:
+            continue
+        uri, parameters = link
+        relations = (parameters.get(b"rel") or b"").lower().split()
+        if b"next" in relations:
+            links = attrs.evolve(links, next=NextLink(uri, _timeout(parameters)))
+        if b"gone" in relations:
+            links = attrs.evolve(links, gone=uri)
+    return links
+
+
+def _parse_link(text: bytes) -> tuple[str, Element] | None:
+    match = _TARGET.match(text)
+    rest = text[match.end() :] if match else text
+    before, semicolon, after = rest.partition(b";")
+    parameters = parse_parameters(after)
+    if not semicolon or not parameters:
+        return None
+    if match is None or before.strip():
+        raise GripError("failed to parse Grip-Link value")
+    return _checked_uri(match[1].strip()), Element(b"", parameters)
+
+
+def _checked_uri(raw: bytes) -> str:
+    """The URI with everything escaped that may not stand in a request line."""
+    invalid = GripError("Grip-Link contains invalid link")
+    if not raw:
+        raise GripError("failed to parse Grip-Link value")
+    if has_control(raw) or b"\t" in raw:
+        raise invalid
+    try:
+        parts = urlsplit(uri := quote(raw, safe=_URI_CHARACTERS))
+        is_absolute = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise invalid from error
+    if parts.scheme and (parts.scheme not in ("http", "https") or not is_absolute):
+        raise invalid
+    return uri
+
+
+def _timeout(parameters: Element) -> int:
+    text = parameters.get(b"timeout")
+    if text is None:
+        return DEFAULT_SECONDS
+    seconds = parse_integer(text)
+    if seconds is None:
+        raise GripError("failed to parse Grip-Link timeout value")
+    if seconds < 0:
+        raise GripError("Grip-Link timeout has invalid value")
+    return seconds
