@@ -374,7 +374,8 @@ def test_json_nested_too_deeply():
         parse(carrier, body=b"[" * 90_000)
 
 
-@pytest.mark.parametrize("text", [b'"', b'a"', b'"\\', b'";', b'",', b'<"'])
+@pytest.mark.parametrize("text", [b'"', b'a"', b'"\\', b'";', b'<"'])
 def test_quotes_that_never_close_end_soon(text):
     value = b"x; y=" + text * 50_001
-    assert parse((b"Grip-Channel", value), (b"Grip-Link", value)).channels == ()
+    instruct = parse((b"Grip-Channel", value), (b"Grip-Link", value))
+    assert (instruct.channels, instruct.next_link) == ((), None)
