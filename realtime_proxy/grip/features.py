@@ -1,0 +1,14 @@
+"""`Grip-Feature`: what a backend may ask of this proxy."""
+
+GRIP_FEATURE = b", ".join(
+    (
+        b"status",
+        b"session",
+        b"link:next",
+        b"filter:skip-self",
+        b"filter:skip-users",
+        b"filter:require-sub",
+        b"filter:build-id",
+        b"filter:var-subst",
+    )
+)
