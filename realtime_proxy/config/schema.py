@@ -8,32 +8,46 @@ from typing import Any
 
 import attrs
 
+from realtime_proxy.config.addresses import parse_address, parse_endpoint, parse_mode, parse_tcp
+from realtime_proxy.config.checks import (
+    Check,
+    above_zero,
+    at_least,
+    backend_url,
+    handler_name,
+    not_empty,
+    one_of,
+    or_empty,
+    route_host,
+)
 
-def option(default: Any, doc: str) -> Any:
-    """A field of the configuration: its default and the text of the manual."""
-    if callable(default):
-        return attrs.field(factory=default, metadata={"doc": doc})
-    return attrs.field(default=default, metadata={"doc": doc})
+
+def option(default: Any, doc: str, check: Check | None = None) -> Any:
+    """A field of the configuration: its default, the text of the manual, what it may be.
+
+    The check sees one value, of a list each element.
+    """
+    return attrs.field(default=default, metadata={"doc": doc, "check": check})
 
 
-def required(doc: str) -> Any:
+def required(doc: str, check: Check | None = None) -> Any:
     """A field that the file must give."""
-    return attrs.field(metadata={"doc": doc})
+    return attrs.field(metadata={"doc": doc, "check": check})
 
 
 @attrs.frozen
 class Tls:
     """One TLS listener: `[[server.tls]]`."""
 
-    listen: str = required("Address of the listener: `HOST:PORT` or `[V6]:PORT`.")
+    listen: str = required("Address of the listener: `HOST:PORT` or `[V6]:PORT`.", parse_tcp)
     certificate: str = required(
-        "PEM file with the certificate used when no name fits, and its chain."
+        "PEM file with the certificate used when no name fits, and its chain.", not_empty
     )
-    key: str = required("PEM file with the private key of `certificate`.")
+    key: str = required("PEM file with the private key of `certificate`.", not_empty)
     certificates: str = option(
         "",
-        "Folder of further certificates, chosen by the name a client asks for (SNI): `NAME.crt` and "
-        "`NAME.key`, or `_.REST.crt` and `_.REST.key` for all names one label below REST.",
+        "Folder of further certificates, chosen by the name a client asks for (SNI): `NAME.crt` "
+        "and `NAME.key`, or `_.REST.crt` and `_.REST.key` for all names one label below REST.",
     )
 
 
@@ -45,32 +59,44 @@ class Server:
         ("0.0.0.0:7999",),
         "Addresses for plain HTTP: `HOST:PORT`, `[V6]:PORT`, or `unix:PATH` with optional "
         "`?mode=OCTAL&user=NAME&group=NAME`.",
+        parse_address,
     )
     tls: tuple[Tls, ...] = option((), "TLS listeners.")
     max_connections: int = option(
-        50_000, "Client connections at once; more wait in the accept queue."
+        50_000, "Client connections at once; more wait in the accept queue.", at_least(1)
     )
     max_header_bytes: int = option(
-        16_384, "Largest request head (line and fields); more is answered 431."
+        16_384, "Largest request head (line and fields); more is answered 431.", at_least(1)
     )
-    max_target_bytes: int = option(8_192, "Largest request target; more is answered 414.")
-    max_body_bytes: int = option(0, "Largest request body; more is answered 413. 0: no limit.")
+    max_target_bytes: int = option(
+        8_192, "Largest request target; more is answered 414.", at_least(1)
+    )
+    max_body_bytes: int = option(
+        0, "Largest request body; more is answered 413. 0: no limit.", at_least(0)
+    )
     header_timeout_seconds: float = option(
-        30.0, "Time for a request head to arrive once it began; longer is answered 408."
+        30.0, "Time for a request head to arrive once it began; longer is answered 408.", above_zero
     )
     body_timeout_seconds: float = option(
         60.0,
         "Longest silence within a request body (answered 408) or of a client that reads nothing.",
+        above_zero,
     )
-    idle_timeout_seconds: float = option(75.0, "Time a connection may wait between two requests.")
+    idle_timeout_seconds: float = option(
+        75.0, "Time a connection may wait between two requests.", above_zero
+    )
     hold_timeout_seconds: float = option(
-        1_800.0, "Time a held connection may stay without any traffic either way. 0: no limit."
+        1_800.0,
+        "Time a held connection may stay without any traffic either way. 0: no limit.",
+        at_least(0),
     )
     max_backlog_bytes: int = option(
-        2_000_000, "Bytes that may wait for a slow client; a client that owes more is closed."
+        2_000_000,
+        "Bytes that may wait for a slow client; a client that owes more is closed.",
+        at_least(1),
     )
     max_message_bytes: int = option(
-        1_000_000, "Largest WebSocket message from a client; more is closed with 1009."
+        1_000_000, "Largest WebSocket message from a client; more is closed with 1009.", at_least(1)
     )
     accept_x_forwarded_proto: bool = option(
         False, "Count a request as TLS when `X-Forwarded-Proto` says `https` or `wss`."
@@ -83,16 +109,24 @@ class Backend:
     """How backends are called: `[backend]`."""
 
     connect_timeout_seconds: float = option(
-        10.0, "Time to connect, TLS included; longer counts as unreachable (next target, or 502)."
+        10.0,
+        "Time to connect, TLS included; longer counts as unreachable (next target, or 502).",
+        above_zero,
     )
     read_timeout_seconds: float = option(
-        60.0, "Longest silence of a backend that owes a response; longer is answered 504."
+        60.0,
+        "Longest silence of a backend that owes a response; longer is answered 504.",
+        above_zero,
     )
     idle_seconds: float = option(
-        4.0, "Time an unused backend connection is kept; less if the backend's Keep-Alive says so."
+        4.0,
+        "Time an unused backend connection is kept; less if the backend's Keep-Alive says so.",
+        at_least(0),
     )
-    max_idle_connections: int = option(64, "Unused connections kept for each target.")
-    max_header_bytes: int = option(65_536, "Largest response head; more is answered 502.")
+    max_idle_connections: int = option(64, "Unused connections kept for each target.", at_least(0))
+    max_header_bytes: int = option(
+        65_536, "Largest response head; more is answered 502.", at_least(1)
+    )
 
 
 @attrs.frozen
@@ -104,14 +138,16 @@ class Grip:
     )
     key: str = option(
         "",
-        "Key that signs Grip-Sig: a secret or a PEM private key (EC or RSA). Empty: nothing is signed.",
+        "Key that signs Grip-Sig: a secret or a PEM private key (EC or RSA). "
+        "Empty: nothing is signed.",
     )
     upstream_key: str = option(
         "",
-        "Key of a trusted proxy in front: requests it signed keep their Grip-* and their instructions.",
+        "Key of a trusted proxy in front: requests it signed keep their Grip-* headers, and it "
+        "gets their instructions.",
     )
     max_channels: int = option(
-        20, "Channels one connection may subscribe to; further ones are ignored."
+        20, "Channels one connection may subscribe to; further ones are ignored.", at_least(0)
     )
 
 
@@ -119,12 +155,20 @@ class Grip:
 class Publish:
     """Where publishers connect: `[publish]`."""
 
-    pull: str = option("tcp://127.0.0.1:5560", "ZeroMQ PULL address. Empty: none.")
-    http: str = option("127.0.0.1:5561", "HTTP control address, `HOST:PORT`. Empty: none.")
-    max_header_bytes: int = option(10_000, "Largest request head on the control port.")
-    max_body_bytes: int = option(1_000_000, "Largest request body on the control port.")
+    pull: str = option(
+        "tcp://127.0.0.1:5560", "ZeroMQ PULL address. Empty: none.", or_empty(parse_endpoint)
+    )
+    http: str = option(
+        "127.0.0.1:5561", "HTTP control address, `HOST:PORT`. Empty: none.", or_empty(parse_tcp)
+    )
+    max_header_bytes: int = option(10_000, "Largest request head on the control port.", at_least(1))
+    max_body_bytes: int = option(
+        1_000_000, "Largest request body on the control port.", at_least(1)
+    )
     ipc_mode: str = option(
-        "", "Permissions (octal) of ipc:// sockets, such as `660`. Empty: unchanged."
+        "",
+        "Permissions (octal) of ipc:// sockets, such as `660`. Empty: unchanged.",
+        or_empty(parse_mode),
     )
     allow_unauthenticated: bool = option(
         False, "Accept publishing without a key on addresses that are not loopback."
@@ -135,8 +179,12 @@ class Publish:
 class Log:
     """Logs: `[log]`."""
 
-    level: str = option("info", "`error`, `warning`, `info` or `debug`.")
-    format: str = option("console", "`console` or `json`.")
+    level: str = option(
+        "info",
+        "`error`, `warning`, `info` or `debug`.",
+        one_of("error", "warning", "info", "debug"),
+    )
+    format: str = option("console", "`console` or `json`.", one_of("console", "json"))
     file: str = option("", "File to write to. Empty: standard output.")
 
 
@@ -144,13 +192,13 @@ class Log:
 class Target:
     """One backend of a route: an element of `targets`."""
 
-    url: str = option("", "`http://HOST:PORT` or `https://HOST:PORT`.")
+    url: str = option("", "`http://HOST:PORT` or `https://HOST:PORT`.", or_empty(backend_url))
     demo: bool = option(False, "The embedded demo backend instead of a url.")
     over_http: bool = option(False, "Turn WebSockets into HTTP requests (WebSocket-over-HTTP).")
     one_event: bool = option(False, "At most one WebSocket event in a request.")
     insecure: bool = option(False, "Don't check the backend's certificate.")
     subscribe: tuple[str, ...] = option(
-        (), "Channels added to every hold made through this target."
+        (), "Channels added to every hold made through this target.", not_empty
     )
 
 
@@ -160,11 +208,13 @@ class Route:
 
     targets: tuple[Target, ...] = required("Backends, tried in this order.")
     id: str = option("", "Name of the route in logs and statistics.")
-    host: str = option("*", "Host name the request must have; `*` is any.")
+    host: str = option("*", "Host name the request must have; `*` is any.", route_host)
     path: str = option("", "What the path must begin with.")
-    protocol: str = option("", "`http` or `websocket`: only that. Empty: both.")
+    protocol: str = option(
+        "", "`http` or `websocket`: only that. Empty: both.", one_of("", "http", "websocket")
+    )
     tls: bool | None = option(None, "true: only requests that came over TLS; false: only others.")
-    handlers: tuple[str, ...] = option((), "Handlers by name, in the order they act.")
+    handlers: tuple[str, ...] = option((), "Handlers by name, in the order they act.", handler_name)
     channel_prefix: str = option("", "Put before the channel names of this route's holds.")
     grip: bool = option(True, "false: pass GRIP instructions on as they are, and sign nothing.")
     issuer: str = option("", "Issuer of Grip-Sig on this route; counts only together with `key`.")
@@ -176,10 +226,16 @@ class Route:
 class Config:
     """The whole file. `handler` has the settings of configured handlers by their name."""
 
-    server: Server = option(Server, "")
-    backend: Backend = option(Backend, "")
-    grip: Grip = option(Grip, "")
-    publish: Publish = option(Publish, "")
-    log: Log = option(Log, "")
-    handler: dict[str, dict[str, Any]] = option(dict, "Configured handlers: `[handler.NAME]`.")
+    server: Server = attrs.field(factory=Server)
+    backend: Backend = attrs.field(factory=Backend)
+    grip: Grip = attrs.field(factory=Grip)
+    publish: Publish = attrs.field(factory=Publish)
+    log: Log = attrs.field(factory=Log)
+    handler: dict[str, dict[str, Any]] = attrs.field(
+        factory=dict,
+        metadata={
+            "doc": "Handlers with settings: `[handler.NAME]`. `use` names the file, the rest is "
+            "the handler's own."
+        },
+    )
     route: tuple[Route, ...] = option((), "Routes: `[[route]]`.")

@@ -1,0 +1,47 @@
+"""What a configuration may say but hardly means, and what makes it weak: warnings, no refusals."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from realtime_proxy.config.schema import Config
+from realtime_proxy.config.secrets import is_pem, resolve_secret
+from realtime_proxy.errors import Problem
+
+# RFC 7518 3.2: a key for HS256 has at least as many bits as the hash.
+MIN_HMAC_KEY_BYTES = 32
+
+
+def advise(config: Config, base_dir: Path) -> Iterator[Problem]:
+    """Warnings about a configuration that loads."""
+    yield from _short_keys(config, base_dir)
+    if not config.route:
+        yield Problem("route", "there are no routes, so every request is answered 502")
+    for index, route in enumerate(config.route):
+        if route.path and not _can_be_path(route.path):
+            yield Problem(
+                f"route[{index}].path",
+                f"`{route.path}` never begins a path: those begin with `/`, and are compared as "
+                "clients send them, without the query (a blank is `%20`)",
+            )
+
+
+def _short_keys(config: Config, base_dir: Path) -> Iterator[Problem]:
+    """One warning for all keys: the advice is the same for each."""
+    keys = {"grip.key": config.grip.key, "grip.upstream_key": config.grip.upstream_key}
+    keys |= {f"route[{i}].key": route.key for i, route in enumerate(config.route)}
+    secrets = {path: resolve_secret(key, base_dir) for path, key in keys.items() if key}
+    short = [
+        path
+        for path, secret in secrets.items()
+        if not is_pem(secret) and len(secret) < MIN_HMAC_KEY_BYTES
+    ]
+    if short:
+        yield Problem(
+            ", ".join(short),
+            f"shorter than {MIN_HMAC_KEY_BYTES} bytes, which makes tokens easier to forge",
+        )
+
+
+def _can_be_path(text: str) -> bool:
+    printable = text.isascii() and text.isprintable()
+    return printable and text.startswith("/") and not set(text) & set(" ?#")

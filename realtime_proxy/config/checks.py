@@ -1,0 +1,100 @@
+"""What single values of the configuration may be, beyond their type.
+
+A check takes one value (of a list: one element) and raises `ConfigError` saying what is accepted.
+The schema names them beside each key; `structure.py` applies them.
+"""
+
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from realtime_proxy.config.addresses import is_host, parse_tcp
+from realtime_proxy.errors import ConfigError, Problem
+
+Check = Callable[..., object]
+
+_HANDLER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_IPV6_HOST = re.compile(r"\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
+
+
+def at_least(minimum: int) -> Check:
+    """A check for numbers that must not be smaller."""
+
+    def check(value: float) -> None:
+        if value < minimum:
+            raise _wrong(f"{value} is too small; accepted: {minimum} or more")
+
+    return check
+
+
+def above_zero(value: float) -> None:
+    """For times that can't be nothing."""
+    if value <= 0:
+        raise _wrong(f"{value} is too small; accepted: more than 0")
+
+
+def one_of(*names: str) -> Check:
+    """A check for text that must be one of a few words."""
+    accepted = ", ".join(f"`{name}`" if name else "nothing" for name in names)
+
+    def check(value: str) -> None:
+        if value not in names:
+            raise _wrong(f"`{value}` is not accepted here; accepted: {accepted}")
+
+    return check
+
+
+def or_empty(parse: Check) -> Check:
+    """A check that lets an empty text pass, and leaves the rest to another."""
+
+    def check(value: str) -> None:
+        if value:
+            parse(value)
+
+    return check
+
+
+def backend_url(value: str) -> None:
+    """`http://HOST:PORT` or `https://HOST:PORT`: where to connect, without a path."""
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise _wrong(f"`{value}` is not a URL; accepted: `http://HOST:PORT`") from None
+    if parts.scheme not in {"http", "https"} or not value.isprintable():
+        raise _wrong(f"`{value}` does not begin with http:// or https://")
+    if "@" in parts.netloc or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise _wrong(f"`{value}` has more than `{parts.scheme}://HOST:PORT`; paths pass unchanged")
+    has_port = ":" in parts.netloc.rpartition("]")[2]
+    parse_tcp(parts.netloc if has_port else f"{parts.netloc}:80", lowest_port=1)
+
+
+def route_host(value: str) -> None:
+    """A host a request may name: a whole name, an address, or `*` for any."""
+    if value == "*" or is_host(value) or is_ipv6_host(value):
+        return
+    if not value.isascii():
+        raise _wrong(f"`{value}` is not ASCII; write it as clients send it (`xn--…`)")
+    if "*" in value:
+        raise _wrong(f"`{value}`: a host is a whole name; `*` stands alone and is any host")
+    raise _wrong(f"`{value}` is not a host name; accepted: a name without port, or `*`")
+
+
+def is_ipv6_host(text: str) -> bool:
+    """True if a text looks like an IPv6 address, with or without its brackets."""
+    return _IPV6_HOST.fullmatch(text) is not None and text.count(":") > 1
+
+
+def handler_name(value: str) -> None:
+    """A handler's name: it becomes a file name, so letters, digits, `_` and `-` only."""
+    if not _HANDLER_NAME.fullmatch(value):
+        raise _wrong(f"`{value}` is not a handler name; accepted: letters, digits, `_` and `-`")
+
+
+def not_empty(value: str) -> None:
+    """For text that must say something."""
+    if not value:
+        raise _wrong("is empty")
+
+
+def _wrong(message: str) -> ConfigError:
+    return ConfigError([Problem("", message)])

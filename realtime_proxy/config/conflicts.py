@@ -1,0 +1,166 @@
+"""What is wrong between keys of the configuration, or between the file and its surroundings.
+
+Works on the tables as they were read, not on the finished classes, so that a mistake of one kind
+does not hide those of the other. Values of a wrong type are passed over: they are reported
+already.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from realtime_proxy.config.addresses import (
+    Address,
+    TcpAddress,
+    is_loopback,
+    parse_address,
+    parse_endpoint,
+)
+from realtime_proxy.config.schema import Publish, Server
+from realtime_proxy.config.secrets import resolve_secret
+from realtime_proxy.errors import ConfigError, Problem
+
+Table = Mapping[str, Any]
+
+
+def find_conflicts(file: Table, base_dir: Path) -> Iterator[Problem]:
+    """Everything wrong that no single value shows; relative paths are taken from `base_dir`."""
+    yield from _listener_problems(file)
+    yield from _certificate_problems(_table(file, "server"), base_dir)
+    yield from _publish_problems(_table(file, "publish"))
+    grip = _table(file, "grip")
+    for key in ("key", "upstream_key"):
+        yield from _secret_problems(grip, f"grip.{key}", base_dir)
+    routes = list(_tables(file, "route", ""))
+    for path, route in routes:
+        yield from _route_problems(route, path, base_dir)
+    yield from _repeated_ids(routes)
+    yield from _repeated_conditions(routes)
+
+
+def _listener_problems(file: Table) -> Iterator[Problem]:
+    server = _table(file, "server")
+    plain = server.get("listen", Server().listen)
+    if plain == [] and not server.get("tls"):
+        yield Problem("server.listen", "no address to listen on, here or in `server.tls`")
+    used: dict[Address, str] = {}
+    for path, address in _addresses(file):
+        if isinstance(address, TcpAddress) and address.port == 0:
+            continue
+        if address in used:
+            yield Problem(path, f"{address} is in use already, by {used[address]}")
+        used.setdefault(address, path)
+
+
+def _addresses(file: Table) -> Iterator[tuple[str, Address]]:
+    """All addresses that are bound, with the paths of their keys."""
+    server, publish = _table(file, "server"), _table(file, "publish")
+    listen = server.get("listen", Server().listen)
+    texts = [(f"server.listen[{i}]", text) for i, text in enumerate(_list(listen))]
+    texts += [
+        (f"{path}.listen", tls.get("listen")) for path, tls in _tables(server, "tls", "server.")
+    ]
+    texts += [("publish.http", publish.get("http", Publish().http))]
+    for path, text in texts:
+        if (address := _parsed(text)) is not None:
+            yield path, address
+    if (address := _parsed(publish.get("pull", Publish().pull))) is not None:
+        yield "publish.pull", address
+
+
+def _parsed(text: Any) -> Address | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return parse_endpoint(text) if "://" in text else parse_address(text)
+    except ConfigError:
+        return None
+
+
+def _certificate_problems(server: Table, base_dir: Path) -> Iterator[Problem]:
+    for path, tls in _tables(server, "tls", "server."):
+        for key in ("certificate", "key"):
+            name = _text(tls, key)
+            if name and not (base_dir / name).is_file():
+                yield Problem(f"{path}.{key}", f"there is no file {base_dir / name}")
+        folder = _text(tls, "certificates")
+        if folder and not (base_dir / folder).is_dir():
+            yield Problem(f"{path}.certificates", f"there is no folder {base_dir / folder}")
+
+
+def _publish_problems(publish: Table) -> Iterator[Problem]:
+    if publish.get("allow_unauthenticated") is True:
+        return
+    for key in ("pull", "http"):
+        address = _parsed(publish.get(key, ""))
+        if address is not None and not is_loopback(address):
+            yield Problem(
+                f"publish.{key}",
+                f"{address} can be reached from other machines, and publishing asks for no key; "
+                "use a loopback address, or set `allow_unauthenticated = true`",
+            )
+
+
+def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem]:
+    if route.get("targets") == []:
+        yield Problem(f"{path}.targets", "is empty; a route needs at least one target")
+    for target_path, target in _tables(route, "targets", f"{path}."):
+        if target.get("url") and target.get("demo"):
+            yield Problem(target_path, "has both `url` and `demo`; only one is possible")
+        if not target.get("url") and not target.get("demo"):
+            yield Problem(target_path, "needs a `url`, or `demo = true`")
+    if bool(route.get("issuer")) != bool(route.get("key")):
+        missing = "key" if route.get("issuer") else "issuer"
+        yield Problem(f"{path}.{missing}", "is missing; `issuer` and `key` only count together")
+    yield from _secret_problems(route, f"{path}.key", base_dir)
+
+
+def _secret_problems(table: Table, path: str, base_dir: Path) -> Iterator[Problem]:
+    try:
+        resolve_secret(_text(table, path.rpartition(".")[2]), base_dir)
+    except ConfigError as error:
+        for problem in error.problems:
+            yield Problem(path, problem.message)
+
+
+def _repeated_ids(routes: list[tuple[str, Table]]) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for path, route in routes:
+        name = _text(route, "id")
+        if name and name in seen:
+            yield Problem(f"{path}.id", f"`{name}` is the id of {seen[name]} already")
+        seen.setdefault(name, path)
+
+
+def _repeated_conditions(routes: list[tuple[str, Table]]) -> Iterator[Problem]:
+    seen: dict[tuple[str, str, str, str], str] = {}
+    for path, route in routes:
+        host = (_text(route, "host") or "*").lower().strip("[]")
+        condition = (host, _text(route, "path"), _text(route, "protocol"), str(route.get("tls")))
+        if condition in seen:
+            yield Problem(
+                path,
+                f"has the same `host`, `path`, `protocol` and `tls` as {seen[condition]}, "
+                "so it would never be used",
+            )
+        seen.setdefault(condition, path)
+
+
+def _table(table: Table, key: str) -> Table:
+    value = table.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _tables(table: Table, key: str, prefix: str) -> Iterator[tuple[str, Table]]:
+    for index, element in enumerate(_list(table.get(key))):
+        if isinstance(element, dict):
+            yield f"{prefix}{key}[{index}]", element
+
+
+def _list(value: Any) -> list[Any] | tuple[Any, ...]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _text(table: Table, key: str) -> str:
+    value = table.get(key)
+    return value if isinstance(value, str) else ""

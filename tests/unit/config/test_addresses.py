@@ -1,0 +1,126 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_proxy.config.addresses import (
+    TcpAddress,
+    UnixAddress,
+    is_loopback,
+    parse_address,
+    parse_endpoint,
+    parse_mode,
+    parse_port,
+)
+from realtime_proxy.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:80", TcpAddress("127.0.0.1", 80)),
+        ("localhost:65535", TcpAddress("localhost", 65535)),
+        ("my_host:0", TcpAddress("my_host", 0)),
+        ("[::1]:7999", TcpAddress("::1", 7999)),
+        ("unix:/run/rp.sock", UnixAddress("/run/rp.sock")),
+        ("unix:rel?mode=660&user=u&group=g", UnixAddress("rel", 0o660, "u", "g")),
+    ],
+)
+def test_addresses_are_read_and_written(text, address):
+    assert parse_address(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("7999", "lacks a port"),
+        ("", "lacks a port"),
+        (":80", "no usable host"),
+        ("a b:80", "no usable host"),
+        ("*:80", "no usable host"),
+        ("a:", "port ``"),
+        ("a:http", "port `http`"),
+        ("a:65536", "65535"),
+        ("a:-1", "port `-1`"),
+        ("a:²", "port `²`"),
+        ("a:" + "9" * 5000, "65535"),
+        ("::1:80", "in brackets"),
+        ("[::1]80", "not `[V6]:PORT`"),
+        ("[::1", "not `[V6]:PORT`"),
+        ("[1.2.3.4]:80", "not `[V6]:PORT`"),
+        ("unix:", "path of the socket"),
+        ("unix:/a?mode=9", "not octal"),
+        ("unix:/a?mode=1000", "not octal"),
+        ("unix:/a?mode", "is not `mode="),
+        ("unix:/a?owner=u", "`owner=u`"),
+        ("unix:/a?user=", "`user=`"),
+    ],
+)
+def test_wrong_addresses_say_what_is_accepted(text, problem):
+    with pytest.raises(ConfigError) as caught:
+        parse_address(text)
+    assert problem in str(caught.value)
+
+
+def test_a_bare_port_is_on_all_ipv4_addresses():
+    assert parse_port("7999") == TcpAddress("0.0.0.0", 7999)
+    assert parse_port("[::]:7999") == TcpAddress("::", 7999)
+    assert parse_port("127.0.0.1:7999") == TcpAddress("127.0.0.1", 7999)
+
+
+@pytest.mark.parametrize("text", ["", "70000", "unix:/a", "x"])
+def test_what_is_no_port(text):
+    with pytest.raises(ConfigError):
+        parse_port(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("tcp://127.0.0.1:5560", TcpAddress("127.0.0.1", 5560)),
+        ("tcp://*:5560", TcpAddress("*", 5560)),
+        ("tcp://[::1]:5560", TcpAddress("::1", 5560)),
+        ("ipc:///run/push", UnixAddress("/run/push")),
+    ],
+)
+def test_endpoints(text, address):
+    assert parse_endpoint(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:5560", "udp://a:1", "ipc://", "tcp://*", "tcp://a", ""]
+)
+def test_wrong_endpoints(text):
+    with pytest.raises(ConfigError):
+        parse_endpoint(text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "::ffff:127.0.0.1"])
+def test_loopback(host):
+    assert is_loopback(TcpAddress(host, 1))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "*", "10.0.0.1", "a.test", "::ffff:10.0.0.1"])
+def test_not_loopback(host):
+    assert not is_loopback(TcpAddress(host, 1))
+
+
+def test_a_unix_socket_is_this_machine_only():
+    assert is_loopback(UnixAddress("/run/x"))
+
+
+@pytest.mark.parametrize(("text", "mode"), [("0", 0), ("660", 0o660), ("0777", 0o777)])
+def test_modes(text, mode):
+    assert parse_mode(text) == mode
+
+
+@given(st.text() | st.from_regex(r"\A(unix:|\[|tcp://|ipc://)?[a-z0-9.:\]]*(\?[a-z=&]*)?\Z"))
+def test_any_text_is_an_address_or_a_config_error(text):
+    for parse in (parse_port, parse_endpoint, parse_mode):
+        with contextlib.suppress(ConfigError):
+            parse(text)
+    with contextlib.suppress(ConfigError):
+        address = parse_address(text)
+        assert parse_address(str(address)) == address

@@ -1,0 +1,71 @@
+import pytest
+
+from realtime_proxy.config.load import load_text
+from realtime_proxy.errors import ConfigError
+
+
+def problems(text, file=None):
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, file)
+    return {problem.key_path: problem.message for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ('host = "a.test"', 'host = "A.TEST"', True),
+        ('host = "::1"', 'host = "[::1]"', True),
+        ("", 'host = "*"\nid = "two"', True),
+        ("", "tls = true", False),
+        ("tls = true", "tls = false", False),
+        ('path = "/a"', 'path = "/b"', False),
+        ('protocol = "http"', 'protocol = "websocket"', False),
+    ],
+)
+def test_routes_with_the_same_condition(one, other, same):
+    text = "".join(f"[[route]]\n{route}\ntargets = [{{demo = true}}]\n" for route in (one, other))
+    if same:
+        assert "same `host`" in problems(text)["route[1]"]
+    else:
+        load_text(text)
+
+
+def test_addresses_of_several_kinds_are_compared():
+    text = """
+        [server]
+        listen = ["127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:0", "127.0.0.1:0"]
+        [publish]
+        pull = "tcp://127.0.0.1:2"
+        http = "127.0.0.1:2"
+        """
+    assert set(problems(text)) == {"server.listen[1]", "publish.pull"}
+
+
+def test_certificates_must_be_there(tmp_path):
+    text = """
+        [[server.tls]]
+        listen = "127.0.0.1:1"
+        certificate = "c.pem"
+        key = "k.pem"
+        certificates = "certs"
+        """
+    found = problems(text, str(tmp_path / "routes.toml"))
+    assert str(tmp_path / "c.pem") in found["server.tls[0].certificate"]
+    assert set(found) == {f"server.tls[0].{key}" for key in ("certificate", "key", "certificates")}
+    (tmp_path / "c.pem").touch()
+    (tmp_path / "k.pem").touch()
+    (tmp_path / "certs").mkdir()
+    assert load_text(text, str(tmp_path / "routes.toml")).server.tls[0].key == "k.pem"
+
+
+def test_a_tls_listener_is_enough(tmp_path):
+    for name in ("c", "k"):
+        (tmp_path / name).touch()
+    load_text(
+        '[server]\nlisten = []\ntls = [{listen="127.0.0.1:1", certificate="c", key="k"}]',
+        str(tmp_path / "routes.toml"),
+    )
+
+
+def test_open_publishing_may_be_asked_for():
+    load_text('[publish]\npull = "tcp://*:5560"\nallow_unauthenticated = true')
