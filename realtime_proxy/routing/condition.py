@@ -1,0 +1,51 @@
+"""Which requests a route is for."""
+
+from typing import Self
+
+import attrs
+
+from realtime_proxy.config.schema import Route
+
+ANY_HOST = b"*"
+
+
+@attrs.frozen
+class Condition:
+    """What a request must be like. Empty or None: anything is.
+
+    `host` is compared without regard to case; `path` is what the path begins with, as it is on the
+    wire; `protocol` is `http` or `websocket`.
+    """
+
+    host: bytes = ANY_HOST
+    path: bytes = b""
+    protocol: str = ""
+    tls: bool | None = None
+
+    @classmethod
+    def of(cls, route: Route) -> Self:
+        """The condition of a configured route."""
+        return cls(host_of(route.host.encode()), route.path.encode(), route.protocol, route.tls)
+
+    def fits(self, *, websocket: bool, tls: bool) -> bool:
+        """True if requests of this kind may match; host and path are left to the table."""
+        protocol = "websocket" if websocket else "http"
+        return self.protocol in {"", protocol} and self.tls in {None, tls}
+
+    def precedence(self) -> tuple[bool, int, bool]:
+        """Of conditions that match, the one with the greatest value wins.
+
+        A protocol outweighs any path, and a path any `tls`, so the order in the file never counts:
+        two conditions with the same precedence that match the same request are equal.
+        """
+        return bool(self.protocol), len(self.path), self.tls is not None
+
+
+def host_of(host: bytes) -> bytes:
+    """The host of a `Host` field as conditions have it: lower case, without port or brackets."""
+    lowered = host.strip().lower()
+    if lowered.startswith(b"["):
+        return lowered[1:].partition(b"]")[0]
+    name, _, port = lowered.rpartition(b":")
+    # More than one colon without brackets is an IPv6 address as a configuration may write it.
+    return name if name and port.isdigit() and b":" not in name else lowered

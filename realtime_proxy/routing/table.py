@@ -1,0 +1,56 @@
+"""The route table: from a request's host, path, protocol and TLS to its route.
+
+Immutable: a reload builds a new one. Everything is sorted when it is built, because looking up
+happens for each request.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Generic, TypeVar
+
+from realtime_proxy.routing.condition import ANY_HOST, Condition
+
+T = TypeVar("T")
+
+Rules = tuple[tuple[bytes, T], ...]  # path and value, best first
+
+
+class RouteTable(Generic[T]):
+    """Finds what belongs to a request. Routes of a named host hide those of `*` for that host."""
+
+    __slots__ = ("_kinds",)
+
+    def __init__(self, routes: Iterable[tuple[Condition, T]]) -> None:
+        # Of equal conditions the first stays: sorting is stable.
+        ordered = sorted(routes, key=lambda route: route[0].precedence(), reverse=True)
+        # One table for each kind of request, so that finding is a lookup and a scan of paths.
+        self._kinds = tuple(
+            _by_host(ordered, websocket=websocket, tls=tls)
+            for websocket in (False, True)
+            for tls in (False, True)
+        )
+
+    def find(self, host: bytes, path: bytes, websocket: bool, tls: bool) -> T | None:
+        """The value of the best route, or None.
+
+        `host` is as `host_of` gives it, `path` is as the client sent it, without the query.
+        """
+        by_host = self._kinds[2 * websocket + tls]
+        rules = by_host.get(host)
+        if rules is None:
+            rules = by_host.get(ANY_HOST, ())
+        for prefix, value in rules:
+            if path.startswith(prefix):
+                return value
+        return None
+
+
+def _by_host(
+    ordered: list[tuple[Condition, T]], *, websocket: bool, tls: bool
+) -> Mapping[bytes, Rules[T]]:
+    """The rules of one kind of request. A host that has none of this kind is there all the same."""
+    rules: dict[bytes, list[tuple[bytes, T]]] = {}
+    for condition, value in ordered:
+        of_host = rules.setdefault(condition.host, [])
+        if condition.fits(websocket=websocket, tls=tls):
+            of_host.append((condition.path, value))
+    return {host: tuple(of_host) for host, of_host in rules.items()}

@@ -1,0 +1,35 @@
+import pytest
+
+from realtime_proxy.config.schema import Route, Target
+from realtime_proxy.routing.condition import Condition, host_of
+
+
+@pytest.mark.parametrize(
+    ("header", "want"),
+    [
+        (b"a.test", b"a.test"),
+        (b"A.Test:8080", b"a.test"),
+        (b" a.test ", b"a.test"),
+        (b"127.0.0.1:80", b"127.0.0.1"),
+        (b"[::1]:80", b"::1"),
+        (b"[::A]", b"::a"),
+        (b"::1", b"::1"),
+        (b"a.test:", b"a.test:"),
+        (b"", b""),
+    ],
+)
+def test_host_of_a_header(header, want):
+    assert host_of(header) == want
+
+
+def test_the_condition_of_a_route_is_written_as_requests_are():
+    route = Route(targets=(Target(demo=True),), host="[::A]", path="/p", protocol="http", tls=True)
+    assert Condition.of(route) == Condition(b"::a", b"/p", "http", True)
+
+
+def test_what_fits():
+    assert Condition().fits(websocket=True, tls=False)
+    assert Condition(protocol="http", tls=True).fits(websocket=False, tls=True)
+    assert not Condition(protocol="http").fits(websocket=True, tls=True)
+    assert not Condition(protocol="websocket").fits(websocket=False, tls=True)
+    assert not Condition(tls=False).fits(websocket=False, tls=True)

@@ -1,0 +1,113 @@
+import itertools
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_proxy.routing.condition import Condition
+from realtime_proxy.routing.table import RouteTable
+
+
+def table(*conditions: Condition) -> RouteTable[Condition]:
+    return RouteTable((condition, condition) for condition in conditions)
+
+
+def find(routes, host=b"any.test", path=b"/", websocket=False, tls=False):
+    return routes.find(host, path, websocket, tls)
+
+
+ANY = Condition()
+
+
+def test_an_empty_table_finds_nothing():
+    assert find(table()) is None
+
+
+def test_star_takes_any_host():
+    assert find(table(ANY), b"whatever") is ANY
+
+
+def test_a_named_host_beats_star():
+    named = Condition(host=b"a.test")
+    assert find(table(ANY, named), b"a.test") is named
+
+
+def test_a_named_host_does_not_fall_back_to_star():
+    routes = table(ANY, Condition(host=b"a.test", path=b"/only"))
+    assert find(routes, b"a.test", b"/elsewhere") is None
+
+
+def test_a_host_without_a_route_for_the_protocol_does_not_fall_back_either():
+    routes = table(ANY, Condition(host=b"a.test", protocol="websocket"))
+    assert find(routes, b"a.test") is None
+    assert find(routes, b"a.test", websocket=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "want"),
+    [(b"/", b""), (b"/a", b"/a"), (b"/ab", b"/a"), (b"/a/b", b"/a/b"), (b"/A", b"")],
+)
+def test_the_longest_path_wins(path, want):
+    found = find(table(ANY, Condition(path=b"/a"), Condition(path=b"/a/b")), path=path)
+    assert found.path == want
+
+
+def test_protocol_beats_a_longer_path():
+    protocol = Condition(protocol="http")
+    assert find(table(Condition(path=b"/long"), protocol), path=b"/long/er") is protocol
+
+
+def test_a_longer_path_beats_tls():
+    longer = Condition(path=b"/a")
+    assert find(table(Condition(tls=True), longer), path=b"/a", tls=True) is longer
+
+
+def test_tls_beats_none():
+    plain, encrypted = Condition(tls=False), Condition(tls=True)
+    routes = table(ANY, plain, encrypted)
+    assert find(routes, tls=True) is encrypted
+    assert find(routes, tls=False) is plain
+
+
+def test_of_equal_conditions_the_first_stays():
+    routes = RouteTable([(ANY, "first"), (Condition(), "second")])
+    assert find(routes) == "first"
+
+
+def slowly(conditions, host, path, websocket, tls):
+    """The rules of precedence, spelled out."""
+    candidates = [c for c in conditions if c.host == host] or [
+        c for c in conditions if c.host == b"*"
+    ]
+    protocol = "websocket" if websocket else "http"
+    fitting = [
+        c
+        for c in candidates
+        if path.startswith(c.path) and c.protocol in ("", protocol) and c.tls in (None, tls)
+    ]
+    for better in (lambda c: c.protocol != "", lambda c: len(c.path), lambda c: c.tls is not None):
+        best = max(map(better, fitting), default=None)
+        fitting = [c for c in fitting if better(c) == best]
+    return fitting[0] if fitting else None
+
+
+conditions = st.builds(
+    Condition,
+    host=st.sampled_from([b"*", b"a", b"b"]),
+    path=st.sampled_from([b"", b"/", b"/x", b"/x/y"]),
+    protocol=st.sampled_from(["", "http", "websocket"]),
+    tls=st.sampled_from([None, True, False]),
+)
+
+
+@given(st.lists(conditions, unique=True), st.randoms())
+def test_the_order_of_routes_never_matters(routes, shuffler: random.Random):
+    shuffled = list(routes)
+    shuffler.shuffle(shuffled)
+    one, other = table(*routes), table(*shuffled)
+    for request in itertools.product(
+        (b"a", b"c"), (b"/", b"/x/y/z", b"*"), (False, True), (False, True)
+    ):
+        expected = slowly(routes, *request)
+        assert one.find(*request) == other.find(*request) == expected
