@@ -1,5 +1,8 @@
 """The contract of `handlers/`: the only part of the package that a handler imports."""
 
+from realtime_proxy.config.checks import at_least, one_of
+from realtime_proxy.config.schema import option, required
+from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
 from realtime_proxy.pipeline.decision import (
@@ -19,6 +22,7 @@ from realtime_proxy.pipeline.handler import (
     NoConfig,
     WebSocketEvent,
 )
+from realtime_proxy.pipeline.secret import Secret
 
 __all__ = [
     "CONTINUE",
@@ -26,6 +30,7 @@ __all__ = [
     "Answer",
     "BaseHandler",
     "CloseWith",
+    "ConfigError",
     "Decision",
     "Drop",
     "EventOutcome",
@@ -34,9 +39,15 @@ __all__ = [
     "Headers",
     "Identity",
     "NoConfig",
+    "Problem",
     "Refuse",
     "RequestHead",
     "Response",
     "ResponseHead",
+    "Secret",
     "WebSocketEvent",
+    "at_least",
+    "one_of",
+    "option",
+    "required",
 ]

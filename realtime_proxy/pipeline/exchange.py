@@ -14,6 +14,7 @@ class Identity:
     consumer: str
     claims: dict[str, Any] = attrs.field(factory=dict)
     expires_at: float | None = None  # seconds since the epoch
+    anonymous: bool = False  # stands for everyone unknown: a later handler may find out more
 
 
 @attrs.define
