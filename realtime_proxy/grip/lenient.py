@@ -7,8 +7,8 @@ import re
 # The largest number of seconds or bytes that instructions may name: a signed 32-bit integer.
 MAX_INTEGER = 2**31 - 1
 
-# Eighteen digits can't be too many for `int`, whatever limit the interpreter has.
-_DECIMAL = re.compile(rb"[+-]?[0-9]{1,18}")
+# The interpreter refuses to read more than 4,300 digits.
+_DECIMAL = re.compile(rb"[+-]?[0-9]{1,4000}")
 _NOT_BASE64 = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 )
@@ -16,11 +16,8 @@ _NOT_BASE64 = bytes(
 
 def parse_integer(text: bytes) -> int | None:
     """A decimal number of up to 32 bits with optional sign and blanks around, or None."""
-    text = text.strip()
-    if _DECIMAL.fullmatch(text) is None:
-        return None
-    number = int(text)
-    return number if abs(number) <= MAX_INTEGER else None
+    number = _number(text)
+    return None if number is None or abs(number) > MAX_INTEGER else number
 
 
 def lenient_integer(value: object) -> int | None:
@@ -37,10 +34,15 @@ def lenient_integer(value: object) -> int | None:
         case float():
             return int(value) if math.isfinite(value) else None
         case str():
-            return parse_integer(value.encode()) or 0
+            return _number(value.encode()) or 0
         case bytes():
-            return parse_integer(value) or 0
+            return _number(value) or 0
     return None
+
+
+def _number(text: bytes) -> int | None:
+    text = text.strip()
+    return int(text) if _DECIMAL.fullmatch(text) else None
 
 
 def lenient_base64(text: str) -> bytes:

@@ -1,4 +1,8 @@
-"""One published message, decoded and checked (`docs/grip.md`, publish items)."""
+"""One published message, decoded and checked (`docs/grip.md`, publish items).
+
+`content_filters` of a payload is what its publisher counts on the subscription to have: None
+says nothing, an empty tuple says that there are none.
+"""
 
 from enum import Enum
 from typing import Any
@@ -36,7 +40,7 @@ class HttpResponse:
     headers: Headers = attrs.field(factory=Headers)
     body: bytes = b""
     body_patch: list[Any] | None = None
-    content_filters: tuple[str, ...] = ()
+    content_filters: tuple[str, ...] | None = None
 
 
 @attrs.frozen
@@ -45,7 +49,7 @@ class HttpStream:
 
     action: Action = Action.SEND
     content: bytes = b""
-    content_filters: tuple[str, ...] = ()
+    content_filters: tuple[str, ...] | None = None
 
 
 @attrs.frozen
@@ -57,7 +61,7 @@ class WebSocketMessage:
     content: bytes = b""
     close_code: int | None = None
     close_reason: str = ""
-    content_filters: tuple[str, ...] = ()
+    content_filters: tuple[str, ...] | None = None
 
 
 @attrs.frozen
