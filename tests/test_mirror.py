@@ -1,0 +1,47 @@
+"""Every source file has its test file, so that a reader knows where to look."""
+
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PACKAGE = CHECKOUT / "realtime_proxy"
+
+# Without a test file of their own, and why.
+EXCEPTIONS = {
+    "errors.py": "names only; what raises them is tested",
+    "model/close_reason.py": "names only",
+    "model/item.py": "plain values",
+    "pipeline/decision.py": "plain values",
+    "pipeline/exchange.py": "plain values",
+}
+
+MODULES = sorted(
+    str(path.relative_to(PACKAGE))
+    for path in PACKAGE.rglob("*.py")
+    if path.name not in {"__init__.py", "__main__.py"}
+)
+
+
+def has_test(module: str) -> bool:
+    """A test of the same name in the same folder, below `unit` or `io`."""
+    path = Path(module)
+    return any(
+        (CHECKOUT / "tests" / floor / path.parent / f"test_{path.name}").is_file()
+        for floor in ("unit", "io")
+    )
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_its_test_file(module: str) -> None:
+    assert has_test(module) != (module in EXCEPTIONS)
+
+
+@pytest.mark.parametrize("module", EXCEPTIONS)
+def test_an_exception_is_still_a_module(module: str) -> None:
+    assert module in MODULES
+
+
+@pytest.mark.parametrize("handler", sorted(p.stem for p in (CHECKOUT / "handlers").glob("*.py")))
+def test_a_handler_has_its_test_file(handler: str) -> None:
+    assert (CHECKOUT / "tests" / "handlers" / f"test_{handler}.py").is_file()
