@@ -36,6 +36,7 @@ class Arguments(argparse.Namespace):
     patch: bool
     no_seq: bool
     no_eol: bool
+    sse: bool
     spec: str
     user: str | None
     bearer: str | None
@@ -102,6 +103,7 @@ def _add_content_options(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="the content is an item, or a list of items, in JSON")
     add("--patch", action="store_true", help="the content is a JSON patch for long-polls")
     add("--no-eol", action="store_true", help="add no newline for HTTP receivers")
+    add("--sse", action="store_true", help="make an event for EventSource of it, on streams")
     add("--hint", action="store_true", help="make receivers ask the backend, instead of content")
     add("--close", action="store_true", help="close streams and WebSockets, instead of content")
 
@@ -168,7 +170,7 @@ def _sort_words(parser: argparse.ArgumentParser, arguments: Arguments, words: li
 # Options that would shape an item. One given as JSON is sent as it is written.
 _SHAPING = (
     *("id", "prev_id", "sender", "code", "header", "meta"),
-    *("no_seq", "no_eol", "hint", "close", "patch"),
+    *("no_seq", "no_eol", "sse", "hint", "close", "patch"),
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from realtime_proxy.cli.publish_arguments import Arguments
 from realtime_proxy.cli.publish_content import Content, has_content, read_content
+from realtime_proxy.demo.server_sent_event import server_sent_event
 from realtime_proxy.errors import PublishError
 
 # An item as publishers write it. The transport that sends it decides how bytes are written.
@@ -87,7 +88,7 @@ def _content_formats(content: Content, response: WireItem, arguments: Arguments)
     http = content.data + b"\n" if adds_newline else content.data
     return {
         "http-response": {**response, "body": http},
-        "http-stream": {"content": http},
+        "http-stream": {"content": server_sent_event(content.data) if arguments.sse else http},
         "ws-message": {"content": content.data},
     }
 

@@ -1,6 +1,5 @@
 """Publish over ZeroMQ: items pushed to a PULL socket. Nobody says that they were received."""
 
-import base64
 import math
 import socket
 import time
@@ -14,6 +13,7 @@ from realtime_proxy.cli.hosts_to_try import hosts_to_try
 from realtime_proxy.cli.publish_arguments import Arguments
 from realtime_proxy.cli.publish_item import WireItem
 from realtime_proxy.errors import PublishError
+from realtime_proxy.grip.lenient import lenient_base64
 
 # JSON items name their base64 payloads so. A TNetString holds bytes as they are, under the plain
 # name; only in a WebSocket message does the name stay, for there it also means "binary".
@@ -26,6 +26,8 @@ _BASE64_MEMBERS = {
 
 def publish_over_zmq(items: list[WireItem], arguments: Arguments) -> None:
     """Push the items one by one. Raises PublishError if nobody takes them in time."""
+    if arguments.json:
+        _check(items)
     messages = [encode_item(item) for item in items]
     context = zmq.Context()
     push = context.socket(zmq.PUSH)
@@ -38,7 +40,7 @@ def publish_over_zmq(items: list[WireItem], arguments: Arguments) -> None:
         push.linger = _milliseconds_until(deadline)
     except zmq.ZMQError as error:
         # Not the error's own text: it repeats the address, which may hold a key by mistake.
-        reason = zmq.strerror(error.errno)
+        reason = zmq.strerror(error.errno or 0)
         raise PublishError(f"can't use the publish address: {reason}") from error
     finally:
         push.close()
@@ -46,6 +48,14 @@ def publish_over_zmq(items: list[WireItem], arguments: Arguments) -> None:
     # What still waited at the end of the linger time is lost, and libzmq does not say so.
     if time.monotonic() >= deadline:
         raise _too_late("the receiver did not take it", arguments)
+
+
+def _check(items: list[WireItem]) -> None:
+    """Read the items as the server will: over ZeroMQ it does not answer that it can't."""
+    from realtime_proxy.grip.publish import item_from_json
+
+    for item in items:
+        item_from_json(item)
 
 
 def encode_item(item: WireItem) -> bytes:
@@ -72,13 +82,8 @@ def _plain_format(name: str, value: Any) -> Any:
     encoded, plain = _BASE64_MEMBERS.get(name, ("", ""))
     if not isinstance(value, dict) or not isinstance(value.get(encoded), str):
         return value
-    try:
-        # As lenient as the server is with JSON items: padding may be missing.
-        payload = base64.b64decode(value[encoded] + "==")
-    except ValueError:
-        raise PublishError(f"'{name}' contains '{encoded}' that is not base64") from None
     rest = {member: value[member] for member in value if member != encoded}
-    return {**rest, plain: payload}
+    return {**rest, plain: lenient_base64(value[encoded])}
 
 
 def _as_bytes(value: Any) -> Any:

@@ -39,6 +39,14 @@ def test_no_newline_when_asked():
     assert formats("x", "--no-eol")["http-stream"] == {"content": b"x"}
 
 
+def test_event_for_streams():
+    assert formats("a\nb", "--sse") == {
+        "http-response": {"code": 200, "body": b"a\nb\n"},
+        "http-stream": {"content": b"data: a\ndata: b\n\n"},
+        "ws-message": {"content": b"a\nb"},
+    }
+
+
 def test_file_content_stays_as_it_is(file):
     assert formats(file(b"\xff")) == {
         "http-response": {"code": 200, "body": b"\xff"},

@@ -126,10 +126,11 @@ def test_json_items_with_base64_payloads(pubcli, listen):
     assert tnetstring.loads(receiver.receive()) == {b"channel": b"b", **plain}
 
 
-def test_payload_that_is_not_base64(pubcli, listen):
-    item = {"channel": "a", "http-stream": {"content-bin": "a"}}
+def test_json_items_that_the_server_would_not_take(pubcli, listen):
+    item = {"channel": "a", "formats": {"http-stream": {}}}
     outcome = pubcli("--spec", listen().endpoint, "--json", json.dumps(item))
-    assert outcome.err == "Error: 'http-stream' contains 'content-bin' that is not base64\n"
+    assert outcome.status == 1
+    assert outcome.err == ("Error: 'http-stream' does not contain 'content' or 'content-bin'\n")
 
 
 def test_text_that_is_no_utf_8(pubcli, listen):
