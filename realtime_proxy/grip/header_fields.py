@@ -46,7 +46,7 @@ def _keyed(
     content = _as_bytes(value)
     if content is None:
         raise error(f"headers contains '{name}' with wrong type")
-    return name.encode(), content
+    return name.encode(), content.strip(b" \t")
 
 
 def _listed(element: object, error: type[GripError] | type[PublishError]) -> tuple[bytes, bytes]:
@@ -59,11 +59,11 @@ def _listed(element: object, error: type[GripError] | type[PublishError]) -> tup
         raise error("header contains name element with wrong type")
     if content is None:
         raise error("header contains value element with wrong type")
-    return name, content
+    return name, content.strip(b" \t")
 
 
 def _as_bytes(value: object) -> bytes | None:
-    """Text of JSON or of a TNetString, without the blanks that surround no field value."""
+    """Text of JSON or of a TNetString."""
     if isinstance(value, str):
-        return value.encode().strip(b" \t")
-    return value.strip(b" \t") if isinstance(value, bytes) else None
+        return value.encode()
+    return value if isinstance(value, bytes) else None
