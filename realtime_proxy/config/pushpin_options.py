@@ -1,0 +1,107 @@
+"""The options of `pushpin.conf` that are not carried over: why, and what to do instead."""
+
+import re
+from collections.abc import Iterator
+
+import attrs
+
+from realtime_proxy.config.pushpin_note import Note
+from realtime_proxy.config.pushpin_settings import Settings
+
+# Pushpin's own parts and how they talk to each other: there is one process and nothing to set.
+_INTERNAL = re.compile(
+    r"""
+    # the first ones are filled into others, which are carried over
+    (global | runner)\ (libdir | rundir | ipc_prefix | port_offset | include)
+    | runner\ (services | \w+_bin)
+    | proxy\ (
+        workers | ipc_file_mode | stats_report_interval | stats_connections_max_ttl
+        | updates_check | organization_name | \w+_specs? | inspect\w* | accept\w* | retry\w*
+        | intreq\w*
+    )
+    | handler\ (state_spec | proxy_\w+ | m2a_\w+ | connmgr_\w+ | (?!push_in_)\w+_specs?)
+    """,
+    re.VERBOSE,
+)
+
+_OFF = frozenset({"", "false", "0"})
+_UNLIMITED = frozenset({"", "-1", "0"})
+
+
+@attrs.frozen
+class Later:
+    """An option that can't be carried over yet: what is different without it."""
+
+    effect: str
+    same: frozenset[str] = frozenset({""})  # values that change nothing
+    default: str = ""  # what Pushpin does without the option
+
+
+_STATS = Later("no statistics are sent")
+_METRICS = Later("there is no metrics port")
+
+_LATER = {
+    ("global", "stats_connection_ttl"): _STATS,
+    ("global", "stats_connection_send"): _STATS,
+    ("runner", "allow_compression"): Later("WebSocket messages are never compressed", _OFF),
+    ("proxy", "auto_cross_origin"): Later("no CORS headers and no JSON-P", _OFF),
+    ("proxy", "set_x_forwarded_protocol"): Later(
+        "`X-Forwarded-Proto` is not set", frozenset({"", "false", "0", "off"})
+    ),
+    ("proxy", "x_forwarded_for"): Later("`X-Forwarded-For` does not follow its rules"),
+    ("proxy", "x_forwarded_for_trusted"): Later("`X-Forwarded-For` does not follow its rules"),
+    ("proxy", "orig_headers_need_mark"): Later("original headers are not sent along"),
+    ("proxy", "accept_pushpin_route"): Later("`Pushpin-Route` is an ordinary header", _OFF),
+    ("proxy", "cdn_loop"): Later("`CDN-Loop` is passed on unchanged"),
+    ("proxy", "log_from"): Later("requests are logged without it", _OFF),
+    ("proxy", "log_user_agent"): Later("requests are logged without it", _OFF),
+    ("proxy", "sockjs_url"): Later("there is no SockJS"),
+    ("proxy", "max_open_requests"): Later("[server] max_connections is the limit", _UNLIMITED),
+    ("proxy", "prometheus_port"): _METRICS,
+    ("proxy", "prometheus_prefix"): _METRICS,
+    ("handler", "push_in_sub_specs"): Later(
+        "nothing is received on it", default="tcp://127.0.0.1:5562"
+    ),
+    ("handler", "push_in_sub_spec"): Later("nothing is received on it"),
+    ("handler", "push_in_sub_connect"): Later("there is no SUB socket", _OFF),
+    ("handler", "stats_spec"): Later(
+        "no statistics are sent", default="ipc://{rundir}/{ipc_prefix}stats"
+    ),
+    ("handler", "command_spec"): Later(
+        "no commands are taken there", default="tcp://127.0.0.1:5563"
+    ),
+    ("handler", "message_rate"): Later("deliveries are not limited", _UNLIMITED),
+    ("handler", "message_hwm"): Later("[server] max_backlog_bytes is the limit", _UNLIMITED),
+    ("handler", "message_block_size"): _STATS,
+    ("handler", "message_wait"): Later("the wait for a missing message has a fixed length"),
+    ("handler", "id_cache_ttl"): Later("repeated ids are remembered for a fixed time"),
+    ("handler", "update_on_first_subscription"): Later("the backend is not asked again", _OFF),
+    ("handler", "subscription_linger"): Later("subscriptions of long-polls end with them"),
+    ("handler", "stats_subscription_ttl"): _STATS,
+    ("handler", "stats_report_interval"): _STATS,
+    ("handler", "stats_format"): _STATS,
+    ("handler", "prometheus_port"): _METRICS,
+    ("handler", "prometheus_prefix"): _METRICS,
+    ("handler", "share_all"): Later("next links are not shared", _OFF),
+}
+
+
+def left_over_notes(settings: Settings) -> Iterator[Note]:
+    """A note for every option that the conversion has not used, unless it changes nothing."""
+    for section, key, value in settings.not_asked():
+        place = settings.place(section, key)
+        later = _LATER.get((section, key))
+        if later is not None:
+            if value.strip().lower() not in later.same:
+                yield Note(f"{place} = {value}", f"not carried over yet: {later.effect}")
+        elif section == "runner" and key == "logdir":
+            yield Note(place, "replaced by [log] file; without one, logs go to standard output")
+        elif not _INTERNAL.fullmatch(f"{section} {key}"):
+            yield Note(place, "unknown, to Pushpin too; left out")
+    for (section, key), later in _LATER.items():
+        if later.default and not settings.has(section, key):
+            place = settings.place(section, key)
+            yield Note(
+                f"{place} = {settings.text(section, key, later.default)} (Pushpin's default)",
+                f"not carried over yet: {later.effect}",
+            )
