@@ -70,6 +70,8 @@ fuzz: setup ## parsers against random input
 	$(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 docs: setup ## write docs/configuration.md from the schema
+	$(BIN)/python -m realtime_proxy.cli.manual > docs/configuration.md.new
+	mv docs/configuration.md.new docs/configuration.md
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) .venv-parity .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist build
