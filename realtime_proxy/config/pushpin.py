@@ -20,7 +20,7 @@ from realtime_proxy.config.addresses import (
     parse_tcp,
 )
 from realtime_proxy.config.load import load_text
-from realtime_proxy.config.pushpin_key import converted_key
+from realtime_proxy.config.pushpin_key import MOVED_KEY, converted_key, is_moved
 from realtime_proxy.config.pushpin_level import converted_level
 from realtime_proxy.config.pushpin_note import Note
 from realtime_proxy.config.pushpin_options import left_over_notes
@@ -115,13 +115,21 @@ def _tls(settings: Settings) -> Iterator[Tls]:
 def _grip(settings: Settings) -> Values:
     values: Values = {
         "issuer": settings.literal("proxy", "sig_iss", "pushpin"),
-        "key": converted_key(settings.literal("proxy", "sig_key"), settings.folder),
+        "key": _key(settings, "sig_key"),
         "max_channels": settings.number("handler", "connection_subscription_max", 20, 0),
     }
-    upstream_key = converted_key(settings.literal("proxy", "upstream_key"), settings.folder)
+    upstream_key = _key(settings, "upstream_key")
     if upstream_key:
         values["upstream_key"] = upstream_key
     return values
+
+
+def _key(settings: Settings, option: str) -> str:
+    written = settings.literal("proxy", option)
+    key = converted_key(written, settings.folder)
+    if is_moved(written, key):
+        settings.note("proxy", option, MOVED_KEY)
+    return key
 
 
 def _publish(settings: Settings) -> Values:

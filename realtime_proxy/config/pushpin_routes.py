@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 
 from realtime_proxy.config.checks import backend_url, is_ipv6_host, route_host
-from realtime_proxy.config.pushpin_key import converted_key
+from realtime_proxy.config.pushpin_key import MOVED_KEY, converted_key, is_moved
 from realtime_proxy.config.pushpin_line import LineError, Word, split_line
 from realtime_proxy.config.pushpin_note import Note
 from realtime_proxy.config.schema import Route, Target
@@ -113,6 +113,8 @@ def _converted(line: str, place: str, folder: Path, notes: list[Note]) -> Route 
     )
     if not route.key and (condition.get("sig_iss") or condition.get("sig_key")):
         notes.append(Note(place, "`sig_iss` and `sig_key` count only together; left out"))
+    if route.key and is_moved(condition.get("sig_key") or "", route.key):
+        notes.append(Note(place, f"`sig_key` is {MOVED_KEY}"))
     notes += (Note(place, text) for text in _condition_notes(condition))
     for target in targets:
         notes += (Note(place, text) for text in _target_notes(target))

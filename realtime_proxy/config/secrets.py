@@ -11,8 +11,8 @@ from realtime_proxy.errors import ConfigError, Problem
 def resolve_secret(text: str, base_dir: Path) -> bytes:
     """The bytes of a secret: `env:NAME`, `file:PATH`, `base64:TEXT`, or the text itself.
 
-    A file's content and a variable's value are taken as they are, so a line end at the end of a
-    file belongs to the secret. A PEM text is the text itself.
+    A PEM text is the text itself. Of a file with text in it the line end at its end does not belong
+    to the secret: editors and shells put it there. Other bytes are taken as they are.
     """
     kind, colon, rest = text.partition(":")
     if colon and kind == "env":
@@ -29,6 +29,12 @@ def is_pem(secret: bytes) -> bool:
     return secret.lstrip().startswith(b"-----BEGIN ")
 
 
+def without_line_end(content: bytes) -> bytes:
+    """The secret that a file's content is."""
+    text = content.rstrip(b"\r\n")
+    return text if text.isascii() and text.decode().isprintable() else content
+
+
 def _from_environment(name: str) -> bytes:
     value = os.environb.get(name.encode())
     if not value:
@@ -38,7 +44,7 @@ def _from_environment(name: str) -> bytes:
 
 def _from_file(path: Path) -> bytes:
     try:
-        secret = path.read_bytes()
+        secret = without_line_end(path.read_bytes())
     except OSError as error:
         raise _missing(f"can't read {path}: {error.strerror}") from error
     if not secret:

@@ -181,6 +181,14 @@ def test_a_note_can_not_break_out_of_its_comment(conversion):
     assert config.server.listen == ("0.0.0.0:7999",)
 
 
+def test_a_key_that_moves_into_the_file_is_noted(conversion, tmp_path):
+    (tmp_path / "key").write_text("secret\n")
+    config, notes, _ = conversion("[proxy]\nsig_key=file:key", "*,sig_iss=i,sig_key=file:key a:1\n")
+    assert config.grip.key.startswith("base64:")
+    assert config.route[0].key.startswith("base64:")
+    assert notes.count("written in place") == 2
+
+
 def test_missing_routes(tmp_path):
     (tmp_path / "pushpin.conf").write_text("[proxy]\nroutesfile=elsewhere")
     converted = convert(tmp_path / "pushpin.conf")

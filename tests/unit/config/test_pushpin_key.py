@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_proxy.config.pushpin_key import converted_key
+from realtime_proxy.config.pushpin_key import converted_key, is_moved
 from realtime_proxy.config.secrets import resolve_secret
 
 HERE = Path("/etc/pushpin")
@@ -43,3 +43,12 @@ def test_nothing_after_base64_is_no_key():
 def test_base64_of_any_bytes(key):
     text = "base64:" + base64.b64encode(key).decode()
     assert converted_key(text, HERE) == text
+
+
+def test_a_line_end_at_the_end_of_a_file_stays_in_the_key(tmp_path):
+    (tmp_path / "key").write_text("secret\n")
+    converted = converted_key("file:key", tmp_path)
+    assert resolve_secret(converted, tmp_path) == b"secret\n"
+    assert is_moved("file:key", converted)
+    (tmp_path / "key").write_text("secret")
+    assert not is_moved("file:key", converted_key("file:key", tmp_path))

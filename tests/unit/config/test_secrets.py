@@ -24,10 +24,21 @@ def test_an_environment_variable_is_taken_as_it_is(monkeypatch):
     assert resolve_secret("env:A_KEY", NOWHERE) == b"base64:not decoded\n"
 
 
-def test_a_file_is_found_from_the_configuration_and_taken_as_it_is(tmp_path):
-    (tmp_path / "key.bin").write_bytes(b"\xff\x00line end\n")
-    assert resolve_secret("file:key.bin", tmp_path) == b"\xff\x00line end\n"
-    assert resolve_secret(f"file:{tmp_path}/key.bin", NOWHERE) == b"\xff\x00line end\n"
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        (b"text", b"text"),
+        (b"text\r\n", b"text"),
+        (b"two words\n\n", b"two words"),
+        (b"\xff\x00not text\n", b"\xff\x00not text\n"),
+        (b"a\nb\n", b"a\nb\n"),
+        ("é\n".encode(), "é\n".encode()),
+    ],
+)
+def test_of_a_text_in_a_file_the_line_end_is_left_out(tmp_path, content, secret):
+    (tmp_path / "key").write_bytes(content)
+    assert resolve_secret("file:key", tmp_path) == secret
+    assert resolve_secret(f"file:{tmp_path}/key", NOWHERE) == secret
 
 
 @pytest.mark.parametrize(
@@ -37,11 +48,13 @@ def test_a_file_is_found_from_the_configuration_and_taken_as_it_is(tmp_path):
         ("env:", "(no name)"),
         ("file:missing", "can't read"),
         ("file:empty", "is empty"),
+        ("file:blank", "is empty"),
         ("base64:", "nothing follows"),
     ],
 )
 def test_what_is_missing_is_named(tmp_path, text, problem):
     (tmp_path / "empty").touch()
+    (tmp_path / "blank").write_text("\n")
     with pytest.raises(ConfigError) as caught:
         resolve_secret(text, tmp_path)
     assert problem in str(caught.value)
