@@ -1,0 +1,37 @@
+import attrs
+import pytest
+
+from realtime_proxy.cli.instance import as_instance
+from realtime_proxy.config.schema import Config, Publish
+from realtime_proxy.errors import ConfigError
+
+
+def publish(number, **values):
+    return as_instance(Config(publish=Publish(**values)), number).publish
+
+
+def test_ports_are_higher():
+    moved = publish(1, pull="tcp://[::1]:5560", http="127.0.0.1:5561")
+    assert (moved.pull, moved.http) == ("tcp://[::1]:5570", "127.0.0.1:5571")
+
+
+def test_names_of_sockets_get_a_prefix():
+    assert publish(1, pull="ipc:///run/push").pull == "ipc:///run/p1-push"
+    assert publish(0, pull="ipc://push").pull == "ipc://p0-push"
+
+
+def test_what_is_off_stays_off():
+    moved = publish(3, pull="", http="")
+    assert (moved.pull, moved.http) == ("", "")
+
+
+def test_nothing_else_changes():
+    config = Config()
+    assert attrs.evolve(as_instance(config, 5), publish=config.publish) == config
+
+
+def test_ports_have_an_end():
+    with pytest.raises(ConfigError, match="port 65540 does not exist"):
+        publish(1, pull="", http="127.0.0.1:65530")
+    with pytest.raises(ConfigError):
+        publish(7000)
