@@ -9,12 +9,15 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-# Possessive quantifiers: a value without its closing quote must not cost quadratic time.
-_QUOTABLE = rb'[^"%b]++|"(?:[^"\\]++|\\.)*+"'
-_BETWEEN_COMMAS = re.compile(rb"(?:" + _QUOTABLE % b"," + rb")*+", re.DOTALL)
-_BETWEEN_SEMICOLONS = re.compile(rb"(?:" + _QUOTABLE % b";" + rb")*+", re.DOTALL)
+# Possessive quantifiers: a value without its closing quote must not cost quadratic time. What
+# follows a piece is a separator, the end, or a quote that is never closed.
+_PIECE = rb'((?:[^"%b]++|"(?:[^"\\]++|\\.)*+")*+)(%b|\Z|")'
+_BETWEEN_COMMAS = re.compile(_PIECE % (b",", b","), re.DOTALL)
+_BETWEEN_SEMICOLONS = re.compile(_PIECE % (b";", b";"), re.DOTALL)
 # In `Grip-Link`, angle brackets at an element's beginning protect commas and quotes as well.
-_LINKS = re.compile(rb"(?:[ \t]*+<[^>]*+>)?+(?:" + _QUOTABLE % b"," + rb")*+", re.DOTALL)
+_LINKS = re.compile(
+    rb'((?:[ \t]*+<[^>]*+>)?+(?:[^",]++|"(?:[^"\\]++|\\.)*+")*+)(,|\Z|")', re.DOTALL
+)
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -65,17 +68,12 @@ def parse_parameters(text: bytes) -> Parameters | None:
 
 
 def _split(text: bytes, pattern: re.Pattern[bytes]) -> tuple[list[bytes], bool]:
-    """The pieces that end properly, and whether the last one does too."""
+    """The pieces that end properly, some empty, and whether the last one does too."""
     pieces: list[bytes] = []
-    position = 0
-    while (match := pattern.match(text, position)) is not None:
-        end = match.end()
-        if text[end : end + 1] == b'"':  # never closed
+    for match in pattern.finditer(text):
+        if match[2] == b'"':
             return pieces, False
-        pieces.append(text[position:end].strip())
-        if end == len(text):
-            break
-        position = end + 1
+        pieces.append(match[1].strip())
     return pieces, True
 
 

@@ -117,6 +117,13 @@ def test_content_filters_may_be_none_or_empty():
     )
 
 
+def test_names_that_are_not_utf8_have_the_wrong_type():
+    with pytest.raises(PublishError, match="content-filters contains element with wrong type"):
+        read_http_stream({"content": b"x", "content-filters": [b"\xff"]}, True)
+    with pytest.raises(PublishError, match="'reason' with wrong type"):
+        read_ws_message({"action": b"close", "reason": b"\xff"}, True)
+
+
 # -- ws-message -------------------------------------------------------------------------
 
 
