@@ -10,6 +10,7 @@ from realtime_proxy.backend.pool import Pool
 from realtime_proxy.backend.response import NetworkResponse
 from realtime_proxy.errors import BackendMisbehaved
 from realtime_proxy.model.messages import ResponseHead
+from realtime_proxy.wire.http1_body import BodyReader
 from realtime_proxy.wire.http1_client import ResponseParser
 
 # Methods that may be repeated without harm (RFC 9110 9.2.2).
@@ -54,28 +55,28 @@ class BackendCaller:
         parser = ResponseParser(request.method, settings.max_header_bytes)
         connection.limit_silence(settings.read_timeout_seconds)
         try:
-            head = await self._send_and_receive(connection, request, parser)
+            head, body = await self._send_and_receive(connection, request, parser)
         except BaseException:
             connection.close()
             raise
-        return NetworkResponse(head, parser, connection, self._pool.give_back)
+        return NetworkResponse(head, parser, body, connection, self._pool.give_back)
 
     async def _send_and_receive(
         self, connection: BackendConnection, request: OutgoingRequest, parser: ResponseParser
-    ) -> ResponseHead:
+    ) -> tuple[ResponseHead, BodyReader]:
         received = b""
         try:
             await connection.send(request.data)
             if request.upload is not None:
                 request.upload(connection)
-            head = None
-            while head is None:
+            begun = None
+            while begun is None:
                 received = await connection.receive()
                 if not received:
                     raise BackendMisbehaved("connection closed without a response")
-                head = parser.feed_head(received)
+                begun = parser.feed_head(received)
         except BackendMisbehaved as error:
             raise BackendMisbehaved(
                 str(error), before_response=not received and not parser.buffer
             ) from error
-        return head
+        return begun

@@ -1,5 +1,6 @@
 """A backend's response: its head at once, its body as it is asked for."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -7,6 +8,7 @@ from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.errors import BackendMisbehaved, ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import Response, ResponseHead
+from realtime_proxy.wire.http1_body import BodyReader
 from realtime_proxy.wire.http1_client import ResponseParser
 
 
@@ -24,6 +26,13 @@ class BackendResponse(Protocol):
     def trailers(self) -> Headers:
         """The trailer fields, once the body is complete."""
 
+    @property
+    def complete(self) -> bool:
+        """True once the whole body has been given out."""
+
+    def take(self) -> bytes:
+        """What of the body is here already. Raises BackendError."""
+
     async def read(self) -> bytes:
         """More of the body; nothing once it is complete. Raises BackendError when cut short."""
 
@@ -34,12 +43,13 @@ class BackendResponse(Protocol):
 class NetworkResponse:
     """A response that arrives on a connection."""
 
-    __slots__ = ("_connection", "_give_back", "_parser", "head", "length", "source")
+    __slots__ = ("_body", "_connection", "_give_back", "_parser", "head", "length", "source")
 
     def __init__(
         self,
         head: ResponseHead,
         parser: ResponseParser,
+        body: BodyReader,
         connection: BackendConnection,
         give_back: Callable[[BackendConnection, ResponseHead], None],
     ) -> None:
@@ -47,58 +57,55 @@ class NetworkResponse:
         self.source = str(connection.origin)
         self.length = parser.length
         self._parser = parser
+        self._body = body
         self._connection: BackendConnection | None = connection
         self._give_back = give_back
 
     @property
     def trailers(self) -> Headers:
         """The trailer fields, once the body is complete."""
-        assert self._parser.body is not None
-        return self._parser.body.trailers
+        return self._body.trailers
+
+    @property
+    def complete(self) -> bool:
+        """True once the whole body has been given out."""
+        return self._body.complete
+
+    def take(self) -> bytes:
+        """What of the body is here already. Raises BackendError."""
+        data, self._parser.buffer = self._parser.buffer, b""
+        return self._fed(data) if data else b""
 
     async def read(self) -> bytes:
         """More of the body; nothing once it is complete. Raises BackendError when cut short."""
-        body, connection = self._parser.body, self._connection
-        assert body is not None
-        data, self._parser.buffer = self._parser.buffer, b""
-        while True:
-            if data:
-                try:
-                    part = body.feed(data)
-                except ProtocolError as error:
-                    raise BackendMisbehaved(str(error)) from error
-                if part:
-                    return part
-            if body.complete or connection is None:
-                return b""
-            data = await connection.receive()
+        part = self.take()
+        while not part and not self._body.complete and self._connection is not None:
+            data = await self._connection.receive()
             if not data:
-                if body.end_of_input():
-                    return b""
+                if self._body.end_of_input():
+                    break
                 raise BackendMisbehaved("connection closed within the response")
+            part = self._fed(data)
+        return part
+
+    def _fed(self, data: bytes) -> bytes:
+        try:
+            return self._body.feed(data)
+        except ProtocolError as error:
+            raise BackendMisbehaved(str(error)) from error
 
     def close(self) -> None:
         """Keep the connection if the response is complete, else close it."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        body = self._parser.body
-        assert body is not None
-        if self._parser.buffer and not body.complete:
-            self._finish_from_buffer()
-        if body.complete and not body.rest and not self._parser.buffer and self._parser.keep_alive:
+        if self._parser.buffer:  # an unread end that is already here costs nothing to skip
+            with contextlib.suppress(BackendMisbehaved):
+                self.take()
+        if self._body.complete and not self._body.rest and self._parser.keep_alive:
             self._give_back(connection, self.head)
         else:
             connection.close()
-
-    def _finish_from_buffer(self) -> None:
-        """An unread body that is already here costs nothing to skip."""
-        assert self._parser.body is not None
-        data, self._parser.buffer = self._parser.buffer, b""
-        try:
-            self._parser.body.feed(data)
-        except ProtocolError:
-            self._parser.keep_alive = False
 
 
 class LocalResponse:
@@ -113,10 +120,19 @@ class LocalResponse:
         self.trailers = Headers()
         self._body = response.body
 
-    async def read(self) -> bytes:
+    @property
+    def complete(self) -> bool:
+        """True once the body has been given out."""
+        return not self._body
+
+    def take(self) -> bytes:
         """The whole body, then nothing."""
         body, self._body = self._body, b""
         return body
+
+    async def read(self) -> bytes:
+        """The whole body, then nothing."""
+        return self.take()
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -16,8 +16,13 @@ class Writer(Protocol):
 class Subscriber(Protocol):
     """A held connection, as the channels know it."""
 
-    form: WireForm
-    writer: Writer
+    @property
+    def form(self) -> WireForm:
+        """The form in which it takes items."""
+
+    @property
+    def writer(self) -> Writer:
+        """Where its bytes go."""
 
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is more than bytes to append: an answer, a hint, a close."""

@@ -5,6 +5,7 @@ when the watcher says that the socket takes more: so publishing to a thousand cl
 `send` calls and nothing else.
 """
 
+import contextlib
 import socket
 import struct
 from collections import deque
@@ -26,6 +27,7 @@ class ClientSocket:
     __slots__ = (
         "_backlog",
         "_drained",
+        "_ends",
         "_interest",
         "_raw",
         "_send",
@@ -56,6 +58,7 @@ class ClientSocket:
         self._backlog: deque[bytes] | None = None
         self._drained: trio.Event | None = None
         self._interest = 0
+        self._ends = False
         self.closed = False
         self.overflowed = False
         self.on_ready: Callable[[int], None] = _ignore
@@ -69,6 +72,8 @@ class ClientSocket:
         A connection found lost is left to the watcher, which reports its end.
         """
         if self._tls is not None:
+            if self.closed or self._ends:
+                return
             data = self._tls.seal(data)
         self._write_raw(data)
 
@@ -102,10 +107,8 @@ class ClientSocket:
         """Give the client up; the watcher then reports the end, and its owner closes."""
         self.overflowed = True
         self._drop_backlog()
-        try:
+        with contextlib.suppress(OSError):  # already gone: the watcher reports that as well
             self._raw.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # already gone: the watcher reports that as well
         self._interest |= END
         self._watch()
 
@@ -133,6 +136,9 @@ class ClientSocket:
             backlog.popleft()
         if not backlog:
             self._drop_backlog()
+            if self._ends:
+                self._ends = False
+                self.end_output()
 
     async def send_all(self, data: bytes, timers: Timers, timeout_seconds: float) -> None:
         """Write, and wait until the client has taken everything.
@@ -215,20 +221,24 @@ class ClientSocket:
     def abort(self) -> None:
         """Close with a reset, so that the client can't take it for a clean end."""
         if not self.closed:
-            try:
+            with contextlib.suppress(OSError):  # already gone
                 self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            except OSError:
-                pass  # no such option on this kind of socket, or already gone
         self.close()
 
+    def end_input(self) -> None:
+        """Make whoever waits for input see its end."""
+        with contextlib.suppress(OSError):  # already gone
+            self._raw.shutdown(socket.SHUT_RD)
+
     def end_output(self) -> None:
-        """Tell the client that nothing more comes, and keep reading."""
+        """Once all is written, tell the client that nothing more comes; input goes on."""
+        if self.backlog_bytes:
+            self._ends = True
+            return
         if self._tls is not None:
             self._write_raw(self._tls.goodbye())
-        try:
+        with contextlib.suppress(OSError):  # already gone
             self._raw.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # already gone
 
 
 def _ignore(_events: int) -> None:

@@ -39,14 +39,13 @@ class ResponseParser:
         self._max_header_bytes = max_header_bytes
         self._searched = 0
         self.buffer = b""
-        self.body: BodyReader | None = None
         self.keep_alive = False
         self.length: int | None = None
 
-    def feed_head(self, data: bytes) -> ResponseHead | None:
+    def feed_head(self, data: bytes) -> tuple[ResponseHead, BodyReader] | None:
         """The response's head once it is complete, interim responses (1xx) left out.
 
-        From then on `body` reads the rest, beginning with what is in `buffer`.
+        The reader that comes with it takes the rest, beginning with what is in `buffer`.
         Raises BackendMisbehaved when this is not HTTP.
         """
         self.buffer = self.buffer + data if self.buffer else data
@@ -63,20 +62,19 @@ class ResponseParser:
                 raise BackendMisbehaved("response head is too large")
             head = _parse_head(block)
             if head.status >= 200 or head.status == 101:
-                self._begin_body(head)
-                return head
+                return head, self._begin_body(head)
 
-    def _begin_body(self, head: ResponseHead) -> None:
+    def _begin_body(self, head: ResponseHead) -> BodyReader:
         try:
             framing = response_framing(self._method, head.status, head.version, head.headers)
         except ProtocolError as error:
             raise BackendMisbehaved(str(error)) from error
-        self.body = BodyReader(framing)
         self.length = framing.length
         tokens = head.headers.tokens(b"connection")
         self.keep_alive = (
             b"close" not in tokens if head.version == b"1.1" else b"keep-alive" in tokens
         ) and (framing.length is not None or framing.chunked)
+        return BodyReader(framing)
 
 
 def _parse_head(block: bytes) -> ResponseHead:

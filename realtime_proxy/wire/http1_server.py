@@ -5,7 +5,6 @@ import attrs
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
-from realtime_proxy.wire.http1_body import BodyReader
 from realtime_proxy.wire.http1_rules import (
     Framing,
     check_host,
@@ -44,10 +43,12 @@ class RequestParser:
     with a `BodyReader`, whose `rest` is fed back before the next request.
     """
 
-    __slots__ = ("_limits", "_searched", "buffer")
+    __slots__ = ("_host_optional", "_limits", "_searched", "buffer")
 
-    def __init__(self, limits: HeadLimits) -> None:
+    def __init__(self, limits: HeadLimits, *, host_optional: bool = False) -> None:
+        """`host_optional` is for ports of our own, where the host decides nothing."""
         self._limits = limits
+        self._host_optional = host_optional
         self.buffer = b""
         self._searched = 0
 
@@ -70,7 +71,7 @@ class RequestParser:
         end += 4
         block, self.buffer, self._searched = self.buffer[:end], self.buffer[end:], 0
         self._check_size(block)
-        return _as_request(block)
+        return _as_request(block, host_optional=self._host_optional)
 
     def _check_size(self, block: bytes) -> None:
         limits = self._limits
@@ -92,9 +93,9 @@ class RequestParser:
             raise ProtocolError(400, "Lines must end with CR LF.")
 
 
-def _as_request(block: bytes) -> IncomingRequest:
+def _as_request(block: bytes, *, host_optional: bool) -> IncomingRequest:
     method, target, version, headers = parse_request_block(block)
-    host = check_host(version, headers)
+    host = b"" if host_optional else check_host(version, headers)
     framing = request_framing(version, headers)
     return IncomingRequest(
         RequestHead(method, target, headers, version),

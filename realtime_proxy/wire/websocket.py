@@ -106,6 +106,11 @@ def encode_close(code: int | None, reason: str = "") -> bytes:
     return encode_frame(Opcode.CLOSE, code.to_bytes(2, "big") + text)
 
 
+def is_sendable_close(code: int) -> bool:
+    """True if a close frame may carry this code (RFC 6455 7.4)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
 class FrameReader:
     """The bytes of one client, cut into messages.
 
@@ -121,6 +126,11 @@ class FrameReader:
         self._message: _PartialMessage | None = None
         self._parser: Connection | None = None
         self._ended = False
+
+    @property
+    def is_idle(self) -> bool:
+        """True between two messages: a new reader would do as well."""
+        return not self._buffer and self._parser is None and not self._ended
 
     def feed(self, data: bytes) -> list[FrameEvent]:
         """The complete messages, and perhaps the end, in what has arrived so far."""

@@ -1,0 +1,108 @@
+"""The HTTP control port: publishing and recovering, with Pushpin's replies to the byte."""
+
+import json
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from realtime_proxy.errors import PublishError
+from realtime_proxy.grip.publish import parse_items_json
+from realtime_proxy.inputs.intake import Intake
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead, Response, text_response
+from realtime_proxy.net.internal_http import InternalReply
+from realtime_proxy.routing.condition import host_of
+
+_TEXT = frozenset(("text/plain", "text/*", "*/*", "*"))
+_JSON = frozenset(("application/json", "application/*"))
+_NOT_ACCEPTABLE = "Not Acceptable. Supported formats are text/plain and application/json."
+
+
+class HttpControl:
+    """Answers the requests of publishers."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._posts: dict[bytes, Callable[[RequestHead, bytes, bool], Response]] = {
+            b"/publish": self._publish,
+            b"/recover": self._recover,
+        }
+
+    def answer(self, head: RequestHead, body: bytes) -> InternalReply:
+        """The reply to one request; the connection stays only after a successful POST."""
+        as_json = _wants_json(head.headers)
+        if as_json is None:
+            return InternalReply(text_response(406, _NOT_ACCEPTABLE))
+        path = head.target.removesuffix(b"/")
+        if path == b"":
+            return InternalReply(text_response(200, "Pushpin API"))
+        post = self._posts.get(path)
+        if post is None:
+            return InternalReply(text_response(404, "Not Found"))
+        if head.method != b"POST":
+            refusal = text_response(405, f"Method not allowed: {head.method.decode()}.")
+            refusal.headers.append((b"Allow", b"POST"))
+            return InternalReply(refusal)
+        if _is_foreign(head.headers):
+            return InternalReply(text_response(403, "Requests from other origins are refused."))
+        response = post(head, body, as_json)
+        return InternalReply(response, keep_alive=response.status == 200)
+
+    def _publish(self, head: RequestHead, body: bytes, as_json: bool) -> Response:
+        try:
+            items = parse_items_json(body)
+        except PublishError as error:
+            return text_response(400, str(error))
+        matched = self._intake.submit(items)
+        if b"return=representation" in head.headers.tokens(b"prefer"):
+            # Every subscriber matched has a delivery in line: nothing is held back at this door.
+            return _json_response({"message": "Published", "matched": matched, "queued": matched})
+        return _done("Published", as_json=as_json)
+
+    def _recover(self, _head: RequestHead, _body: bytes, as_json: bool) -> Response:
+        # No last ids are kept yet (reliability), so there is nothing to clear or to update.
+        return _done("Updated", as_json=as_json)
+
+
+def _done(message: str, *, as_json: bool) -> Response:
+    return _json_response({"message": message}) if as_json else text_response(200, message)
+
+
+def _json_response(value: dict[str, object]) -> Response:
+    headers = Headers([(b"Content-Type", b"application/json")])
+    return Response(200, headers, json.dumps(value, separators=(",", ":")).encode() + b"\n")
+
+
+def _wants_json(headers: Headers) -> bool | None:
+    """True for JSON, False for text, by the best match of `Accept`; None if neither is taken."""
+    if not headers.has(b"accept"):
+        return False
+    best: tuple[float, bool] | None = None
+    for element in headers.tokens(b"accept"):
+        kind, *parameters = (part.strip() for part in element.decode("latin-1").split(";"))
+        quality = _quality(parameters)
+        if quality and kind in _TEXT | _JSON and (best is None or quality >= best[0]):
+            best = (quality, kind in _JSON)
+    return None if best is None else best[1]
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """True for a page of another origin: a browser must not publish on behalf of its user."""
+    origin = headers.get(b"origin")
+    if origin is None:
+        return False
+    host = headers.get(b"host") or b""
+    try:
+        return urlsplit(origin.decode("latin-1")).netloc.encode() != host or not host_of(host)
+    except ValueError:
+        return True

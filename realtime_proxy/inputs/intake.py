@@ -1,0 +1,54 @@
+"""The one ordered door through which every published item goes, whatever way it came."""
+
+from collections.abc import Iterable
+
+import structlog
+import trio
+
+from realtime_proxy.channels.fanout import fan_out
+from realtime_proxy.channels.registry import Registry
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.item import Item
+from realtime_proxy.net.timers import Timers
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """Takes items in the order in which they come, and has one task deliver them in that order."""
+
+    def __init__(self, registry: Registry, timers: Timers, counters: Counters) -> None:
+        self._registry = registry
+        self._timers = timers
+        self._counters = counters
+        self._pending: list[Item] = []
+        self._lot = trio.lowlevel.ParkingLot()
+
+    def submit(self, items: Iterable[Item]) -> int:
+        """Put items in line; how many subscribers they are for, at this moment."""
+        matched = 0
+        for item in items:
+            receivers = self._registry.count(item)
+            matched += receivers
+            self._pending.append(item)
+            self._counters.items_published += 1
+            log.debug("publish", channel=item.channel, receivers=receivers)
+        self._lot.unpark()
+        return matched
+
+    async def run(self) -> None:
+        """Deliver for as long as the worker lives, letting others run between slices."""
+        while True:
+            if not self._pending:
+                await self._lot.park()
+            items, self._pending = self._pending, []
+            await self._deliver(items)
+
+    async def _deliver(self, items: list[Item]) -> None:
+        try:
+            for _ in fan_out(self._registry, items, self._timers.now()):
+                await trio.lowlevel.checkpoint()
+        except Exception:
+            # A defect met on one item must not end publishing.
+            log.exception("delivery failed", items=len(items))
+        await trio.lowlevel.checkpoint()

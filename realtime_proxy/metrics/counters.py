@@ -1,0 +1,15 @@
+"""What a worker counts, as plain integers that only go up."""
+
+import attrs
+
+
+@attrs.define
+class Counters:
+    """Totals since the worker started."""
+
+    requests: int = 0
+    connections: int = 0
+    items_published: int = 0
+    items_refused: int = 0  # malformed items over ZeroMQ, skipped and logged
+    clients_too_slow: int = 0
+    backend_failures: int = 0

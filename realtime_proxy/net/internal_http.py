@@ -1,0 +1,154 @@
+"""A small HTTP server for ports of our own: one whole request, one whole response, in turn."""
+
+import socket
+from collections.abc import Callable
+
+import attrs
+import structlog
+import trio
+
+from realtime_proxy.errors import ProtocolError
+from realtime_proxy.model.messages import RequestHead, Response, text_response
+from realtime_proxy.wire.http1_body import BodyReader
+from realtime_proxy.wire.http1_server import CONTINUE, HeadLimits, RequestParser
+
+REQUEST_SECONDS = 60.0
+IDLE_SECONDS = 60.0
+MAX_CONNECTIONS = 128
+_BODYLESS = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
+
+log = structlog.get_logger()
+
+
+@attrs.frozen
+class InternalLimits:
+    """Sizes that a request may have, in bytes."""
+
+    max_header_bytes: int
+    max_body_bytes: int
+
+
+@attrs.frozen
+class InternalReply:
+    """A response, and whether the connection may stay open after it."""
+
+    response: Response
+    keep_alive: bool = False
+
+
+Answer = Callable[[RequestHead, bytes], InternalReply]
+
+
+class InternalHttpServer:
+    """Serves one port with one function. Bodies need a Content-Length (411)."""
+
+    def __init__(self, limits: InternalLimits, answer: Answer) -> None:
+        self._limits = limits
+        self._answer = answer
+        self._places = trio.CapacityLimiter(MAX_CONNECTIONS)
+
+    async def run(self, listener: socket.socket) -> None:
+        """Serve until cancelled, then close the listener."""
+        wrapped = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
+        await trio.serve_listeners(self._serve, [wrapped])
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        async with self._places:
+            try:
+                await _Client(stream, self._limits, self._answer).serve()
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+                pass  # the client is gone, or takes too long
+            except Exception:
+                log.exception("request on an internal port failed")
+            finally:
+                with trio.move_on_after(1):
+                    await stream.aclose()
+
+
+class _Client:
+    """One connection to an internal port."""
+
+    def __init__(self, stream: trio.SocketStream, limits: InternalLimits, answer: Answer) -> None:
+        self._stream = stream
+        self._limits = limits
+        self._answer = answer
+        head_limits = HeadLimits(limits.max_header_bytes, limits.max_header_bytes)
+        self._parser = RequestParser(head_limits, host_optional=True)
+        self._version = b"1.1"
+
+    async def serve(self) -> None:
+        """Answer requests until one is the last."""
+        try:
+            while await self._serve_one():
+                pass
+        except ProtocolError as error:
+            await self._send(_refusal(error), keep_alive=False)
+            await self._drain()
+
+    async def _serve_one(self) -> bool:
+        while (request := self._parser.next_request()) is None:
+            if not await self._receive(REQUEST_SECONDS if self._parser.buffer else IDLE_SECONDS):
+                return False
+        self._version = request.head.version
+        head = request.head
+        if request.framing.chunked or (
+            head.method not in _BODYLESS and not head.headers.has(b"content-length")
+        ):
+            raise ProtocolError(411, "Request requires Content-Length.")
+        if (request.framing.length or 0) > self._limits.max_body_bytes:
+            raise ProtocolError(400, "Request body too large.")
+        if request.expects_continue:
+            await self._stream.send_all(CONTINUE)
+        reader = BodyReader(request.framing)
+        body = await self._body(reader)
+        reply = self._answer(head, body)
+        keep_alive = reply.keep_alive and request.keep_alive
+        await self._send(reply.response, keep_alive=keep_alive, has_body=head.method != b"HEAD")
+        if not keep_alive:
+            await self._drain()
+        return keep_alive
+
+    async def _body(self, reader: BodyReader) -> bytes:
+        data, self._parser.buffer = self._parser.buffer, b""
+        parts = [reader.feed(data)]
+        while not reader.complete:
+            with trio.fail_after(REQUEST_SECONDS):
+                data = bytes(await self._stream.receive_some())
+            if not data:
+                raise trio.BrokenResourceError("the client left within its request")
+            parts.append(reader.feed(data))
+        self._parser.buffer = reader.rest
+        return b"".join(parts)
+
+    async def _receive(self, seconds: float) -> bool:
+        with trio.fail_after(seconds):
+            data = bytes(await self._stream.receive_some())
+        self._parser.feed(data)
+        return bool(data)
+
+    async def _send(self, response: Response, *, keep_alive: bool, has_body: bool = True) -> None:
+        head = response.head()
+        lines = [b"HTTP/%b %d %b" % (self._version, head.status, head.reason)]
+        lines += [b"%b: %b" % field for field in head.headers]
+        lines.append(b"Content-Length: %d" % len(response.body))
+        lines.append(b"Connection: keep-alive" if keep_alive else b"Connection: close")
+        lines.append(b"\r\n")
+        data = b"\r\n".join(lines)
+        with trio.fail_after(REQUEST_SECONDS):
+            await self._stream.send_all(data + response.body if has_body else data)
+
+    async def _drain(self) -> None:
+        """Let the client read the answer before the connection goes (RFC 9112 9.6)."""
+        with trio.move_on_after(2):
+            await self._stream.send_eof()
+            while await self._stream.receive_some():
+                pass
+
+
+def _refusal(error: ProtocolError) -> Response:
+    """What publishers have always been told of a request that can't be read."""
+    if error.status in (414, 431):
+        return text_response(400, "Request header too large.")
+    if error.status == 400 and str(error).startswith("Content-Length"):
+        return text_response(400, "Bad Content-Length.")
+    return text_response(error.status, str(error))

@@ -1,0 +1,202 @@
+"""Sockets that clients connect to: opening them, and accepting without a task per connection."""
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import socket
+import ssl
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import trio
+
+from realtime_proxy.config.addresses import Address, TcpAddress, UnixAddress
+from realtime_proxy.errors import ConfigError, Problem
+
+BACKLOG = 4096
+# Accepting fails for these when the process or machine is out of something: wait and try again.
+_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
+_RETRY_SECONDS = 0.1
+
+log = structlog.get_logger()
+
+
+def open_listener(address: Address) -> socket.socket:
+    """A listening, non-blocking socket. Raises ConfigError when the address can't be had."""
+    try:
+        if isinstance(address, UnixAddress):
+            return _open_unix(address)
+        return _open_tcp(address)
+    except OSError as error:
+        message = f"can't listen on {address}: {error.strerror or error}"
+        raise ConfigError([Problem("server.listen", message)]) from error
+
+
+def _open_tcp(address: TcpAddress) -> socket.socket:
+    found = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, kind, protocol, _, sockaddr = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(sockaddr)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _open_unix(address: UnixAddress) -> socket.socket:
+    _remove_dead_socket(Path(address.path))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(address.path)
+        if address.user is not None or address.group is not None:
+            user = -1 if address.user is None else pwd.getpwnam(address.user).pw_uid
+            group = -1 if address.group is None else grp.getgrnam(address.group).gr_gid
+            os.chown(address.path, user, group)
+        if address.mode is not None:
+            Path(address.path).chmod(address.mode)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except KeyError as error:
+        listener.close()
+        raise OSError(errno.EINVAL, f"no such user or group: {error}") from error
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_dead_socket(path: Path) -> None:
+    """A socket file that nobody listens on is left over from a process that ended hard."""
+    try:
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+
+
+class Acceptor:
+    """Accepts connections of one listener, as long as there is room for more."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        take: Callable[[socket.socket, str], None],
+        room: "Room",
+    ) -> None:
+        self._listener = listener
+        self._take = take
+        self._room = room
+
+    async def run(self) -> None:
+        """Accept until cancelled, then close the listener."""
+        with self._listener:
+            while True:
+                await self._room.wait()
+                try:
+                    raw, address = self._listener.accept()
+                except BlockingIOError:
+                    await trio.lowlevel.wait_readable(self._listener)
+                except OSError as error:
+                    if error.errno in _OUT_OF_RESOURCES:
+                        log.error("can't accept connections", problem=error.strerror)
+                        await trio.sleep(_RETRY_SECONDS)
+                else:
+                    self._accepted(raw, address)
+
+    def _accepted(self, raw: socket.socket, address: object) -> None:
+        raw.setblocking(False)
+        if raw.family != socket.AF_UNIX:
+            with contextlib.suppress(OSError):  # the client has left already
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer = str(address[0]) if isinstance(address, tuple) else ""
+        self._room.enter()
+        self._take(raw, peer)
+
+
+class Room:
+    """How many connections there may be; those who come later wait to be accepted."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._lot = trio.lowlevel.ParkingLot()
+
+    def enter(self) -> None:
+        """One more connection."""
+        self._places -= 1
+
+    def leave(self) -> None:
+        """One connection less."""
+        self._places += 1
+        self._lot.unpark()
+
+    async def wait(self) -> None:
+        """Wait until there is a place."""
+        while self._places <= 0:
+            await self._lot.park()
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """A TLS context for a listener. Raises ConfigError when the files are not usable."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        message = f"can't use {certificate} with {key}: {error}"
+        raise ConfigError([Problem("server.tls.certificate", message)]) from error
+    return context
+
+
+class Certificates:
+    """The certificates of one TLS listener, chosen by the name that a client asks for (SNI)."""
+
+    def __init__(self, default: ssl.SSLContext, folder: Path | None) -> None:
+        self.default = default
+        self._folder = folder
+        self._by_name: dict[str, ssl.SSLContext | None] = {}
+        default.sni_callback = self._choose
+
+    def _choose(self, tls: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
+        if name is not None and self._folder is not None:
+            context = self._context_for(name.lower())
+            if context is not None:
+                tls.context = context
+        return None
+
+    def _context_for(self, name: str) -> ssl.SSLContext | None:
+        if name in self._by_name:
+            return self._by_name[name]
+        context = self._load(name)
+        if context is not None:  # unknown names are not remembered: clients choose them
+            self._by_name[name] = context
+        return context
+
+    def _load(self, name: str) -> ssl.SSLContext | None:
+        if self._folder is None or "/" in name or name.startswith("."):
+            return None
+        rest = name.partition(".")[2]
+        for stem in (name, f"_.{rest}"):
+            certificate, key = self._folder / f"{stem}.crt", self._folder / f"{stem}.key"
+            if certificate.is_file() and key.is_file():
+                try:
+                    return server_context(certificate, key)
+                except ConfigError as error:
+                    log.error("certificate not usable", name=name, problem=str(error))
+        return None

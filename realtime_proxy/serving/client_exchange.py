@@ -1,0 +1,189 @@
+"""What every client request goes through: route, trust, handlers, and responses of our own.
+
+Everything that ends an exchange early is an exception with the status to answer; it becomes a
+response in one place, `answer_for`.
+"""
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from realtime_proxy.errors import BackendError, GripError, ProtocolError
+from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.headers import HOP_BY_HOP
+from realtime_proxy.model.messages import RequestHead, Response, ResponseHead, text_response
+from realtime_proxy.pipeline.decision import Answer, Refuse
+from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.routing.condition import host_of
+from realtime_proxy.routing.rewriting import inbound_headers
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.request_body import RequestBody, StoredBody
+from realtime_proxy.wire.http1_server import (
+    BodyForm,
+    IncomingRequest,
+    encode_response_head,
+    response_form,
+)
+
+if TYPE_CHECKING:
+    from realtime_proxy.serving.http_connection import HttpConnection
+
+NOT_FOR_CLIENTS = HOP_BY_HOP | {b"content-length"}
+
+log = structlog.get_logger()
+
+
+class After(Enum):
+    """What becomes of the connection after an exchange."""
+
+    NEXT = "the next request may come"
+    CLOSE = "nothing more can be sent"
+    CUT = "the response is cut short, and must not look complete"
+    HELD = "a hold has the connection now"
+
+
+class ClientExchange:
+    """One request and the means to answer it; what is asked of backends is left to subclasses."""
+
+    __slots__ = (
+        "_body",
+        "_connection",
+        "_context",
+        "_exchange",
+        "_head_sent",
+        "_request",
+        "_route",
+        "_trusted",
+    )
+
+    is_websocket = False
+
+    def __init__(
+        self,
+        connection: "HttpConnection",
+        request: IncomingRequest,
+        body: RequestBody | StoredBody,
+    ) -> None:
+        self._connection = connection
+        self._context = connection.context
+        self._request = request
+        self._body = body
+        self._route: LiveRoute | None = None
+        self._exchange: Exchange | None = None
+        self._trusted = False
+        self._head_sent = False
+
+    async def run(self) -> After:
+        """Serve the request. Raises trio.BrokenResourceError when the client is gone."""
+        return await self._guarded(self._serve)
+
+    async def _serve(self) -> After:
+        route = self._route = self._find_route()
+        head = self._inbound_head(route)
+        if route.chain is not None:
+            tls = self._connection.counts_as_tls(self._request.head)
+            scheme = ("ws" if self.is_websocket else "http") + ("s" if tls else "")
+            self._exchange = Exchange(head, route.id, scheme, self._connection.peer)
+            decision = await route.chain.request(self._exchange)
+            if decision is not None:
+                return await self._decided(decision, route)
+            head = self._exchange.request
+        return await self._ask(route, head)
+
+    async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
+        raise NotImplementedError
+
+    def _find_route(self) -> LiveRoute:
+        host = host_of(self._request.host)
+        head = self._request.head
+        tls = self._connection.counts_as_tls(head)
+        route = self._context.routes.find(host, head.path, self.is_websocket, tls)
+        if route is None:
+            raise ProtocolError(502, f"No route for host: {host.decode(errors='replace')}")
+        return route
+
+    def _inbound_head(self, route: LiveRoute) -> RequestHead:
+        """The request as handlers and the backend may see it."""
+        head = self._request.head
+        self._trusted = self._context.is_trusted(head)
+        headers = inbound_headers(
+            head.headers, self._context.dropped_headers, trusted=self._trusted
+        )
+        return RequestHead(head.method, head.target, headers, head.version)
+
+    async def _decided(self, decision: Refuse | Answer, route: LiveRoute) -> After:
+        if isinstance(decision, Refuse):
+            log.info("request refused", route=route.id, why=decision.why)
+        return await self._send_response(decision.response)
+
+    # -- responses of our own --------------------------------------------------------------
+
+    async def _send_response(self, response: Response) -> After:
+        head = response.head()
+        hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()
+        head.headers = head.headers.without(hidden)
+        length = len(response.body)
+        form = response_form(self._request.head, head.status, length)
+        keep_alive = self._keeps_alive(form)
+        data = self._encode_head(head, form, length, keep_alive=keep_alive)
+        await self._connection.send(data if form == BodyForm.NONE else data + response.body)
+        return After.NEXT if keep_alive else After.CLOSE
+
+    def _encode_head(
+        self, head: ResponseHead, form: str, length: int | None, *, keep_alive: bool
+    ) -> bytes:
+        self._head_sent = True
+        old = self._request.head.version == b"1.0"
+        return encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
+
+    def _keeps_alive(self, form: str) -> bool:
+        return self._request.keep_alive and form != BodyForm.CLOSE and self._body.complete
+
+    # -- failures --------------------------------------------------------------------------
+
+    async def _guarded(self, serve: Callable[[], Awaitable[After]]) -> After:
+        reason = CloseReason.FINISHED
+        try:
+            return await serve()
+        except (ProtocolError, BackendError, GripError) as error:
+            reason = CloseReason.BACKEND_FAILED
+            return await self._fail(error)
+        except (trio.BrokenResourceError, trio.Cancelled):
+            reason = CloseReason.CLIENT_GONE
+            raise
+        finally:
+            self._tell_closed(reason)
+
+    async def _fail(self, error: Exception) -> After:
+        route = self._route
+        if not isinstance(error, ProtocolError):
+            self._context.counters.backend_failures += 1
+        log.warning(
+            "request failed",
+            route=route.id if route else None,
+            target=self._request.head.path.decode(errors="replace"),
+            problem=str(error),
+        )
+        if self._head_sent:
+            return After.CUT
+        return await self._send_response(answer_for(error, debug=route is not None and route.debug))
+
+    def _tell_closed(self, reason: CloseReason) -> None:
+        exchange, route = self._exchange, self._route
+        if exchange is None or route is None or route.chain is None or exchange.held:
+            return  # a hold tells it itself when it ends
+        route.chain.closed(exchange, reason.value)
+
+
+def answer_for(error: Exception, *, debug: bool) -> Response:
+    """What a client is told of a failure; why a backend failed only on debug routes."""
+    if isinstance(error, ProtocolError):
+        return text_response(error.status, str(error))
+    status = error.status if isinstance(error, BackendError) else 502
+    if not debug:
+        return text_response(status, "Error while proxying to origin.")
+    prefix = "Failed to parse accept instructions: " if isinstance(error, GripError) else ""
+    return text_response(status, f"{prefix}{error}")

@@ -1,0 +1,52 @@
+"""What every client connection of a worker shares."""
+
+import time
+
+import attrs
+import trio
+
+from realtime_proxy.backend.request import BackendCaller
+from realtime_proxy.channels.registry import Registry
+from realtime_proxy.config.schema import Grip, Server
+from realtime_proxy.grip.signature import Verifier
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.headers import HOP_BY_HOP
+from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.net.timers import Timers
+from realtime_proxy.net.watcher import Watcher
+from realtime_proxy.routing.table import RouteTable
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.wire.http1_server import HeadLimits
+
+# Of these the proxy makes its own towards backends, or answers itself.
+_NOT_FOR_BACKENDS = HOP_BY_HOP | {b"accept-encoding", b"expect"}
+
+
+@attrs.define(eq=False)
+class ServingContext:
+    """The worker, as a connection sees it. `identity_headers` are only ever set by handlers."""
+
+    server: Server
+    grip: Grip
+    routes: RouteTable[LiveRoute]
+    registry: Registry
+    timers: Timers
+    watcher: Watcher
+    nursery: trio.Nursery
+    caller: BackendCaller
+    counters: Counters
+    verifier: Verifier | None
+    identity_headers: frozenset[bytes]
+    head_limits: HeadLimits = attrs.field(init=False)
+    dropped_headers: frozenset[bytes] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.head_limits = HeadLimits(self.server.max_header_bytes, self.server.max_target_bytes)
+        self.dropped_headers = _NOT_FOR_BACKENDS | self.identity_headers
+
+    def is_trusted(self, head: RequestHead) -> bool:
+        """True if a trusted proxy in front signed this request (`upstream_key`)."""
+        if self.verifier is None:
+            return False
+        token = head.headers.get(b"grip-sig")
+        return token is not None and self.verifier.verify(token, time.time())

@@ -1,0 +1,359 @@
+"""One client connection: requests one after another, or a hold, or waiting for either.
+
+A task runs only while a request is worked on. Between requests, and while held, the connection
+sits with the watcher, which calls `_ready`.
+"""
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Protocol
+
+import structlog
+import trio
+
+from realtime_proxy.errors import ProtocolError
+from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead, text_response
+from realtime_proxy.net.client_socket import ClientSocket
+from realtime_proxy.net.timers import Timer
+from realtime_proxy.serving.client_exchange import After
+from realtime_proxy.serving.context import ServingContext
+from realtime_proxy.serving.http_exchange import HttpExchange
+from realtime_proxy.serving.http_holds import HoldOrder
+from realtime_proxy.serving.http_repeat import repeat_request
+from realtime_proxy.serving.request_body import RequestBody
+from realtime_proxy.serving.websocket_upgrade import WebSocketUpgrade
+from realtime_proxy.wire.http1_server import (
+    BodyForm,
+    IncomingRequest,
+    RequestParser,
+    encode_response_head,
+)
+from realtime_proxy.wire.websocket import is_upgrade
+
+# After the last response, so long is waited for the client to close (RFC 9112 9.6).
+LINGER_SECONDS = 2.0
+
+log = structlog.get_logger()
+
+
+class Hold(Protocol):
+    """What has a held connection."""
+
+    def client_gone(self, reason: CloseReason) -> None:
+        """The connection has ended."""
+
+
+class InputHold(Hold, Protocol):
+    """A hold that also takes what the client sends."""
+
+    def input_arrived(self) -> None:
+        """There is something to receive."""
+
+
+class _State(Enum):
+    WAITING = "between two requests"
+    WORKING = "a task serves a request"
+    HELD = "a hold has it"
+    LINGERING = "all is sent; the client's end is awaited"
+    CLOSED = "closed"
+
+
+class HttpConnection:
+    """A client's connection to one of our listeners. `peer` is its address, empty on unix sockets."""
+
+    __slots__ = (
+        "_expired",
+        "_hold",
+        "_leftover",
+        "_parser",
+        "_on_closed",
+        "_scope",
+        "_state",
+        "_takes_input",
+        "_timer",
+        "_tls",
+        "context",
+        "peer",
+        "socket",
+    )
+
+    def __init__(
+        self,
+        context: ServingContext,
+        socket: ClientSocket,
+        peer: str,
+        *,
+        tls: bool,
+        on_closed: "Callable[[HttpConnection], None]",
+    ) -> None:
+        self.context = context
+        self.socket = socket
+        self.peer = peer
+        self._tls = tls
+        self._on_closed = on_closed
+        self._leftover = b""
+        self._parser: RequestParser | None = None
+        self._hold: Hold | None = None
+        self._takes_input: InputHold | None = None
+        self._scope: trio.CancelScope | None = None
+        self._timer: Timer | None = None
+        self._expired = False
+        self._state = _State.WAITING
+        socket.on_ready = self._ready
+
+    def counts_as_tls(self, head: RequestHead) -> bool:
+        """True if a request came over TLS, here or (where that is believed) at a proxy before us."""
+        if self._tls or not self.context.server.accept_x_forwarded_proto:
+            return self._tls
+        proto = head.headers.get(b"x-forwarded-proto") or head.headers.get(b"x-forwarded-protocol")
+        return proto is not None and proto.lower() in (b"https", b"wss")
+
+    # -- waiting ---------------------------------------------------------------------------
+
+    def wait(self) -> None:
+        """Wait for a request without a task."""
+        self._state = _State.WAITING
+        self._timer = self.context.timers.after(
+            self.context.server.idle_timeout_seconds, self._idle_too_long
+        )
+        self.socket.watch_input(once=True)
+
+    def _idle_too_long(self) -> None:
+        self.close(CloseReason.IDLE)
+
+    def _ready(self, events: int) -> None:
+        """Called by the watcher."""
+        match self._state:
+            case _State.WAITING:
+                self._wake()
+            case _State.WORKING:
+                if self._scope is not None:
+                    self._scope.cancel()
+            case _State.HELD:
+                if self._takes_input is not None and not self.socket.overflowed:
+                    self._takes_input.input_arrived()
+                else:
+                    self.close(self._reason_of_end())
+            case _State.LINGERING:
+                if not self.socket.receive():
+                    self.close(CloseReason.FINISHED)
+
+    def _reason_of_end(self) -> CloseReason:
+        if self.socket.overflowed:
+            return CloseReason.CLIENT_TOO_SLOW
+        return CloseReason.CLIENT_GONE
+
+    def _wake(self) -> None:
+        data = self.socket.receive()
+        if data is None:
+            self.socket.watch_input(once=True)
+        elif data:
+            self._leftover = data
+            self._start(self._serve)
+        else:
+            self.close(CloseReason.CLIENT_GONE)
+
+    def _start(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._cancel_timer()
+        self._state = _State.WORKING
+        self.context.nursery.start_soon(self._work, work)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- working ---------------------------------------------------------------------------
+
+    async def _work(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run the work of this connection's task, which ends with it whatever happens."""
+        scope = self._scope = trio.CancelScope()
+        try:
+            with scope:
+                await work()
+                return
+            self.close(self._reason_of_end())
+        except trio.BrokenResourceError:
+            self.close(self._reason_of_end())
+        except Exception:
+            log.exception("connection failed", peer=self.peer)
+            self.close(CloseReason.INTERNAL_ERROR)
+        finally:
+            if self._scope is scope:  # else a hold has ended meanwhile, and another task works
+                self._scope = None
+
+    async def _serve(self) -> None:
+        """Serve requests for as long as they are there."""
+        parser = self._parser = RequestParser(self.context.head_limits)
+        parser.feed(self._leftover)
+        self._leftover = b""
+        while True:
+            try:
+                request = await self._next_request(parser)
+                if request is None:
+                    return
+                body = self._body(request, parser)
+            except ProtocolError as error:
+                await self._refuse(error)
+                return
+            after = await self._serve_one(request, body)
+            if after is not After.NEXT:
+                self._end(after)
+                return
+
+    async def _next_request(self, parser: RequestParser) -> IncomingRequest | None:
+        """The next request, or None if the connection now waits or has ended."""
+        while (request := parser.next_request()) is None:
+            data = self.socket.receive()
+            if data is None and not parser.buffer:
+                self._cancel_timer()
+                self.wait()
+                return None
+            if data is None:
+                if self._timer is None:
+                    self._timer = self.context.timers.after(
+                        self.context.server.header_timeout_seconds, self._head_too_slow
+                    )
+                await self.socket.wait_readable()
+                continue
+            if self._expired:
+                raise ProtocolError(408, "The request head took too long to arrive.")
+            if not data:
+                self.close(CloseReason.CLIENT_GONE)
+                return None
+            parser.feed(data)
+        self._cancel_timer()
+        return request
+
+    def _head_too_slow(self) -> None:
+        self._expired = True
+        self.socket.end_input()
+
+    def _body(self, request: IncomingRequest, parser: RequestParser) -> RequestBody:
+        server = self.context.server
+        limits = (server.max_body_bytes, server.body_timeout_seconds)
+        return RequestBody(request, parser, self.socket, self.context.timers, limits)
+
+    async def _serve_one(self, request: IncomingRequest, body: RequestBody) -> After:
+        self.context.counters.requests += 1
+        if not request.framing.has_body:
+            self.socket.watch_end(once=True)
+        if is_upgrade(request.head.headers):
+            return await WebSocketUpgrade(self, request, body).run()
+        return await HttpExchange(self, request, body).run()
+
+    async def send(self, data: bytes) -> None:
+        """Send, and wait until the client has taken it. Raises trio.BrokenResourceError."""
+        await self.socket.send_all(
+            data, self.context.timers, self.context.server.body_timeout_seconds
+        )
+
+    async def _refuse(self, error: ProtocolError) -> None:
+        """Answer what is not a request we can serve, and close."""
+        log.info("request refused", peer=self.peer, status=error.status, why=str(error))
+        response = text_response(error.status, str(error))
+        data = encode_response_head(
+            response.head(), BodyForm.LENGTH, len(response.body), keep_alive=False
+        )
+        await self.send(data + response.body)
+        self._linger()
+
+    def _end(self, after: After) -> None:
+        if after is After.CUT:
+            self.cut()
+        elif after is After.CLOSE:
+            self._linger()
+
+    # -- held ------------------------------------------------------------------------------
+
+    def hold(self, hold: Hold) -> None:
+        """Give the connection to a hold until it calls `resume` or the client leaves."""
+        self._cancel_timer()
+        self._state = _State.HELD
+        self._hold = hold
+        if self._parser is not None:
+            self._leftover, self._parser = self._parser.buffer, None
+        self.socket.watch_end()
+
+    def take_input(self, hold: InputHold) -> None:
+        """From now on the hold also takes what the client sends."""
+        if self._hold is hold and self._takes_input is None:
+            self._takes_input = hold
+            self.socket.watch_input()
+
+    def stop_input(self) -> None:
+        """Leave what the client sends where it is, for now."""
+        if self._takes_input is not None:
+            self._takes_input = None
+            self.socket.watch_end()
+
+    def resume(self, *, keep_alive: bool) -> None:
+        """The hold is over and all its bytes are written: take the next request, or close."""
+        self._hold = self._takes_input = None
+        if not keep_alive:
+            self._linger()
+        elif self._leftover:
+            self._start(self._serve)
+        else:
+            self.wait()
+
+    def repeat(self, order: HoldOrder, grip_last: Headers) -> None:
+        """Ask the backend of a hold again."""
+        self._hold = None
+
+        async def work() -> None:
+            self.socket.watch_end(once=True)
+            after = await repeat_request(order, grip_last)
+            if after is After.NEXT:
+                self.resume(keep_alive=True)
+            else:
+                self._end(after)
+
+        self._start(work)
+
+    def take_leftover(self) -> bytes:
+        """What the client sent after the request that is held."""
+        leftover, self._leftover = self._leftover, b""
+        return leftover
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def _linger(self) -> None:
+        """Say that nothing more comes, and wait a little for the client to close."""
+        self._cancel_timer()
+        self._hold = self._takes_input = None
+        self._state = _State.LINGERING
+        self.socket.end_output()
+        self._timer = self.context.timers.after(LINGER_SECONDS, self._lingered)
+        self.socket.watch_input()
+
+    def _lingered(self) -> None:
+        self.close(CloseReason.FINISHED)
+
+    def finish(self) -> None:
+        """A hold has sent all it had to, and the connection is to end."""
+        self._linger()
+
+    def cut(self) -> None:
+        """End a response that is not complete, so that nobody takes it for complete."""
+        self.close(CloseReason.BACKEND_FAILED, reset=True)
+
+    def close(self, reason: CloseReason, *, reset: bool = False) -> None:
+        """Close at once. Whoever holds the connection is told."""
+        if self._state is _State.CLOSED:
+            return
+        self._state = _State.CLOSED
+        self._cancel_timer()
+        if reason is CloseReason.CLIENT_TOO_SLOW:
+            self.context.counters.clients_too_slow += 1
+            log.warning("client closed", peer=self.peer, reason=reason.value)
+        hold, self._hold, self._takes_input = self._hold, None, None
+        if reset:
+            self.socket.abort()
+        else:
+            self.socket.close()
+        if hold is not None:
+            hold.client_gone(reason)
+        self._on_closed(self)

@@ -1,0 +1,285 @@
+"""One HTTP request to its backend: the response is relayed, or its instructions are followed."""
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from realtime_proxy.backend.connection import BackendConnection
+from realtime_proxy.backend.response import BackendResponse
+from realtime_proxy.errors import BackendError, BackendMisbehaved, GripError, ProtocolError
+from realtime_proxy.grip.instruct import (
+    HoldMode,
+    Instruct,
+    is_instruct,
+    may_stream,
+    parse_instruct,
+    parse_instruct_headers,
+)
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
+from realtime_proxy.serving.client_exchange import NOT_FOR_CLIENTS, After, ClientExchange
+from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold, StreamHold
+from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
+from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
+from realtime_proxy.serving.upstream import BackendRequest, Upstream, framed
+from realtime_proxy.wire.http1_rules import content_length
+from realtime_proxy.wire.http1_server import (
+    BodyForm,
+    IncomingRequest,
+    encode_chunk,
+    encode_last_chunk,
+    response_form,
+)
+
+if TYPE_CHECKING:
+    from realtime_proxy.serving.http_connection import HttpConnection
+
+# The largest body that carries instructions (grip.md G-3.5).
+MAX_INSTRUCT_BYTES = 100_000
+_EVENTS_TYPE = b"application/websocket-events"
+
+_NEVER = trio.Event()  # stands in where nothing is uploaded
+
+
+class HttpExchange(ClientExchange):
+    """One request on its way through the house."""
+
+    __slots__ = ("_upload_failure", "_uploaded", "_uploads")
+
+    def __init__(
+        self,
+        connection: "HttpConnection",
+        request: IncomingRequest,
+        body: RequestBody | StoredBody,
+    ) -> None:
+        super().__init__(connection, request, body)
+        self._uploads: trio.Nursery | None = None
+        self._uploaded = _NEVER
+        self._upload_failure: Exception | None = None
+
+    async def run_again(self, order: HoldOrder, head: RequestHead) -> After:
+        """Ask the backend of a hold again; its response is treated like a first one."""
+        self._route = order.route
+        self._trusted = order.trusted
+        self._exchange = order.exchange
+        if self._exchange is not None:
+            self._exchange.held = ""
+        request = BackendRequest(
+            head, self._body.remembered, trusted=order.trusted, exchange=order.exchange
+        )
+
+        async def ask() -> After:
+            response, target = await Upstream(self._context, order.route).ask(request)
+            return await self._respond(order.route, target, request, response)
+
+        return await self._guarded(ask)
+
+    def _inbound_head(self, route: LiveRoute) -> RequestHead:
+        head = super()._inbound_head(route)
+        if (
+            not self._trusted
+            and route.has_over_http
+            and head.headers.get(b"content-type") == _EVENTS_TYPE
+        ):
+            raise ProtocolError(403, "Client not allowed to send WebSocket events directly.")
+        return head
+
+    async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
+        body = self._body
+        request = BackendRequest(
+            head,
+            body if isinstance(body, RequestBody) else body.remembered,
+            chunked=self._request.framing.chunked,
+            trusted=self._trusted,
+            exchange=self._exchange,
+        )
+        request.initial()
+        upstream = Upstream(self._context, route)
+        if isinstance(body, StoredBody) or body.complete:
+            response, target = await upstream.ask(request)
+            return await self._respond(route, target, request, response)
+        return await self._ask_while_uploading(route, upstream, request, body)
+
+    async def _ask_while_uploading(
+        self, route: LiveRoute, upstream: Upstream, request: BackendRequest, body: RequestBody
+    ) -> After:
+        """The body is still arriving: it goes up while the response may come down already."""
+        after, failure = After.CLOSE, None
+        self._uploaded = trio.Event()
+        async with trio.open_nursery() as nursery:
+            self._uploads = nursery
+
+            def upload(connection: BackendConnection) -> None:
+                nursery.start_soon(self._upload, connection, body)
+
+            try:
+                response, target = await upstream.ask(request, upload)
+                after = await self._respond(route, target, request, response)
+            except (ProtocolError, BackendError, GripError, trio.BrokenResourceError) as error:
+                failure = error  # raised below: a nursery would wrap it
+            nursery.cancel_scope.cancel()
+        self._uploads = None
+        if self._upload_failure is not None:
+            raise self._upload_failure
+        if failure is not None:
+            raise failure
+        return after
+
+    async def _upload(self, connection: BackendConnection, body: RequestBody) -> None:
+        chunked = self._request.framing.chunked
+        try:
+            while not body.complete:
+                part = await body.read()
+                if part or chunked:
+                    await connection.send(framed(part, body) if chunked else part)
+        except BackendError:
+            return  # a backend may answer without reading everything; its response decides
+        except (ProtocolError, trio.BrokenResourceError) as error:
+            self._upload_failure = error
+            if self._uploads is not None:
+                self._uploads.cancel_scope.cancel()
+        finally:
+            self._uploaded.set()
+
+    # -- the way back ----------------------------------------------------------------------
+
+    async def _respond(
+        self,
+        route: LiveRoute,
+        target: LiveTarget,
+        request: BackendRequest,
+        response: BackendResponse,
+    ) -> After:
+        try:
+            if route.chain is not None and self._exchange is not None:
+                refusal = route.chain.response_head(self._exchange, response.head)
+                if refusal is not None:
+                    return await self._decided(refusal, route)
+            if route.grip and not self._trusted and is_instruct(response.head.headers):
+                return await self._follow_instruct(route, target, request, response)
+            return await self._relay(response)
+        finally:
+            response.close()
+
+    async def _relay(self, response: BackendResponse) -> After:
+        """Pass a response on as it arrives."""
+        head = response.head
+        length = response.length
+        form = response_form(self._request.head, head.status, length)
+        if form == BodyForm.NONE:
+            length = content_length(head.headers)
+        hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()
+        shown = ResponseHead(head.status, head.reason, head.headers.without(hidden))
+        keep_alive = self._keeps_alive(form)
+        data = self._encode_head(shown, form, length, keep_alive=keep_alive)
+        data += self._encode_part(response.take(), response, form)
+        await self._connection.send(data)
+        while not response.complete:
+            part = await response.read()
+            data = self._encode_part(part, response, form)
+            if data:
+                await self._connection.send(data)
+        return After.NEXT if keep_alive else After.CLOSE
+
+    def _encode_part(self, part: bytes, response: BackendResponse, form: str) -> bytes:
+        if form != BodyForm.CHUNKED:
+            return part
+        chunk = encode_chunk(part)
+        return chunk + encode_last_chunk(response.trailers) if response.complete else chunk
+
+    # -- GRIP ------------------------------------------------------------------------------
+
+    async def _follow_instruct(
+        self,
+        route: LiveRoute,
+        target: LiveTarget,
+        request: BackendRequest,
+        response: BackendResponse,
+    ) -> After:
+        body = response.take()
+        while not response.complete and len(body) <= MAX_INSTRUCT_BYTES:
+            body += await response.read()
+        if len(body) > MAX_INSTRUCT_BYTES:
+            return await self._stream_then_hold(route, target, request, response, body)
+        response.close()
+        instruct = parse_instruct(response.head, body)
+        await self._finish_upload()
+        if self._body.size > MAX_REMEMBERED_BYTES:
+            raise ProtocolError(400, "Request too large to accept GRIP instruct.")
+        shown = instruct.headers.without(NOT_FOR_CLIENTS | response.head.headers.hop_by_hop())
+        if instruct.hold is None:
+            return await self._send_response(
+                Response(instruct.status, shown, instruct.body, instruct.reason)
+            )
+        order = self._hold_order(route, target, request, instruct, shown)
+        if instruct.hold is HoldMode.RESPONSE:
+            ResponseHold(order, instruct).begin()
+            return After.HELD
+        return await self._hold_stream(order, instruct, shown)
+
+    async def _finish_upload(self) -> None:
+        """A hold needs the whole request: it may have to be repeated."""
+        if not self._body.complete:
+            await self._uploaded.wait()
+            if not self._body.complete:
+                raise BackendMisbehaved("answered before the request was complete")
+
+    def _hold_order(
+        self,
+        route: LiveRoute,
+        target: LiveTarget,
+        request: BackendRequest,
+        instruct: Instruct,
+        shown: Headers,
+    ) -> HoldOrder:
+        names = [channel.name for channel in instruct.channels][: self._context.grip.max_channels]
+        channels = [route.channel_prefix + name for name in names]
+        return HoldOrder(
+            connection=self._connection,
+            request=self._request,
+            route=route,
+            channels=tuple(dict.fromkeys((*channels, *target.subscribe))),
+            headers=shown,
+            backend_head=request.head,
+            body=self._body.remembered,
+            trusted=self._trusted,
+            exchange=self._exchange,
+        )
+
+    async def _hold_stream(self, order: HoldOrder, instruct: Instruct, shown: Headers) -> After:
+        head = ResponseHead(instruct.status, instruct.reason, shown)
+        form = response_form(self._request.head, instruct.status, None)
+        if form == BodyForm.NONE:
+            return await self._send_response(Response(instruct.status, shown, b"", instruct.reason))
+        data = self._encode_head(head, form, None, keep_alive=self._keeps_alive(form))
+        chunk = encode_chunk(instruct.body) if form == BodyForm.CHUNKED else instruct.body
+        StreamHold(order, instruct.keep_alive, form).begin(data + chunk)
+        return After.HELD
+
+    async def _stream_then_hold(
+        self,
+        route: LiveRoute,
+        target: LiveTarget,
+        request: BackendRequest,
+        response: BackendResponse,
+        body: bytes,
+    ) -> After:
+        """A first body too long to be collected: sent as it comes, then held."""
+        instruct = parse_instruct_headers(response.head)
+        if instruct.hold is not HoldMode.STREAM or not may_stream(response.head, instruct):
+            raise BackendMisbehaved(f"GRIP instruct response too large from {response.source}")
+        if self._body.size > MAX_REMEMBERED_BYTES:
+            raise ProtocolError(400, "Request too large to accept GRIP instruct.")
+        shown = instruct.headers.without(NOT_FOR_CLIENTS | response.head.headers.hop_by_hop())
+        form = response_form(self._request.head, instruct.status, None)
+        head = ResponseHead(instruct.status, instruct.reason, shown)
+        await self._connection.send(
+            self._encode_head(head, form, None, keep_alive=self._keeps_alive(form))
+        )
+        chunked = form == BodyForm.CHUNKED
+        while body:
+            await self._connection.send(encode_chunk(body) if chunked else body)
+            body = await response.read()
+        order = self._hold_order(route, target, request, instruct, shown)
+        StreamHold(order, instruct.keep_alive, form).begin(b"")
+        return After.HELD

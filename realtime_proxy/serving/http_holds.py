@@ -1,0 +1,252 @@
+"""HTTP clients held open: streams that items are appended to, long-polls that one item answers.
+
+A hold has no task. Items, timers and the watcher call it; what it does never waits.
+"""
+
+from typing import TYPE_CHECKING
+
+import attrs
+import structlog
+
+from realtime_proxy.channels.group import Subscription
+from realtime_proxy.grip.instruct import Instruct, KeepAlive, KeepAliveMode
+from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.item import Action, Item
+from realtime_proxy.model.messages import RequestHead, Response
+from realtime_proxy.net.timers import Timer
+from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.sessions.http_response import answer_of_item, answer_of_timeout
+from realtime_proxy.sessions.keep_alive import first_delay, idle_delay
+from realtime_proxy.wire.encodings import WireForm
+from realtime_proxy.wire.http1_server import (
+    LAST_CHUNK,
+    BodyForm,
+    IncomingRequest,
+    encode_chunk,
+    encode_response_head,
+    response_form,
+)
+
+if TYPE_CHECKING:
+    from realtime_proxy.serving.http_connection import HttpConnection
+
+log = structlog.get_logger()
+
+
+@attrs.frozen
+class HoldOrder:
+    """Everything a hold is made of: whose connection, which channels, what to send and repeat."""
+
+    connection: "HttpConnection"
+    request: IncomingRequest
+    route: LiveRoute
+    channels: tuple[str, ...]
+    headers: Headers  # for the client
+    backend_head: RequestHead  # to ask again
+    body: bytes
+    trusted: bool
+    exchange: Exchange | None
+
+
+class _Hold:
+    """What both kinds share: subscriptions, a timer, handlers that watch."""
+
+    __slots__ = (
+        "_exchange",
+        "_route",
+        "_subscriptions",
+        "_timer",
+        "connection",
+        "form",
+        "personal",
+        "writer",
+    )
+
+    kind = ""
+
+    def __init__(self, order: HoldOrder, form: WireForm) -> None:
+        self.connection = order.connection
+        self.writer = order.connection.socket
+        self.form = form
+        self._route = order.route
+        self._exchange = order.exchange
+        chain = order.route.chain
+        self.personal = chain is not None and chain.has_delivery
+        self._timer: Timer | None = None
+        self._subscriptions: list[tuple[str, Subscription]] = []
+
+    def item_arrived(self, item: Item) -> None:
+        """Act on an item that is more than bytes to append."""
+        raise NotImplementedError
+
+    def accepts(self, item: Item) -> bool:
+        """Whether the route's handlers let this connection have an item."""
+        chain = self._route.chain
+        if chain is None or self._exchange is None:
+            return True
+        return chain.delivery(self._exchange, item)
+
+    def _subscribe(self, channels: tuple[str, ...]) -> None:
+        registry = self.connection.context.registry
+        for channel in channels:
+            self._subscriptions.append((channel, registry.subscribe(channel, self)))
+            log.debug("subscribe", channel=channel, route=self._route.id)
+        if self._exchange is not None and self._route.chain is not None:
+            self._exchange.held = self.kind
+            self._route.chain.opened(self._exchange)
+
+    def _release(self) -> None:
+        """Leave every channel, and forget the timer."""
+        registry = self.connection.context.registry
+        for channel, subscription in self._subscriptions:
+            registry.unsubscribe(channel, subscription)
+        self._subscriptions.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tell_closed(self, reason: CloseReason) -> None:
+        if self._exchange is not None and self._route.chain is not None:
+            self._route.chain.closed(self._exchange, reason.value)
+
+    def client_gone(self, reason: CloseReason) -> None:
+        """The client's connection has ended, whatever the reason."""
+        self._release()
+        self._tell_closed(reason)
+
+    def _last_delivery_at(self) -> float:
+        return max(
+            (subscription.group.last_write_at for _, subscription in self._subscriptions),
+            default=0.0,
+        )
+
+
+class StreamHold(_Hold):
+    """An HTTP response whose body stays open: items are appended to it."""
+
+    __slots__ = ("_armed_at", "_form", "_keep_alive", "_keeps_connection")
+
+    kind = "stream"
+
+    def __init__(self, order: HoldOrder, keep_alive: KeepAlive | None, form: str) -> None:
+        chunked = form == BodyForm.CHUNKED
+        super().__init__(order, WireForm.CHUNK if chunked else WireForm.RAW)
+        self._form = form
+        self._keep_alive = keep_alive
+        self._keeps_connection = chunked and order.request.keep_alive
+        self._armed_at = 0.0
+        self._subscribe(order.channels)
+
+    def begin(self, data: bytes) -> None:
+        """Send the head and what goes with it; from here on items follow."""
+        self.connection.hold(self)
+        if data:
+            self.writer.write(data)
+        self._arm()
+
+    def item_arrived(self, item: Item) -> None:
+        """Act on an item that is not just content: only a close means something here."""
+        payload = item.http_stream
+        if payload is None:
+            return
+        if payload.action is Action.CLOSE:
+            self.end(CloseReason.PUBLISHED_CLOSE)
+
+    def end(self, reason: CloseReason) -> None:
+        """End the body as it should end, and let the connection take the next request."""
+        self._release()
+        if self._form == BodyForm.CHUNKED:
+            self.writer.write(LAST_CHUNK)
+        self._tell_closed(reason)
+        self.connection.resume(keep_alive=self._keeps_connection)
+
+    def _arm(self) -> None:
+        """Set the timer for the next keep-alive, or for the longest silence allowed."""
+        timers = self.connection.context.timers
+        self._armed_at = timers.now()
+        if self._keep_alive is not None:
+            delay = first_delay(self._keep_alive.timeout_seconds)
+            self._timer = timers.after(delay, self._keep_alive_due)
+        elif limit := self.connection.context.server.hold_timeout_seconds:
+            self._timer = timers.after(limit, self._silence_due)
+
+    def _keep_alive_due(self) -> None:
+        keep_alive = self._keep_alive
+        if keep_alive is None:
+            return
+        timers = self.connection.context.timers
+        if keep_alive.mode is KeepAliveMode.IDLE:
+            silent = timers.now() - max(self._armed_at, self._last_delivery_at())
+            if delay := idle_delay(keep_alive.timeout_seconds, silent):
+                self._timer = timers.after(delay, self._keep_alive_due)
+                return
+        content = keep_alive.content
+        self.writer.write(encode_chunk(content) if self._form == BodyForm.CHUNKED else content)
+        self._arm()
+
+    def _silence_due(self) -> None:
+        context = self.connection.context
+        limit = context.server.hold_timeout_seconds
+        left = limit - (context.timers.now() - max(self._armed_at, self._last_delivery_at()))
+        if left > 0:
+            self._timer = context.timers.after(left, self._silence_due)
+        else:
+            self.end(CloseReason.IDLE)
+
+
+class ResponseHold(_Hold):
+    """A long-poll: answered by the first item, or at its deadline by the backend's response."""
+
+    __slots__ = ("_instruct", "_order")
+
+    kind = "response"
+
+    def __init__(self, order: HoldOrder, instruct: Instruct) -> None:
+        super().__init__(order, WireForm.RESPONSE)
+        self._order = order
+        self._instruct = instruct
+        self._subscribe(order.channels)
+
+    def begin(self) -> None:
+        """Wait for an item or the deadline."""
+        self.connection.hold(self)
+        timers = self.connection.context.timers
+        self._timer = timers.after(self._instruct.timeout_seconds, self._time_out)
+
+    def item_arrived(self, item: Item) -> None:
+        """Answer with the item, or ask the backend again on a hint."""
+        payload = item.http_response
+        if payload is None or not self._subscriptions and self._order.channels:
+            return
+        if payload.action is Action.HINT:
+            self._release()
+            self.connection.repeat(self._order, self._grip_last())
+        elif payload.action is Action.SEND:
+            answer = answer_of_item(payload, self._order.headers, self._instruct.body)
+            self._answer(answer, CloseReason.FINISHED)
+
+    def _grip_last(self) -> Headers:
+        return Headers(
+            (b"Grip-Last", f"{channel.name}; last-id={channel.prev_id}".encode())
+            for channel in self._instruct.channels
+            if channel.prev_id is not None
+        )
+
+    def _time_out(self) -> None:
+        self._answer(answer_of_timeout(self._instruct, self._order.headers), CloseReason.TIMED_OUT)
+
+    def _answer(self, response: Response, reason: CloseReason) -> None:
+        self._release()
+        request = self._order.request
+        form = response_form(request.head, response.status, len(response.body))
+        data = encode_response_head(
+            response.head(),
+            form,
+            len(response.body),
+            keep_alive=request.keep_alive,
+            old_client=request.head.version == b"1.0",
+        )
+        self.writer.write(data if form == BodyForm.NONE else data + response.body)
+        self._tell_closed(reason)
+        self.connection.resume(keep_alive=request.keep_alive)

@@ -1,0 +1,129 @@
+"""A client's request body, read as it is asked for, bounded in size and time."""
+
+import trio
+
+from realtime_proxy.errors import ProtocolError
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.net.client_socket import ClientSocket
+from realtime_proxy.net.timers import Timers
+from realtime_proxy.wire.http1_body import BodyReader
+from realtime_proxy.wire.http1_server import CONTINUE, IncomingRequest, RequestParser
+
+# As much of a body as is kept, to repeat the request when its hold is renewed.
+MAX_REMEMBERED_BYTES = 100_000
+
+
+class RequestBody:
+    """The body that belongs to one request."""
+
+    __slots__ = (
+        "_expects_continue",
+        "_max_bytes",
+        "_parser",
+        "_reader",
+        "_socket",
+        "_timed_out",
+        "_timeout_seconds",
+        "_timers",
+        "remembered",
+        "size",
+    )
+
+    def __init__(
+        self,
+        request: IncomingRequest,
+        parser: RequestParser,
+        socket: ClientSocket,
+        timers: Timers,
+        limits: tuple[int, float],
+    ) -> None:
+        """`limits`: most bytes (0: any number), and the longest silence in seconds."""
+        self._reader = BodyReader(request.framing)
+        self._parser = parser
+        self._socket = socket
+        self._timers = timers
+        self._max_bytes, self._timeout_seconds = limits
+        self._expects_continue = request.expects_continue
+        self._timed_out = False
+        self.remembered = b""
+        self.size = 0
+        if self._max_bytes and (request.framing.length or 0) > self._max_bytes:
+            raise self._too_large()
+
+    @property
+    def complete(self) -> bool:
+        """True once the whole body has been read."""
+        return self._reader.complete
+
+    @property
+    def trailers(self) -> Headers:
+        """The trailer fields, once the body is complete."""
+        return self._reader.trailers
+
+    def take(self) -> bytes:
+        """What of the body is here already. Raises ProtocolError (400, 413)."""
+        data, self._parser.buffer = self._parser.buffer, b""
+        return self._fed(data)
+
+    async def read(self) -> bytes:
+        """More of the body; nothing once it is complete. Raises ProtocolError (400, 408, 413).
+
+        Raises trio.BrokenResourceError when the client leaves within it.
+        """
+        while not self.complete:
+            data = self._parser.buffer or await self._receive()
+            self._parser.buffer = b""
+            part = self._fed(data)
+            if part:
+                return part
+        return b""
+
+    def _fed(self, data: bytes) -> bytes:
+        if not data and not self.complete:
+            return b""
+        part = self._reader.feed(data)
+        if self.complete:
+            self._parser.buffer, self._reader.rest = self._reader.rest, b""
+        self.size += len(part)
+        if self._max_bytes and self.size > self._max_bytes:
+            raise self._too_large()
+        if len(self.remembered) < MAX_REMEMBERED_BYTES:
+            self.remembered += part[: MAX_REMEMBERED_BYTES - len(self.remembered)]
+        return part
+
+    async def _receive(self) -> bytes:
+        if self._expects_continue:
+            self._expects_continue = False
+            self._socket.write(CONTINUE)
+        timer = self._timers.after(self._timeout_seconds, self._time_out)
+        try:
+            data = self._socket.receive()
+            while data is None:
+                await self._socket.wait_readable()
+                data = self._socket.receive()
+        finally:
+            timer.cancel()
+        if self._timed_out:
+            raise ProtocolError(408, "The request body took too long to arrive.")
+        if not data:
+            raise trio.BrokenResourceError("the client left within its request body")
+        return data
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self._socket.end_input()
+
+    def _too_large(self) -> ProtocolError:
+        return ProtocolError(413, f"Request body size exceeded limit of {self._max_bytes} bytes.")
+
+
+class StoredBody:
+    """A body that was kept from an earlier time: all of it is here."""
+
+    __slots__ = ("remembered", "size")
+
+    complete = True
+
+    def __init__(self, body: bytes) -> None:
+        self.remembered = body
+        self.size = len(body)

@@ -1,0 +1,138 @@
+"""Asking a route's backends: signing, failover in order, and the bytes that go out."""
+
+import time
+from collections.abc import Callable
+
+import attrs
+import structlog
+
+from realtime_proxy.backend.connection import BackendConnection
+from realtime_proxy.backend.request import IDEMPOTENT, OutgoingRequest
+from realtime_proxy.backend.response import BackendResponse, LocalResponse
+from realtime_proxy.errors import BackendUnreachable, ProtocolError
+from realtime_proxy.grip.features import GRIP_FEATURE
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.serving.context import ServingContext
+from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
+from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody
+from realtime_proxy.wire.http1_client import encode_request_head
+from realtime_proxy.wire.http1_server import encode_chunk, encode_last_chunk
+
+Upload = Callable[[BackendConnection], None]
+_GRIP_OWN = frozenset((b"grip-sig", b"grip-feature"))
+
+log = structlog.get_logger()
+
+
+@attrs.define
+class BackendRequest:
+    """What to ask: a head as handlers left it, and a body, whole or still arriving.
+
+    `head.headers` has Content-Length where the length is known; `chunked` where it is not.
+    """
+
+    head: RequestHead
+    body: bytes | RequestBody = b""
+    chunked: bool = False
+    trusted: bool = False
+    once_only: bool = False  # a WebSocket event: must never reach a backend twice
+    exchange: Exchange | None = None
+    _initial: bytes | None = attrs.field(default=None, init=False)
+
+    def initial(self) -> bytes:
+        """What of the body is here when the first backend is asked; the same for the next."""
+        if self._initial is None:
+            if isinstance(self.body, bytes):
+                self._initial = self.body
+            else:
+                data = self.body.take()
+                self._initial = framed(data, self.body) if self.chunked else data
+        return self._initial
+
+    @property
+    def is_complete(self) -> bool:
+        """True if nothing of the body is still to come."""
+        return isinstance(self.body, bytes) or self.body.complete
+
+
+def framed(data: bytes, body: RequestBody) -> bytes:
+    """Body bytes as chunks; with the last chunk if these are the last."""
+    chunk = encode_chunk(data)
+    return chunk + encode_last_chunk(body.trailers) if body.complete else chunk
+
+
+class Upstream:
+    """The backends of one route."""
+
+    __slots__ = ("_context", "_route")
+
+    def __init__(self, context: ServingContext, route: LiveRoute) -> None:
+        self._context = context
+        self._route = route
+
+    async def ask(
+        self, request: BackendRequest, upload: Upload | None = None
+    ) -> tuple[BackendResponse, LiveTarget]:
+        """The response of the first target that can be reached. Raises BackendError.
+
+        `upload` is called once the head is sent if more of the body is to come.
+        """
+        for target in self._route.targets:
+            try:
+                return await self.ask_target(target, request, upload), target
+            except BackendUnreachable as error:
+                log.warning("backend unreachable", route=self._route.id, problem=str(error))
+        labels = ", ".join(target.label for target in self._route.targets)
+        raise BackendUnreachable(f"Unable to connect to any targets. Tried: {labels}")
+
+    async def ask_target(
+        self, target: LiveTarget, request: BackendRequest, upload: Upload | None = None
+    ) -> BackendResponse:
+        """The response of one target. Raises BackendError."""
+        head = self._signed(request)
+        if target.origin is None:
+            return await self._ask_local(target, head, request)
+        initial = request.initial()
+        if request.chunked:
+            head.headers.append((b"Transfer-Encoding", b"chunked"))
+        outgoing = OutgoingRequest(
+            head.method,
+            encode_request_head(head) + initial,
+            repeatable=head.method in IDEMPOTENT and request.is_complete and not request.once_only,
+            upload=None if request.is_complete else upload,
+        )
+        return await self._context.caller.call(target.origin, outgoing)
+
+    def _signed(self, request: BackendRequest) -> RequestHead:
+        """A head of its own for this very request, with a fresh signature."""
+        head = request.head
+        if request.trusted or not self._route.grip:
+            headers = Headers(head.headers)
+        else:
+            headers = head.headers.without(_GRIP_OWN)
+            if self._route.signer is not None:
+                headers.append((b"Grip-Sig", self._route.signer.token(time.time())))
+            headers.append((b"Grip-Feature", GRIP_FEATURE))
+        signed = RequestHead(head.method, head.target, headers, head.version)
+        if self._route.chain is not None and request.exchange is not None:
+            refusal = self._route.chain.backend_request(request.exchange, signed)
+            if refusal is not None:
+                raise ProtocolError(refusal.response.status, "Internal Server Error")
+        return signed
+
+    async def _ask_local(
+        self, target: LiveTarget, head: RequestHead, request: BackendRequest
+    ) -> BackendResponse:
+        body = request.body
+        if not isinstance(body, bytes):
+            parts = [body.take()]
+            while part := await body.read():
+                parts.append(part)
+                if body.size > MAX_REMEMBERED_BYTES:
+                    raise ProtocolError(413, f"Body must not exceed {MAX_REMEMBERED_BYTES} bytes.")
+            body = b"".join(parts)
+        if target.local is None:
+            raise BackendUnreachable(f"{target.label} has no address")
+        return LocalResponse(target.local(head, body), target.label)

@@ -1,0 +1,59 @@
+"""An upgrade request: a WebSocket-over-HTTP session begins, or is refused before any 101."""
+
+from realtime_proxy.errors import ProtocolError
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead, Response
+from realtime_proxy.serving.client_exchange import After, ClientExchange
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.websocket_connection import WebSocketConnection, WebSocketOrder
+from realtime_proxy.wire.websocket import accept_token
+
+_INVALID = (
+    'Request contained an Upgrade header with value "websocket" but the request was not a valid '
+    "WebSocket request."
+)
+# Replaced by what WebSocket-over-HTTP says itself.
+_NOT_FOR_EVENTS = frozenset(
+    (b"accept", b"connection-id", b"content-length", b"content-type", b"sec-websocket-extensions")
+)
+
+
+class WebSocketUpgrade(ClientExchange):
+    """The request that opens a WebSocket."""
+
+    __slots__ = ()
+
+    is_websocket = True
+
+    async def _serve(self) -> After:
+        if self._request.framing.has_body or accept_token(self._request.head) is None:
+            raise ProtocolError(400, _INVALID)
+        return await super()._serve()
+
+    async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
+        targets = tuple(target for target in route.targets if target.over_http)
+        if not targets:
+            raise ProtocolError(502, "WebSockets to this route need a target with over_http.")
+        headers = head.headers.without(_NOT_FOR_EVENTS).without_prefix(b"meta-")
+        if route.grip:
+            headers.append((b"Sec-WebSocket-Extensions", b"grip"))
+        order = WebSocketOrder(
+            connection=self._connection,
+            request=self._request,
+            route=route,
+            targets=targets,
+            head=RequestHead(b"POST", head.target, headers),
+            accept_token=accept_token(self._request.head) or b"",
+            trusted=self._trusted,
+            exchange=self._exchange,
+        )
+        if self._exchange is not None:
+            self._exchange.held = "websocket"  # the session tells handlers of its end
+        await WebSocketConnection(order).begin()
+        return After.HELD
+
+    async def _send_response(self, response: Response) -> After:
+        """Refusals of the proxy itself carry no type where a WebSocket was asked for."""
+        if response.status == 502:
+            response.headers = Headers()
+        return await super()._send_response(response)

@@ -1,0 +1,36 @@
+"""What answers a response hold: the first item, or the backend's own response at the deadline."""
+
+from realtime_proxy.grip.instruct import Instruct
+from realtime_proxy.grip.json_patch import patched_body
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.item import HttpResponse
+from realtime_proxy.model.messages import Response, reason_phrase
+
+_CONNECTION = frozenset((b"connection", b"content-length", b"keep-alive", b"transfer-encoding"))
+
+
+def answer_of_item(payload: HttpResponse, held: Headers, body: bytes) -> Response:
+    """The response that an item makes of a hold.
+
+    `held` are the fields the hold would have sent: those that the item has too are replaced, the
+    others stay. `body` is the hold's own, which a `body-patch` changes.
+    """
+    own = payload.headers.without(_CONNECTION).without_prefix(b"grip-")
+    names = {name.lower() for name, _ in own}
+    headers = Headers([*held.without(names), *own])
+    if exposed := _exposed(payload.headers):
+        headers = Headers(field for field in headers if field[0].lower() in exposed)
+    content = payload.body
+    if payload.body_patch is not None:
+        content = patched_body(body, payload.body_patch)
+    reason = payload.reason or reason_phrase(payload.status)
+    return Response(payload.status, headers, content, reason)
+
+
+def _exposed(headers: Headers) -> set[bytes]:
+    return set(headers.tokens(b"grip-expose-headers"))
+
+
+def answer_of_timeout(instruct: Instruct, held: Headers) -> Response:
+    """The response that the backend gave along with the hold."""
+    return Response(instruct.status, held, instruct.body, instruct.reason)

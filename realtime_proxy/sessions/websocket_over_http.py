@@ -1,0 +1,350 @@
+"""A WebSocket client whose backend speaks HTTP: events batched into requests, answers to frames.
+
+At most one request is under way. What the client sends meanwhile waits and goes out together in
+the next one, in order. Values in, effects out; the protocol is `docs/grip.md`, WebSocket-over-HTTP.
+"""
+
+from enum import Enum
+
+from realtime_proxy.errors import GripError
+from realtime_proxy.grip.control_message import Detach, parse_control_message
+from realtime_proxy.grip.websocket_events import (
+    Event,
+    close_content,
+    decode_events,
+    encode_events,
+    parse_close_content,
+)
+from realtime_proxy.grip.websocket_extension import message_prefix
+from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import ResponseHead, reason_phrase
+from realtime_proxy.sessions.effects import (
+    AcceptClient,
+    CallBackend,
+    Control,
+    Effect,
+    EndClient,
+    PollAfter,
+    RejectClient,
+    SendClose,
+    SendMessage,
+)
+from realtime_proxy.wire.websocket import INTERNAL_ERROR, Opcode, is_sendable_close
+
+CONTENT_TYPE = b"application/websocket-events"
+# Above this much waiting content the client is not read (Pushpin's buffer).
+MAX_WAITING_BYTES = 200_000
+MIN_POLL_SECONDS = 20
+_OPCODES = {
+    b"TEXT": Opcode.TEXT,
+    b"BINARY": Opcode.BINARY,
+    b"PING": Opcode.PING,
+    b"PONG": Opcode.PONG,
+}
+_TYPES = {opcode: kind for kind, opcode in _OPCODES.items()}
+_NOT_FOR_CLIENT = frozenset(
+    (
+        b"connection",
+        b"content-length",
+        b"content-type",
+        b"keep-alive",
+        b"keep-alive-interval",
+        b"sec-websocket-accept",
+        b"sec-websocket-extensions",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+_NOT_IN_REFUSAL = frozenset(
+    (b"connection", b"keep-alive", b"sec-websocket-accept", b"sec-websocket-extensions", b"upgrade")
+)
+_POLICY_VIOLATION = 1008
+_MAX_DIGITS = 7
+
+
+class _State(Enum):
+    OPENING = "the backend has not accepted yet"
+    OPEN = "open"
+    CLIENT_CLOSED = "the client sent its close; the backend's answer is awaited"
+    BACKEND_CLOSED = "the backend sent CLOSE; the client's own close is awaited"
+    CLOSED_HERE = "both sides were told to close; the client's own close is awaited"
+    DETACHED = "the backend is out of it; the client stays"
+    ENDED = "the client is gone; the backend may still have to be told"
+
+
+class WebSocketOverHttp:
+    """One client's session with its backend.
+
+    Every method returns the effects that follow. `meta` has what the backend stored with
+    `Set-Meta-*`: the name to send it under and the value, by the name in lower case.
+    """
+
+    __slots__ = (
+        "_client_close",
+        "_in_flight",
+        "_poll_seconds",
+        "_prefix",
+        "_state",
+        "_trusted",
+        "_waiting",
+        "is_accepted",
+        "meta",
+        "one_event",
+        "waiting_bytes",
+    )
+
+    def __init__(self, *, one_event: bool, trusted: bool) -> None:
+        """`trusted` leaves GRIP to the client, which is a proxy itself."""
+        self.one_event = one_event
+        self._trusted = trusted
+        self._state = _State.OPENING
+        self.is_accepted = False
+        self._prefix: bytes | None = None
+        self._waiting: list[Event] = []
+        self.waiting_bytes = 0
+        self._in_flight = False
+        self._poll_seconds: int | None = None
+        self._client_close: tuple[int | None, str] = (None, "")
+        self.meta: dict[bytes, tuple[bytes, bytes]] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """True while messages may be sent to the client."""
+        return self._state in (_State.OPEN, _State.CLIENT_CLOSED, _State.DETACHED)
+
+    @property
+    def takes_input(self) -> bool:
+        """False while so much waits for the backend that the client should not be read."""
+        return self.waiting_bytes < MAX_WAITING_BYTES
+
+    @property
+    def is_finished(self) -> bool:
+        """True once neither side has to hear anything more."""
+        return self._state is _State.ENDED and not self._in_flight and not self._waiting
+
+    # -- what the client does --------------------------------------------------------------
+
+    def start(self) -> list[Effect]:
+        """The client has asked for a WebSocket."""
+        self._in_flight = True
+        return [CallBackend(encode_events([Event(b"OPEN")]))]
+
+    def message_arrived(self, opcode: int, content: bytes) -> list[Effect]:
+        """A complete message, ping or pong of the client."""
+        if self._state is not _State.OPEN:
+            return []
+        self._wait(Event(_TYPES[Opcode(opcode)], content))
+        return self._call()
+
+    def client_closed(self, code: int | None, reason: str) -> list[Effect]:
+        """The client sent a close frame."""
+        close = Event(b"CLOSE", close_content(code, reason))
+        match self._state:
+            case _State.OPEN:
+                self._state = _State.CLIENT_CLOSED
+                self._client_close = (code, reason)
+                self._wait(close)
+                return self._call()
+            case _State.BACKEND_CLOSED:
+                self._state = _State.ENDED
+                self._wait(close)
+                return [EndClient(CloseReason.BACKEND_CLOSED), *self._call()]
+            case _State.CLOSED_HERE:
+                self._state = _State.ENDED
+                return [EndClient(CloseReason.PUBLISHED_CLOSE), *self._call()]
+            case _State.DETACHED:
+                self._state = _State.ENDED
+                end = EndClient(CloseReason.CLIENT_CLOSED)
+                return [SendClose(code, reason), end, *self._call()]
+        return []
+
+    def client_gone(self) -> list[Effect]:
+        """The client's connection is lost, or was ended without a close from it."""
+        tells = self._state in (_State.OPEN, _State.BACKEND_CLOSED)
+        self._state = _State.ENDED
+        if tells:
+            self._wait(Event(b"DISCONNECT"))
+        return self._call()
+
+    def close(self, code: int | None, reason: str) -> list[Effect]:
+        """A published close, or one of the proxy's own: both sides are told."""
+        if not self.is_open:
+            return []
+        if self._state is _State.OPEN:
+            self._wait(Event(b"CLOSE"))
+        self._state = _State.CLOSED_HERE
+        return [SendClose(code, reason), *self._call()]
+
+    # -- what the backend does -------------------------------------------------------------
+
+    def poll_due(self) -> list[Effect]:
+        """The interval set by the backend has passed without a request."""
+        if self._in_flight or self._state in (_State.ENDED, _State.DETACHED):
+            return []
+        self._in_flight = True
+        return [CallBackend(b"" if self.is_accepted else encode_events([Event(b"OPEN")]))]
+
+    def response_arrived(self, head: ResponseHead, body: bytes) -> list[Effect]:
+        """The backend's whole answer to the last request."""
+        self._in_flight = False
+        if not _is_acceptable(head):
+            return self._refused(head, body)
+        self._store(head.headers)
+        try:
+            events = decode_events(body)
+        except GripError:
+            return self.backend_failed()
+        if self.is_accepted:
+            return self._go_on(self._follow(events))
+        return self._opened(head, events)
+
+    def backend_failed(
+        self, status: int = 502, body: bytes = b"Error while proxying to origin.\n"
+    ) -> list[Effect]:
+        """No usable answer: a refusal before the client was accepted, a close frame after."""
+        self._in_flight = False
+        self._drop_waiting()
+        if self._state is _State.ENDED:
+            return []
+        self._state = _State.ENDED
+        if self.is_accepted:
+            end = EndClient(CloseReason.BACKEND_FAILED)
+            return [SendClose(INTERNAL_ERROR, "backend failed"), end]
+        return [RejectClient(ResponseHead(status, reason_phrase(status), Headers()), body)]
+
+    def _refused(self, head: ResponseHead, body: bytes) -> list[Effect]:
+        if self.is_accepted:
+            if self._state is _State.ENDED:
+                return self._call()
+            self._state = _State.ENDED
+            self._drop_waiting()
+            code = _POLICY_VIOLATION if 400 <= head.status < 500 else INTERNAL_ERROR
+            text = f"backend answered {head.status}"
+            return [SendClose(code, text), EndClient(CloseReason.BACKEND_FAILED)]
+        was_there = self._state is not _State.ENDED
+        self._state = _State.ENDED
+        if not was_there:
+            return []
+        shown = head.headers.without(_NOT_IN_REFUSAL | head.headers.hop_by_hop())
+        refusal = ResponseHead(head.status, head.reason, shown)
+        return [RejectClient(refusal, body)]
+
+    def _opened(self, head: ResponseHead, events: list[Event]) -> list[Effect]:
+        if not events and self._poll_seconds is not None:
+            return [PollAfter(self._poll_seconds)]
+        if not events or events[0].type != b"OPEN":
+            return self.backend_failed()
+        self.is_accepted = True
+        if self._state is _State.ENDED:  # the client left meanwhile: the backend has to know
+            self._wait(Event(b"DISCONNECT"))
+            return self._call()
+        self._state = _State.OPEN
+        extensions = head.headers.get_all(b"sec-websocket-extensions")
+        hidden = _NOT_FOR_CLIENT | head.headers.hop_by_hop()
+        shown = head.headers.without(hidden).without_prefix(b"set-meta-")
+        if self._trusted:
+            shown.extend((b"Sec-WebSocket-Extensions", value) for value in extensions)
+        else:
+            self._prefix = message_prefix(head.headers)
+        return [AcceptClient(shown), *self._go_on(self._follow(events[1:]))]
+
+    def _follow(self, events: list[Event]) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in events:
+            if self._state not in (_State.OPEN, _State.CLIENT_CLOSED):
+                break
+            if event.type in _OPCODES:
+                effects += self._message(event)
+            elif event.type == b"CLOSE":
+                return effects + self._backend_closed(event)
+            else:  # DISCONNECT, or an OPEN where there is nothing to open
+                self._state = _State.ENDED
+                self._drop_waiting()
+                return [*effects, EndClient(CloseReason.BACKEND_CLOSED)]
+        return effects
+
+    def _message(self, event: Event) -> list[Effect]:
+        content = event.content or b""
+        opcode = _OPCODES[event.type]
+        if self._prefix is None or opcode in (Opcode.PING, Opcode.PONG):
+            return [SendMessage(opcode, content)]
+        if opcode is Opcode.TEXT and content.startswith(b"c:"):
+            return self._control(content[2:])
+        if content.startswith(self._prefix):
+            return [SendMessage(opcode, content[len(self._prefix) :])]
+        return []
+
+    def _control(self, text: bytes) -> list[Effect]:
+        message = parse_control_message(text)
+        if message is None:
+            return []
+        if isinstance(message, Detach):
+            if self._state is _State.OPEN:
+                self._state = _State.DETACHED
+                self._wait(Event(b"CLOSE"))
+            return []
+        return [Control(message)]
+
+    def _backend_closed(self, event: Event) -> list[Effect]:
+        try:
+            code, reason = parse_close_content(event.content)
+        except GripError:
+            code, reason = None, ""
+        close = SendClose(code if code and is_sendable_close(code) else None, reason)
+        self._drop_waiting()
+        if self._state is _State.CLIENT_CLOSED:
+            self._state = _State.ENDED
+            return [close, EndClient(CloseReason.CLIENT_CLOSED)]
+        if self._state is _State.OPEN:
+            self._state = _State.BACKEND_CLOSED
+            return [close]
+        return []
+
+    def _go_on(self, effects: list[Effect]) -> list[Effect]:
+        """After an answer: what waits goes out; else the close is completed, or the poll set."""
+        if self._waiting:
+            return effects + self._call()
+        if self._state is _State.CLIENT_CLOSED and self._poll_seconds is None:
+            self._state = _State.ENDED
+            end = EndClient(CloseReason.CLIENT_CLOSED)
+            return [*effects, SendClose(*self._client_close), end]
+        if self._poll_seconds is not None and self._state is not _State.ENDED:
+            return [*effects, PollAfter(self._poll_seconds)]
+        return effects
+
+    def _store(self, headers: Headers) -> None:
+        for name, value in headers:
+            lowered = name.lower()
+            if lowered.startswith(b"set-meta-"):
+                if value:
+                    self.meta[lowered[9:]] = (name[9:], value)
+                else:
+                    self.meta.pop(lowered[9:], None)
+            elif lowered == b"keep-alive-interval":
+                seconds = int(value) if value.isdigit() and len(value) < _MAX_DIGITS else 0
+                self._poll_seconds = max(seconds, MIN_POLL_SECONDS) if seconds else None
+
+    # -- the queue towards the backend -------------------------------------------------------
+
+    def _wait(self, event: Event) -> None:
+        self._waiting.append(event)
+        self.waiting_bytes += len(event.content or b"")
+
+    def _drop_waiting(self) -> None:
+        self._waiting.clear()
+        self.waiting_bytes = 0
+
+    def _call(self) -> list[Effect]:
+        if self._in_flight or not self._waiting or not self.is_accepted:
+            return []
+        count = 1 if self.one_event else len(self._waiting)
+        events, self._waiting = self._waiting[:count], self._waiting[count:]
+        self.waiting_bytes -= sum(len(event.content or b"") for event in events)
+        self._in_flight = True
+        return [CallBackend(encode_events(events))]
+
+
+def _is_acceptable(head: ResponseHead) -> bool:
+    content_type = head.headers.get(b"content-type") or b""
+    return head.status == 200 and content_type.partition(b";")[0].strip().lower() == CONTENT_TYPE
