@@ -23,7 +23,8 @@ from realtime_proxy.errors import ConfigError
 def convert(pushpin_conf: Path, output: Path | None) -> None:
     """Turn a Pushpin configuration into ours.
 
-    Reads PUSHPIN_CONF and the routes file it names. What is different, or can't be carried over, is told on standard error and in the new file.
+    Reads PUSHPIN_CONF and the routes file it names. What is different, or can't be carried over, is
+    told on standard error and in the new file.
     """
     from realtime_proxy.config.pushpin import convert as convert_files
 
