@@ -42,6 +42,7 @@ from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.tls import TlsCodec, handshake
 from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.net.zmq_socket import PullSocket
+from realtime_proxy.pipeline.background import run_logged
 from realtime_proxy.pipeline.registry import LoadedHandlers, load_handlers
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.http_connection import HttpConnection
@@ -120,7 +121,7 @@ class Worker:
         nursery.start_soon(self._intake.run)
         nursery.start_soon(self._sweep)
         for handler in handlers.background:
-            nursery.start_soon(handler.run)
+            nursery.start_soon(run_logged, handler)
 
     async def _sweep(self) -> None:
         while True:

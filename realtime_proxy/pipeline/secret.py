@@ -19,8 +19,7 @@ _base_dir: ContextVar[Path] = ContextVar("base_dir")
 class Secret:
     """A value that shows in no log or error; a type for the fields of a handler's `Config`.
 
-    It is written `env:NAME`, `file:PATH`, `base64:TEXT`, or as it is. Line ends at the end of a
-    file are left out: they can't be part of a header, and editors put them there unasked.
+    It is written `env:NAME`, `file:PATH`, `base64:TEXT`, or as it is.
     """
 
     value: bytes = attrs.field(repr=False)
@@ -40,8 +39,6 @@ def _structure_secret(written: Any, _: Any) -> Secret:
     if type(written) is not str:
         raise ConfigError([Problem("", "must be text in quotes")])
     value = resolve_secret(written, _base_dir.get())
-    if written.startswith("file:"):
-        value = value.rstrip(b"\r\n")
     if not value:
         raise ConfigError([Problem("", "is empty; a secret must not be")])
     return Secret(value)
