@@ -1,0 +1,253 @@
+"""The demo's page in a real browser, served by the real program.
+
+Needs Debian's chromium and chromium-driver; skipped where they are not installed.
+"""
+
+import contextlib
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("realtime-proxy")
+PUBCLI = Path(sys.executable).with_name("pubcli")
+DRIVER = shutil.which("chromedriver")
+BROWSER = shutil.which("chromium")
+PANELS = ("events", "websocket", "poll")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (DRIVER and BROWSER), reason="chromium-driver is not installed"),
+]
+
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",  # tests may run as root, in a container
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Browser:
+    """A headless browser, spoken to in the WebDriver protocol."""
+
+    def __init__(self, driver_url, profile):
+        self.session = driver_url
+        options = {
+            "binary": BROWSER,
+            "args": [*CHROMIUM_FLAGS, f"--user-data-dir={profile}"],
+        }
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        answer = self.post("/session", capabilities={"alwaysMatch": wanted})
+        self.session = f"{driver_url}/session/{answer['sessionId']}"
+        self.post("/timeouts", script=10_000)
+
+    def post(self, path, **body):
+        return self._call("POST", path, json.dumps(body).encode())
+
+    def _call(self, method, path, body=None):
+        request = urllib.request.Request(self.session + path, body, method=method)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)["value"]
+
+    def close(self):
+        self._call("DELETE", "")
+
+    def open(self, url):
+        self.post("/url", url=url)
+
+    def evaluate(self, expression):
+        return self.post("/execute/sync", script=f"return {expression};", args=[])
+
+    def wait_until(self, expression):
+        """Come back when the expression is true; fails if it takes longer than 10 seconds."""
+        script = (
+            "const done = arguments[0];"
+            f"const look = () => ({expression}) ? done(true) : setTimeout(look, 10);"
+            "look();"
+        )
+        self.post("/execute/async", script=script, args=[])
+
+    def element(self, selector):
+        found = self.post("/element", using="css selector", value=selector)
+        return f"/element/{next(iter(found.values()))}"
+
+    def submit(self, form, text):
+        """Type into the form's field and press its button."""
+        self.post(f"{self.element(f'{form} input')}/value", text=text)
+        self.post(f"{self.element(f'{form} button')}/click")
+
+    def complaints(self):
+        """What the browser wrote to its console: errors, and breaches of the page's policy."""
+        return [entry["message"] for entry in self.post("/se/log", type="browser")]
+
+
+@contextlib.contextmanager
+def running(*command, until):
+    """A program, from when a line of its output matches to the end of the test."""
+    with subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            yield _wait_for(process.stdout, until)
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+
+
+def _wait_for(output, pattern):
+    lines = []
+    for line in output:
+        lines.append(line)
+        if found := re.search(pattern, line):
+            return found
+    raise AssertionError("".join(lines))
+
+
+@pytest.fixture
+def browser(tmp_path):
+    with running(DRIVER, "--port=0", until=r"started successfully on port (\d+)") as found:
+        browser = Browser(f"http://127.0.0.1:{found[1]}", tmp_path / "profile")
+        yield browser
+        browser.close()
+
+
+CONFIG = """
+[server]
+listen = ["127.0.0.1:{client}"]
+
+[publish]
+pull = "tcp://127.0.0.1:{pull}"
+http = "127.0.0.1:{control}"
+
+[[route]]
+targets = [{{ demo = true }}]
+"""
+
+
+class Proxy:
+    """The program with the demo for its only route, on ports of its own."""
+
+    def __init__(self, folder):
+        client, pull, control = free_ports(3)
+        self.url = f"http://127.0.0.1:{client}/"
+        self.control_url = f"http://127.0.0.1:{control}"
+        self.push_url = f"tcp://127.0.0.1:{pull}"
+        self.config = folder / "routes.toml"
+        self.config.write_text(CONFIG.format(client=client, pull=pull, control=control))
+
+    def start(self):
+        return running(PROGRAM, "run", "--config", self.config, until="serving")
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [listener.getsockname()[1] for listener in sockets]
+
+
+@pytest.fixture
+def proxy(tmp_path):
+    return Proxy(tmp_path)
+
+
+def wait_for_panels(browser, comparison):
+    for panel in PANELS:
+        browser.wait_until(f"document.querySelector('#{panel}-state').textContent {comparison}")
+
+
+@pytest.fixture
+def page(proxy, browser):
+    """The browser with the page open, all three panels connected."""
+    with proxy.start():
+        browser.open(proxy.url)
+        wait_for_panels(browser, "=== 'open'")
+        yield browser
+
+
+def shows(panel, text):
+    entries = f"[...document.querySelectorAll('#{panel}-log li')]"
+    return f"{entries}.some((entry) => entry.lastChild.textContent === {json.dumps(text)})"
+
+
+def assert_arrives_everywhere(page, publish):
+    """Publish until a message is in all panels.
+
+    The first few may find the long-poll between two requests, and the page says that it has no
+    remedy for that; the other two have to show every message.
+    """
+    for attempt in range(10):
+        text = f"<b>message</b> {attempt}"
+        publish(text)
+        page.wait_until(shows("events", text))
+        page.wait_until(shows("websocket", text))
+        if page.evaluate(shows("poll", text)):
+            return
+    pytest.fail("no message has reached the long-poll")
+
+
+def test_published_from_the_page(page):
+    def publish(text):
+        page.submit("#publish", text)
+
+    assert_arrives_everywhere(page, publish)
+    assert re.fullmatch(
+        r"Sent to [23] connections\.",
+        page.evaluate("document.querySelector('#outcome').textContent"),
+    )
+    assert page.complaints() == []
+
+
+@pytest.mark.parametrize("address", ["control_url", "push_url"])
+def test_published_from_a_shell(proxy, page, address):
+    def publish(text):
+        spec = getattr(proxy, address)
+        subprocess.run([PUBCLI, "--spec", spec, "--sse", "demo", text], check=True)
+
+    assert_arrives_everywhere(page, publish)
+
+
+def test_echo(page):
+    page.submit("#echo", 'c:{"type":"detach"}')
+    page.submit("#echo", "hello")
+    page.wait_until(shows("websocket", "hello"))
+    assert page.evaluate(shows("websocket", 'c:{"type":"detach"}'))
+    assert not page.evaluate(shows("events", "hello"))
+
+
+def test_panels_say_when_the_proxy_is_gone_and_come_back(proxy, browser):
+    with proxy.start():
+        browser.open(proxy.url)
+        wait_for_panels(browser, "=== 'open'")
+    wait_for_panels(browser, "!== 'open'")
+    with proxy.start():
+        wait_for_panels(browser, "=== 'open'")
+
+
+def test_commands_name_this_host(proxy, page):
+    codes = page.evaluate(
+        "[...document.querySelectorAll('.command code')].map((code) => code.textContent)"
+    )
+    assert f"curl -N {proxy.url}demo/events" in codes
+    assert f"curl -N {proxy.url.replace('http', 'ws')}demo/ws" in codes
+    assert not any("{" in code for code in codes)
+    buttons = "document.querySelectorAll('.command button').length"
+    assert page.evaluate(buttons) == len(codes)
+
+
+def test_nothing_to_scroll_sideways_on_a_phone(page):
+    phone = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    page.post("/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=phone)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
