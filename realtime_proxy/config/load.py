@@ -45,7 +45,7 @@ def load_text(text: str, file: str | None = None) -> Config:
 def _parse(text: str, file: str | None) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError is one; a number of 5,000 digits is another
         message = str(error)
         place = _PLACE.search(message)
         if place is None:

@@ -35,6 +35,12 @@ def test_a_fine_file(check):
     assert result.stderr == ""
 
 
+def test_the_summary_counts_tls_listeners(check, tmp_path):
+    (tmp_path / "pem").touch()
+    tls = '[[server.tls]]\nlisten = "127.0.0.1:1"\ncertificate = "pem"\nkey = "pem"\n'
+    assert "1 route, 2 listeners, 1 handler" in check(tls + FINE).stdout
+
+
 def test_every_problem_is_a_line_with_its_place(check):
     result = check(
         """

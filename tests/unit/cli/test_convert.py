@@ -25,7 +25,7 @@ def convert(tmp_path):
 def test_to_standard_output(convert):
     result = convert()
     assert result.exit_code == 0
-    assert 'url = "http://a:1"' in result.stdout
+    assert result.stdout.endswith('targets = [{ url = "http://a:1" }]\n')
     assert "routes:2: left out" in result.stderr
     assert "cdn_loop = x: not carried over yet" in result.stderr
     assert convert("-o", "-").stdout == result.stdout

@@ -179,6 +179,11 @@ def test_toml_errors_have_a_place(text, path):
     assert str(caught.value).startswith(f"some.toml: {path}")
 
 
+def test_a_number_without_end():
+    with pytest.raises(ConfigError, match="limit"):
+        load_text("a = " + "9" * 5000)
+
+
 def test_a_file_that_can_not_be_read(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "missing.toml")

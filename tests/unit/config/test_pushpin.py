@@ -162,6 +162,11 @@ def test_no_listener_at_all(conversion):
     assert "to be mended by hand: server.listen" in notes
 
 
+def test_a_tls_listener_is_enough(conversion):
+    _, notes, _ = conversion("[runner]\nhttp_port=\nhttps_ports=8443", loads=False)
+    assert "no server ports configured" not in notes
+
+
 def test_minus_one_is_no_mode(conversion):
     config, notes, _ = conversion("[handler]\nipc_file_mode=-1")
     assert config.publish.ipc_mode == ""

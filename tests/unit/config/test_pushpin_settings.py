@@ -70,7 +70,15 @@ def test_numbers(read, written, value, noted):
 
 @pytest.mark.parametrize(
     ("written", "value"),
-    [("true", True), ("1", True), ("x", True), ("false", False), ("0", False), ("", False)],
+    [
+        ("true", True),
+        ("1", True),
+        ("x", True),
+        ("false", False),
+        ("False", False),
+        ("0", False),
+        ("", False),
+    ],
 )
 def test_flags(read, written, value):
     assert read(f"[a]\nb={written}").flag("a", "b") is value
