@@ -123,7 +123,7 @@ class Backend:
         "Time an unused backend connection is kept; less if the backend's Keep-Alive says so.",
         at_least(0),
     )
-    max_idle_connections: int = option(64, "Unused connections kept for each target.", at_least(0))
+    max_idle_connections: int = option(512, "Unused connections kept for each target.", at_least(0))
     max_header_bytes: int = option(
         65_536, "Largest response head; more is answered 502.", at_least(1)
     )

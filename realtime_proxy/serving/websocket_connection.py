@@ -125,6 +125,7 @@ class WebSocketConnection:
         "_active_at",
         "_close_timer",
         "_delayed",
+        "_exchange",
         "_frames",
         "_id",
         "_idle_timer",
@@ -132,12 +133,14 @@ class WebSocketConnection:
         "_keep_alive",
         "_meta",
         "_next_call",
-        "_order",
+        "_opening",
         "_packed_head",
         "_poll_timer",
+        "_route",
         "_session",
         "_subscriptions",
         "_targets",
+        "_trusted",
         "_working",
         "connection",
         "form",
@@ -151,7 +154,10 @@ class WebSocketConnection:
         self.form = WireForm.FRAME
         chain = order.route.chain
         self.personal = chain is not None and chain.has_delivery
-        self._order = order
+        self._route = order.route
+        self._exchange = order.exchange
+        self._trusted = order.trusted
+        self._opening: WebSocketOrder | None = order
         self._targets = order.targets
         self._packed_head = encode_request_head(order.head)
         self._id = str(uuid.uuid4()).encode()
@@ -206,7 +212,7 @@ class WebSocketConnection:
             self.connection.stop_input()
 
     def _message_arrived(self, message: Message) -> None:
-        chain, exchange = self._order.route.chain, self._order.exchange
+        chain, exchange = self._route.chain, self._exchange
         content = message.content
         if chain is not None and exchange is not None and chain.has_websocket_event:
             event = WebSocketEvent(message.opcode.name, content)
@@ -235,7 +241,7 @@ class WebSocketConnection:
 
     def accepts(self, item: Item) -> bool:
         """Whether the route's handlers let this connection have an item."""
-        chain, exchange = self._order.route.chain, self._order.exchange
+        chain, exchange = self._route.chain, self._exchange
         return chain is None or exchange is None or chain.delivery(exchange, item)
 
     def item_arrived(self, item: Item) -> None:
@@ -273,18 +279,21 @@ class WebSocketConnection:
         self._active_at = self.connection.context.timers.now()
 
     def _accept(self, headers: Headers) -> None:
+        opening, self._opening = self._opening, None
+        if opening is None:
+            return
         lines = [
             b"HTTP/1.1 101 Switching Protocols",
             b"Upgrade: websocket",
             b"Connection: Upgrade",
-            b"Sec-WebSocket-Accept: " + self._order.accept_token,
+            b"Sec-WebSocket-Accept: " + opening.accept_token,
             *(b"%b: %b" % field for field in headers),
             b"\r\n",
         ]
         self._send(b"\r\n".join(lines))
         for channel in self._targets[0].subscribe:
             self._subscribe(channel)
-        chain, exchange = self._order.route.chain, self._order.exchange
+        chain, exchange = self._route.chain, self._exchange
         if chain is not None and exchange is not None:
             exchange.held = "websocket"
             chain.opened(exchange)
@@ -295,7 +304,10 @@ class WebSocketConnection:
             self._take(leftover)
 
     def _reject(self, head: ResponseHead, body: bytes) -> None:
-        request = self._order.request
+        opening, self._opening = self._opening, None
+        if opening is None:
+            return
+        request = opening.request
         hidden = head.headers.hop_by_hop() | {b"content-length"}
         shown = ResponseHead(head.status, head.reason, head.headers.without(hidden))
         form = response_form(request.head, head.status, len(body))
@@ -328,7 +340,7 @@ class WebSocketConnection:
         self._is_released = True
         self._leave_channels()
         self._stop_timers()
-        chain, exchange = self._order.route.chain, self._order.exchange
+        chain, exchange = self._route.chain, self._exchange
         if chain is not None and exchange is not None:
             chain.closed(exchange, reason.value)
         return True
@@ -347,9 +359,9 @@ class WebSocketConnection:
     def _control(self, message: ControlMessage) -> None:
         match message:
             case Subscribe():
-                self._subscribe(self._order.route.channel_prefix + message.channel)
+                self._subscribe(self._route.channel_prefix + message.channel)
             case Unsubscribe():
-                self._unsubscribe(self._order.route.channel_prefix + message.channel)
+                self._unsubscribe(self._route.channel_prefix + message.channel)
             case SetMeta():
                 self._set_meta(message)
             case SetKeepAlive():
@@ -367,7 +379,7 @@ class WebSocketConnection:
             return
         registry = self.connection.context.registry
         self._subscriptions[channel] = registry.subscribe(channel, self)
-        log.debug("subscribe", channel=channel, route=self._order.route.id)
+        log.debug("subscribe", channel=channel, route=self._route.id)
 
     def _unsubscribe(self, channel: str) -> None:
         if channel in self._targets[0].subscribe:
@@ -485,7 +497,7 @@ class WebSocketConnection:
         if self.writer.backlog_bytes > MAX_UNREAD_BYTES:
             with contextlib.suppress(trio.BrokenResourceError):  # its end is reported elsewhere
                 await self.connection.send(b"")
-        upstream = Upstream(self.connection.context, self._order.route)
+        upstream = Upstream(self.connection.context, self._route)
         request = self._request(events)
         while True:
             try:
@@ -501,10 +513,10 @@ class WebSocketConnection:
 
     def _failed(self, error: BackendError | ProtocolError) -> list[Effect]:
         self.connection.context.counters.backend_failures += 1
-        route = self._order.route
+        route = self._route
         log.warning("backend failed", route=route.id, problem=str(error))
         if isinstance(error, BackendUnreachable) and not self._session.is_accepted:
-            labels = ", ".join(target.label for target in self._order.targets)
+            labels = ", ".join(target.label for target in self._route.targets if target.over_http)
             error = BackendUnreachable(f"Unable to connect to any targets. Tried: {labels}")
         answer = answer_for(error, debug=route.debug)
         return self._session.backend_failed(answer.status, answer.body)
@@ -522,9 +534,9 @@ class WebSocketConnection:
         return BackendRequest(
             RequestHead(b"POST", target, headers),
             events,
-            trusted=self._order.trusted,
+            trusted=self._trusted,
             once_only=True,
-            exchange=self._order.exchange,
+            exchange=self._exchange,
         )
 
 
