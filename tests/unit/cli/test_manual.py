@@ -24,10 +24,9 @@ def test_the_page_in_the_repository_is_current():
     assert (ROOT / "docs" / "configuration.md").read_text() == manual()
 
 
-def test_every_key_has_a_text():
+def test_every_key_is_in_it():
     for cls in (Server, Tls, Backend, Grip, Publish, Log, Route, Target):
         for field in attrs.fields(cls):
-            assert field.metadata["doc"].endswith(".")
             assert f"| `{field.name}` |" in manual()
     for field in attrs.fields(Config):
         assert f"[{field.name}" in manual()
