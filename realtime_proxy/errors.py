@@ -67,6 +67,11 @@ class BackendError(RealtimeProxyError):
 class BackendUnreachable(BackendError):
     """No connection could be made (refused, timed out, TLS failed), so nothing was sent."""
 
+    def __init__(self, message: str, *, timed_out: bool = False) -> None:
+        if timed_out:
+            self.status = 504
+        super().__init__(message)
+
 
 class BackendTimeout(BackendError):
     """The backend took longer than it is allowed to."""

@@ -41,10 +41,13 @@ def _leaves(group: BaseExceptionGroup[ConfigError]) -> list[ConfigError]:
 
 async def _serve(config: Config, base_dir: Path) -> None:
     worker = Worker(config, base_dir)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(worker.run, _started)
             async for number in signals:
+                if number == signal.SIGHUP:
+                    log.warning("reload is not supported yet; restart to apply changes")
+                    continue
                 log.info("stopping", signal=signal.Signals(number).name)
                 worker.close_all()
                 nursery.cancel_scope.cancel()

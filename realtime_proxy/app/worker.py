@@ -77,6 +77,8 @@ class Worker:
         """
         handlers = load_handlers(self._config, self._base_dir)
         with contextlib.ExitStack() as resources:
+            resources.callback(self._watcher.close)
+            resources.callback(self._pool.close)
             publish = self._open_publish_side(resources)
             plain, secure = self._open_listeners(resources)
             async with trio.open_nursery() as nursery:
@@ -88,7 +90,7 @@ class Worker:
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_GC_THRESHOLDS)
-                started([_shown(entry[0]) for entry in (*plain, *secure)])
+                started([_shown(listener) for listener, *_ in (*plain, *secure)])
 
     def _context(self, nursery: trio.Nursery, handlers: LoadedHandlers) -> ServingContext:
         config = self._config
@@ -130,7 +132,9 @@ class Worker:
 
     # -- publishing ------------------------------------------------------------------------
 
-    def _open_publish_side(self, resources: contextlib.ExitStack) -> list[Callable[[], Awaitable[None]]]:
+    def _open_publish_side(
+        self, resources: contextlib.ExitStack
+    ) -> list[Callable[[], Awaitable[None]]]:
         settings = self._config.publish
         runs: list[Callable[[], Awaitable[None]]] = []
         if settings.pull:

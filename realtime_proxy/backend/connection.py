@@ -146,7 +146,8 @@ async def connect(
                 await handshake(raw, tls)
     except trio.TooSlowError as error:
         _close(raw)
-        raise BackendUnreachable(f"{origin}: no connection in {timeout_seconds:g} s") from error
+        message = f"{origin}: no connection in {timeout_seconds:g} s"
+        raise BackendUnreachable(message, timed_out=True) from error
     except (OSError, ssl.SSLError, UnicodeError) as error:
         _close(raw)
         raise BackendUnreachable(f"{origin}: {error}") from error

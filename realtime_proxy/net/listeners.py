@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import grp
+import itertools
 import os
 import pwd
 import socket
@@ -21,6 +22,8 @@ BACKLOG = 4096
 # Accepting fails for these when the process or machine is out of something: wait and try again.
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 _RETRY_SECONDS = 0.1
+# A flood of new clients must not keep the others waiting.
+_ACCEPTED_AT_ONCE = 64
 
 log = structlog.get_logger()
 
@@ -107,8 +110,10 @@ class Acceptor:
     async def run(self) -> None:
         """Accept until cancelled, then close the listener."""
         with self._listener:
-            while True:
+            for count in itertools.count():
                 await self._room.wait()
+                if count % _ACCEPTED_AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
                 try:
                     raw, address = self._listener.accept()
                 except BlockingIOError:

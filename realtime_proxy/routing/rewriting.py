@@ -8,6 +8,42 @@ from realtime_proxy.model.headers import Headers
 _KEPT = frozenset((b"content-length", b"host"))
 
 
+# Trailer fields come after everything was decided, so none may carry a decision (RFC 9110 6.5.1).
+_NEVER_TRAILERS = frozenset(
+    (
+        b"age",
+        b"authorization",
+        b"cache-control",
+        b"content-encoding",
+        b"content-length",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"expires",
+        b"host",
+        b"location",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"set-cookie",
+        b"trailer",
+        b"transfer-encoding",
+        b"vary",
+        b"www-authenticate",
+    )
+)
+
+
+def trailer_fields(trailers: Headers, dropped: Container[bytes]) -> Headers:
+    """The trailer fields of a message that may be passed on: none that frame, route or identify."""
+    return Headers(
+        field
+        for field in trailers
+        if (name := field[0].lower()) not in _NEVER_TRAILERS
+        and name not in dropped
+        and not name.startswith((b"grip-", b"x-forwarded-"))
+    )
+
+
 def inbound_headers(headers: Headers, dropped: Container[bytes], *, trusted: bool) -> Headers:
     """The fields of a request without those of the hop and those only the proxy may set.
 

@@ -41,7 +41,8 @@ class After(Enum):
 
     NEXT = "the next request may come"
     CLOSE = "nothing more can be sent"
-    CUT = "the response is cut short, and must not look complete"
+    CUT = "the response is cut short: its framing shows that"
+    RESET = "the response is cut short, and only a reset shows that"
     HELD = "a hold has the connection now"
 
 
@@ -53,7 +54,7 @@ class ClientExchange:
         "_connection",
         "_context",
         "_exchange",
-        "_head_sent",
+        "_form_sent",
         "_request",
         "_route",
         "_trusted",
@@ -74,7 +75,7 @@ class ClientExchange:
         self._route: LiveRoute | None = None
         self._exchange: Exchange | None = None
         self._trusted = False
-        self._head_sent = False
+        self._form_sent: str | None = None
 
     async def run(self) -> After:
         """Serve the request. Raises trio.BrokenResourceError when the client is gone."""
@@ -135,7 +136,7 @@ class ClientExchange:
     def _encode_head(
         self, head: ResponseHead, form: str, length: int | None, *, keep_alive: bool
     ) -> bytes:
-        self._head_sent = True
+        self._form_sent = form
         old = self._request.head.version == b"1.0"
         return encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
 
@@ -167,8 +168,8 @@ class ClientExchange:
             target=self._request.head.path.decode(errors="replace"),
             problem=str(error),
         )
-        if self._head_sent:
-            return After.CUT
+        if self._form_sent is not None:
+            return After.RESET if self._form_sent == BodyForm.CLOSE else After.CUT
         return await self._send_response(answer_for(error, debug=route is not None and route.debug))
 
     def _tell_closed(self, reason: CloseReason) -> None:

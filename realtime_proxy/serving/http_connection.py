@@ -261,8 +261,8 @@ class HttpConnection:
         self._linger()
 
     def _end(self, after: After) -> None:
-        if after is After.CUT:
-            self.cut()
+        if after is After.CUT or after is After.RESET:
+            self.close(CloseReason.BACKEND_FAILED, reset=after is After.RESET)
         elif after is After.CLOSE:
             self._linger()
 
@@ -335,10 +335,6 @@ class HttpConnection:
     def finish(self) -> None:
         """A hold has sent all it had to, and the connection is to end."""
         self._linger()
-
-    def cut(self) -> None:
-        """End a response that is not complete, so that nobody takes it for complete."""
-        self.close(CloseReason.BACKEND_FAILED, reset=True)
 
     def close(self, reason: CloseReason, *, reset: bool = False) -> None:
         """Close at once. Whoever holds the connection is told."""

@@ -17,11 +17,12 @@ from realtime_proxy.grip.instruct import (
 )
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
+from realtime_proxy.routing.rewriting import trailer_fields
 from realtime_proxy.serving.client_exchange import NOT_FOR_CLIENTS, After, ClientExchange
 from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold, StreamHold
 from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
-from realtime_proxy.serving.upstream import BackendRequest, Upstream, framed
+from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.wire.http1_rules import content_length
 from realtime_proxy.wire.http1_server import (
     BodyForm,
@@ -92,6 +93,7 @@ class HttpExchange(ClientExchange):
             chunked=self._request.framing.chunked,
             trusted=self._trusted,
             exchange=self._exchange,
+            dropped_trailers=self._context.dropped_headers,
         )
         request.initial()
         upstream = Upstream(self._context, route)
@@ -110,7 +112,7 @@ class HttpExchange(ClientExchange):
             self._uploads = nursery
 
             def upload(connection: BackendConnection) -> None:
-                nursery.start_soon(self._upload, connection, body)
+                nursery.start_soon(self._upload, connection, request, body)
 
             try:
                 response, target = await upstream.ask(request, upload)
@@ -125,13 +127,15 @@ class HttpExchange(ClientExchange):
             raise failure
         return after
 
-    async def _upload(self, connection: BackendConnection, body: RequestBody) -> None:
-        chunked = self._request.framing.chunked
+    async def _upload(
+        self, connection: BackendConnection, request: BackendRequest, body: RequestBody
+    ) -> None:
         try:
             while not body.complete:
                 part = await body.read()
-                if part or chunked:
-                    await connection.send(framed(part, body) if chunked else part)
+                data = request.framed(part) if request.chunked else part
+                if data:
+                    await connection.send(data)
         except BackendError:
             return  # a backend may answer without reading everything; its response decides
         except (ProtocolError, trio.BrokenResourceError) as error:
@@ -171,9 +175,9 @@ class HttpExchange(ClientExchange):
         hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()
         shown = ResponseHead(head.status, head.reason, head.headers.without(hidden))
         keep_alive = self._keeps_alive(form)
+        part = response.take()  # before the head counts as sent: it may be nonsense
         data = self._encode_head(shown, form, length, keep_alive=keep_alive)
-        data += self._encode_part(response.take(), response, form)
-        await self._connection.send(data)
+        await self._connection.send(data + self._encode_part(part, response, form))
         while not response.complete:
             part = await response.read()
             data = self._encode_part(part, response, form)
@@ -185,7 +189,11 @@ class HttpExchange(ClientExchange):
         if form != BodyForm.CHUNKED:
             return part
         chunk = encode_chunk(part)
-        return chunk + encode_last_chunk(response.trailers) if response.complete else chunk
+        return (
+            chunk + encode_last_chunk(trailer_fields(response.trailers, NOT_FOR_CLIENTS))
+            if response.complete
+            else chunk
+        )
 
     # -- GRIP ------------------------------------------------------------------------------
 

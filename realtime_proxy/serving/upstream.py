@@ -9,11 +9,12 @@ import structlog
 from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.backend.request import IDEMPOTENT, OutgoingRequest
 from realtime_proxy.backend.response import BackendResponse, LocalResponse
-from realtime_proxy.errors import BackendUnreachable, ProtocolError
+from realtime_proxy.errors import BackendMisbehaved, BackendUnreachable, ProtocolError
 from realtime_proxy.grip.features import GRIP_FEATURE
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.routing.rewriting import trailer_fields
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody
@@ -39,6 +40,7 @@ class BackendRequest:
     trusted: bool = False
     once_only: bool = False  # a WebSocket event: must never reach a backend twice
     exchange: Exchange | None = None
+    dropped_trailers: frozenset[bytes] = frozenset()
     _initial: bytes | None = attrs.field(default=None, init=False)
 
     def initial(self) -> bytes:
@@ -48,19 +50,20 @@ class BackendRequest:
                 self._initial = self.body
             else:
                 data = self.body.take()
-                self._initial = framed(data, self.body) if self.chunked else data
+                self._initial = self.framed(data) if self.chunked else data
         return self._initial
+
+    def framed(self, data: bytes) -> bytes:
+        """Body bytes as a chunk; with the last chunk and the trailers if these are the last."""
+        chunk = encode_chunk(data)
+        if isinstance(self.body, bytes) or not self.body.complete:
+            return chunk
+        return chunk + encode_last_chunk(trailer_fields(self.body.trailers, self.dropped_trailers))
 
     @property
     def is_complete(self) -> bool:
         """True if nothing of the body is still to come."""
         return isinstance(self.body, bytes) or self.body.complete
-
-
-def framed(data: bytes, body: RequestBody) -> bytes:
-    """Body bytes as chunks; with the last chunk if these are the last."""
-    chunk = encode_chunk(data)
-    return chunk + encode_last_chunk(body.trailers) if body.complete else chunk
 
 
 class Upstream:
@@ -79,13 +82,16 @@ class Upstream:
 
         `upload` is called once the head is sent if more of the body is to come.
         """
+        timed_out = True
         for target in self._route.targets:
             try:
                 return await self.ask_target(target, request, upload), target
             except BackendUnreachable as error:
                 log.warning("backend unreachable", route=self._route.id, problem=str(error))
+                timed_out = timed_out and error.status == 504
         labels = ", ".join(target.label for target in self._route.targets)
-        raise BackendUnreachable(f"Unable to connect to any targets. Tried: {labels}")
+        message = f"Unable to connect to any targets. Tried: {labels}"
+        raise BackendUnreachable(message, timed_out=timed_out)
 
     async def ask_target(
         self, target: LiveTarget, request: BackendRequest, upload: Upload | None = None
@@ -103,7 +109,11 @@ class Upstream:
             repeatable=head.method in IDEMPOTENT and request.is_complete and not request.once_only,
             upload=None if request.is_complete else upload,
         )
-        return await self._context.caller.call(target.origin, outgoing)
+        response = await self._context.caller.call(target.origin, outgoing)
+        if response.head.status < 200:
+            response.close()
+            raise BackendMisbehaved("switched to another protocol that nobody asked for")
+        return response
 
     def _signed(self, request: BackendRequest) -> RequestHead:
         """A head of its own for this very request, with a fresh signature."""

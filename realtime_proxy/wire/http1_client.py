@@ -61,7 +61,9 @@ class ResponseParser:
             if end > self._max_header_bytes:
                 raise BackendMisbehaved("response head is too large")
             head = _parse_head(block)
-            if head.status >= 200 or head.status == 101:
+            if head.status == 101:
+                raise BackendMisbehaved("backend switched protocols, which nobody asked for")
+            if head.status >= 200:
                 return head, self._begin_body(head)
 
     def _begin_body(self, head: ResponseHead) -> BodyReader:
