@@ -36,7 +36,7 @@ def _open(file: str) -> TextIO:
     if not file:
         return sys.stdout
     try:
-        return open(file, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  open until the end
+        return open(file, "a", encoding="utf-8", buffering=1)
     except OSError as error:
         message = f"can't write {file}: {error.strerror}"
         raise ConfigError([Problem("log.file", message)]) from error

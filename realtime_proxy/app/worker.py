@@ -14,6 +14,7 @@ from realtime_proxy.backend.pool import Pool
 from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.addresses import (
+    Address,
     TcpAddress,
     parse_address,
     parse_mode,
@@ -55,6 +56,9 @@ _GC_THRESHOLDS = (10_000, 50, 100)
 log = structlog.get_logger()
 
 
+_Listener = tuple[socket.socket, ssl.SSLContext | None]
+
+
 class Worker:
     """Serves a configuration until cancelled."""
 
@@ -80,17 +84,19 @@ class Worker:
             resources.callback(self._watcher.close)
             resources.callback(self._pool.close)
             publish = self._open_publish_side(resources)
-            plain, secure = self._open_listeners(resources)
+            listeners = self._open_listeners(resources)
             async with trio.open_nursery() as nursery:
                 context = self._context(nursery, handlers)
                 self._start_inside(nursery, handlers)
                 for run in publish:
                     nursery.start_soon(run)
-                self._start_accepting(nursery, context, plain, secure)
+                for listener, tls in listeners:
+                    taker = self._taker(context, tls)
+                    nursery.start_soon(Acceptor(listener, taker, self._room).run)
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_GC_THRESHOLDS)
-                started([_shown(listener) for listener, *_ in (*plain, *secure)])
+                started([_shown(listener) for listener, _ in listeners])
 
     def _context(self, nursery: trio.Nursery, handlers: LoadedHandlers) -> ServingContext:
         config = self._config
@@ -154,20 +160,17 @@ class Worker:
 
     # -- clients ---------------------------------------------------------------------------
 
-    def _open_listeners(
-        self, resources: contextlib.ExitStack
-    ) -> tuple[list[tuple[socket.socket]], list[tuple[socket.socket, ssl.SSLContext]]]:
+    def _open_listeners(self, resources: contextlib.ExitStack) -> list[_Listener]:
+        """A socket for each address that clients may use, with the TLS context of those that have."""
         server = self._config.server
-        plain = [
-            (resources.enter_context(open_listener(parse_address(text))),) for text in server.listen
+        plain: list[tuple[Address, ssl.SSLContext | None]] = [
+            (parse_address(text), None) for text in server.listen
         ]
-        secure = [
-            (resources.enter_context(open_listener(parse_tcp(tls.listen))), self._tls_context(tls))
-            for tls in server.tls
+        secure = [(parse_tcp(tls.listen), self._tls_context(tls)) for tls in server.tls]
+        return [
+            (resources.enter_context(open_listener(address)), tls)
+            for address, tls in (*plain, *secure)
         ]
-        if not plain and not secure:
-            log.warning("no listeners are configured")
-        return plain, secure
 
     def _tls_context(self, tls: Tls) -> ssl.SSLContext:
         base = self._base_dir
@@ -175,24 +178,18 @@ class Worker:
         folder = base / tls.certificates if tls.certificates else None
         return Certificates(default, folder).default
 
-    def _start_accepting(
-        self,
-        nursery: trio.Nursery,
-        context: ServingContext,
-        plain: list[tuple[socket.socket]],
-        secure: list[tuple[socket.socket, ssl.SSLContext]],
-    ) -> None:
-        def take_plain(raw: socket.socket, peer: str) -> None:
-            self._serve(context, raw, None, peer)
+    def _taker(
+        self, context: ServingContext, tls: ssl.SSLContext | None
+    ) -> Callable[[socket.socket, str], None]:
+        """What to do with the connections of a listener."""
 
-        for (listener,) in plain:
-            nursery.start_soon(Acceptor(listener, take_plain, self._room).run)
-        for listener, tls in secure:
+        def take(raw: socket.socket, peer: str) -> None:
+            if tls is None:
+                self._serve(context, raw, None, peer)
+            else:
+                context.nursery.start_soon(self._shake_hands, context, raw, tls, peer)
 
-            def take_secure(raw: socket.socket, peer: str, tls: ssl.SSLContext = tls) -> None:
-                nursery.start_soon(self._shake_hands, context, raw, tls, peer)
-
-            nursery.start_soon(Acceptor(listener, take_secure, self._room).run)
+        return take
 
     async def _shake_hands(
         self, context: ServingContext, raw: socket.socket, tls: ssl.SSLContext, peer: str
