@@ -1,0 +1,224 @@
+"""The real program, started with a configuration of the test's own, watched and stopped."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from realtime_proxy.testing.raw_client import DEADLINE_SECONDS, RawClient
+from realtime_proxy.testing.scripted_backend import ScriptedBackend
+from realtime_proxy.testing.websocket_client import WebSocketClient
+
+PROGRAM = Path(sys.executable).with_name("realtime-proxy")
+_TICKS = os.sysconf("SC_CLK_TCK")
+# What a program never logs while it does what it should.
+_ALARMS = re.compile(r"^.*(?:Traceback|\[error|Warning:).*$", re.MULTILINE)
+
+CONFIG = """
+[server]
+listen = ["127.0.0.1:{port}"{listen}]
+{server}
+
+[publish]
+pull = ""
+http = "127.0.0.1:{control_port}"
+
+[log]
+level = "debug"
+
+{rest}
+"""
+
+
+class Program:
+    """A running `realtime-proxy`. `port` takes clients, `control_port` publishers."""
+
+    def __init__(self, folder, rest, *, server="", listen=""):
+        self.port, self.control_port = free_ports(2)
+        self._log_file = folder / "log.txt"
+        self._seen = 0
+        config = folder / "routes.toml"
+        config.write_text(
+            CONFIG.format(
+                port=self.port,
+                control_port=self.control_port,
+                listen="".join(f', "{address}"' for address in listen.split()),
+                server=server,
+                rest=rest,
+            )
+        )
+        with self._log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [PROGRAM, "run", "--config", config],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"PYTHONWARNINGS": "default"},
+            )
+        self._wait_until_it_takes_connections()
+
+    def _wait_until_it_takes_connections(self):
+        end = time.monotonic() + DEADLINE_SECONDS
+        for port in (self.port, self.control_port):
+            while True:
+                assert self.process.poll() is None, self.log
+                assert time.monotonic() < end, self.log
+                with contextlib.suppress(ConnectionRefusedError):
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                time.sleep(0.01)
+
+    @property
+    def log(self):
+        return self._log_file.read_text()
+
+    def wait_for_log(self, pattern):
+        """Come back when the log has a line that matches."""
+        end = time.monotonic() + DEADLINE_SECONDS
+        while not (found := re.search(pattern, self.log)):
+            assert time.monotonic() < end, self.log
+            time.sleep(0.01)
+        return found
+
+    def check_log(self):
+        """Fail if something was logged since the last time that should never be."""
+        new, self._seen = self.log[self._seen :], len(self.log)
+        assert not _ALARMS.search(new), new
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            assert self.process.wait(DEADLINE_SECONDS) == 0
+        finally:
+            self.process.kill()
+            self.process.wait()
+        self.check_log()
+
+    # -- clients and publishers --------------------------------------------------------------
+
+    @property
+    def address(self):
+        return ("127.0.0.1", self.port)
+
+    def publish(self, channel, **payloads):
+        """Publish, with `http_stream` and so on as formats; how many subscribers there were."""
+        formats = {name.replace("_", "-"): payload for name, payload in payloads.items()}
+        body = json.dumps({"items": [{"channel": channel, "formats": formats}]}).encode()
+        with RawClient(("127.0.0.1", self.control_port)) as publisher:
+            publisher.request("POST", "/publish/", [("Prefer", "return=representation")], body)
+            reply = publisher.read_reply()
+        assert reply.status == 200, reply
+        return json.loads(reply.body)["matched"]
+
+    def publish_until_taken(self, channel, count=1, **payloads):
+        """Publish until the channel has subscribers: the first item with any reaches them all."""
+        end = time.monotonic() + DEADLINE_SECONDS
+        while (matched := self.publish(channel, **payloads)) < count:
+            assert matched == 0, "only some of the subscribers are there"
+            assert time.monotonic() < end, f"nobody has subscribed to {channel}"
+
+    def wait_for_no_subscribers(self, channel):
+        """Come back when nobody is subscribed to a channel."""
+        end = time.monotonic() + DEADLINE_SECONDS
+        while self.publish(channel, http_stream={"content": ""}, ws_message={"content": ""}):
+            assert time.monotonic() < end, f"somebody is still subscribed to {channel}"
+
+    # -- what it costs -----------------------------------------------------------------------
+
+    @property
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def forget_peak(self):
+        """Let the peak of memory begin anew."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def _memory(self, name):
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) * 1024
+
+    @property
+    def memory_bytes(self):
+        return self._memory("VmRSS")
+
+    @property
+    def peak_memory_bytes(self):
+        return self._memory("VmHWM")
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [listener.getsockname()[1] for listener in sockets]
+
+
+@pytest.fixture(scope="session")
+def running():
+    """All programs that run."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory, running):
+    """Start programs; they are stopped when the module's tests are done."""
+    started = []
+
+    def start_one(rest, **options):
+        program = Program(tmp_path_factory.mktemp("program"), rest, **options)
+        started.append(program)
+        running.append(program)
+        return program
+
+    yield start_one
+    with contextlib.ExitStack() as stack:
+        for program in started:
+            running.remove(program)
+            stack.callback(program.stop)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unhandled(running):
+    """A test fails for what it makes a program log that should never be logged."""
+    yield
+    for program in running:
+        program.check_log()
+
+
+@pytest.fixture(scope="module")
+def backend():
+    """A backend for all tests of a module, who script it for a path of their own."""
+    with ScriptedBackend() as backend:
+        yield backend
+
+
+@pytest.fixture
+def path(request):
+    """A path that no other test of the module uses."""
+    name = re.sub(r"[^\w.]+", "-", request.node.name)
+    return f"/{name}"
+
+
+@pytest.fixture
+def connect(program):
+    """Connect to the module's program; closed at the end of the test."""
+    with contextlib.ExitStack() as stack:
+
+        def connect_one(address=None, **options):
+            return stack.enter_context(RawClient(address or program.address, **options))
+
+        yield connect_one
+
+
+@pytest.fixture
+def websocket(connect):
+    """A WebSocket client of the module's program, not yet open."""
+    return lambda **options: WebSocketClient(connect(**options))
