@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SHARED := ../shared
+SHARED ?= ../shared
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -24,7 +24,7 @@ $(VENV)/.made: pyproject.toml
 
 run: setup ## start the proxy with the demo backend on http://127.0.0.1:7999
 	@echo 'Open     http://127.0.0.1:7999/'
-	@echo 'Listen   curl -N http://127.0.0.1:7999/stream?channel=demo'
+	@echo "Listen   curl -N 'http://127.0.0.1:7999/stream?channel=demo'"
 	@echo 'Publish  $(BIN)/pubcli demo hello'
 	@echo 'End with Ctrl-C.'
 	@exec $(BIN)/realtime-proxy run --config routes.toml $(ARGS)
