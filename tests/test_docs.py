@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+import attrs
+import pytest
+
 from realtime_proxy.config.load import load_text
 from realtime_proxy.pipeline import (
     CONTINUE,
@@ -13,9 +16,16 @@ from realtime_proxy.pipeline import (
     RequestHead,
     WebSocketEvent,
 )
+from realtime_proxy.pipeline.catalogue import load_class
 from realtime_proxy.pipeline.registry import load_handlers
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted(
+    str(path.relative_to(CHECKOUT))
+    for pattern in ("*.md", "docs/**/*.md", "handlers/*.md")
+    for path in CHECKOUT.glob(pattern)
+)
+LINK = re.compile(r"\]\(([^)#\s]+)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -44,3 +54,27 @@ async def test_the_handler_in_the_readme_of_handlers_runs(tmp_path: Path) -> Non
     assert isinstance(decision, Refuse)
     assert decision.response.status == 405
     assert decision.response.body == b"Please only listen."
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_to_files(document: str) -> None:
+    folder = (CHECKOUT / document).parent
+    links = LINK.findall((CHECKOUT / document).read_text())
+    assert [link for link in links if "://" not in link and not (folder / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/handlers.md"])
+def test_configurations_that_are_shown_load(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GRIP_KEY", "ALICE_KEY"):
+        monkeypatch.setenv(name, "a key of thirty-two bytes or more")
+    for text in blocks(document, "toml"):
+        load_handlers(load_text(text, str(tmp_path / "routes.toml")), tmp_path)
+
+
+def test_every_setting_of_key_auth_is_in_the_manual() -> None:
+    manual = (CHECKOUT / "docs" / "handlers.md").read_text()
+    config = load_class(CHECKOUT / "handlers" / "key_auth.py").Config
+    for field in attrs.fields(config):
+        assert f"\n| `{field.name}` |" in manual
