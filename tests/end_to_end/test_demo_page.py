@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -57,8 +58,13 @@ class Browser:
 
     def _call(self, method, path, body=None):
         request = urllib.request.Request(self.session + path, body, method=method)
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return json.load(response)["value"]
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return json.load(response)["value"]
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                problem = json.load(refusal)["value"]["message"].splitlines()[0]
+        pytest.fail(f"{path}: {problem}: {(body or b'').decode()}")
 
     def close(self):
         self._call("DELETE", "")
