@@ -9,7 +9,7 @@ import structlog
 from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.backend.request import IDEMPOTENT, OutgoingRequest
 from realtime_proxy.backend.response import BackendResponse, LocalResponse
-from realtime_proxy.errors import BackendMisbehaved, BackendUnreachable, ProtocolError
+from realtime_proxy.errors import BackendUnreachable, ProtocolError
 from realtime_proxy.grip.features import GRIP_FEATURE
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
@@ -41,6 +41,7 @@ class BackendRequest:
     once_only: bool = False  # a WebSocket event: must never reach a backend twice
     exchange: Exchange | None = None
     dropped_trailers: frozenset[bytes] = frozenset()
+    _taken: bytes = attrs.field(default=b"", init=False)
     _initial: bytes | None = attrs.field(default=None, init=False)
 
     def initial(self) -> bytes:
@@ -49,9 +50,22 @@ class BackendRequest:
             if isinstance(self.body, bytes):
                 self._initial = self.body
             else:
-                data = self.body.take()
-                self._initial = self.framed(data) if self.chunked else data
+                self._taken = self.body.take()
+                self._initial = self.framed(self._taken) if self.chunked else self._taken
         return self._initial
+
+    async def whole(self, max_bytes: int) -> bytes:
+        """The body without its framing, for a backend that is a function; cut soon after the limit.
+
+        Raises ProtocolError as reading does.
+        """
+        if isinstance(self.body, bytes):
+            return self.body
+        self.initial()
+        parts = [self._taken]
+        while self.body.size <= max_bytes and (part := await self.body.read()):
+            parts.append(part)
+        return b"".join(parts)
 
     def framed(self, data: bytes) -> bytes:
         """Body bytes as a chunk; with the last chunk and the trailers if these are the last."""
@@ -109,11 +123,7 @@ class Upstream:
             repeatable=head.method in IDEMPOTENT and request.is_complete and not request.once_only,
             upload=None if request.is_complete else upload,
         )
-        response = await self._context.caller.call(target.origin, outgoing)
-        if response.head.status < 200:
-            response.close()
-            raise BackendMisbehaved("switched to another protocol that nobody asked for")
-        return response
+        return await self._context.caller.call(target.origin, outgoing)
 
     def _signed(self, request: BackendRequest) -> RequestHead:
         """A head of its own for this very request, with a fresh signature."""
@@ -135,14 +145,7 @@ class Upstream:
     async def _ask_local(
         self, target: LiveTarget, head: RequestHead, request: BackendRequest
     ) -> BackendResponse:
-        body = request.body
-        if not isinstance(body, bytes):
-            parts = [body.take()]
-            while part := await body.read():
-                parts.append(part)
-                if body.size > MAX_REMEMBERED_BYTES:
-                    raise ProtocolError(413, f"Body must not exceed {MAX_REMEMBERED_BYTES} bytes.")
-            body = b"".join(parts)
         if target.local is None:
             raise BackendUnreachable(f"{target.label} has no address")
+        body = await request.whole(MAX_REMEMBERED_BYTES)
         return LocalResponse(target.local(head, body), target.label)
