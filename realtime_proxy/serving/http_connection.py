@@ -32,8 +32,10 @@ from realtime_proxy.wire.http1_server import (
 )
 from realtime_proxy.wire.websocket import is_upgrade
 
-# After the last response, so long is waited for the client to close (RFC 9112 9.6).
+# After the last response, so long is waited for the client to close (RFC 9112 9.6); one that is
+# still sending gets more time, as its response would be lost with a reset.
 LINGER_SECONDS = 2.0
+MAX_LINGER_SECONDS = 30.0
 
 log = structlog.get_logger()
 
@@ -61,14 +63,16 @@ class _State(Enum):
 
 
 class HttpConnection:
-    """A client's connection to one of our listeners. `peer` is its address, empty on unix sockets."""
+    """A client's connection to a listener of ours. `peer` is its address, empty on unix sockets."""
 
     __slots__ = (
         "_expired",
         "_hold",
+        "_is_request_read",
         "_leftover",
-        "_parser",
+        "_lingers_until",
         "_on_closed",
+        "_parser",
         "_scope",
         "_state",
         "_takes_input",
@@ -100,11 +104,13 @@ class HttpConnection:
         self._scope: trio.CancelScope | None = None
         self._timer: Timer | None = None
         self._expired = False
+        self._is_request_read = False
+        self._lingers_until = 0.0
         self._state = _State.WAITING
         socket.on_ready = self._ready
 
     def counts_as_tls(self, head: RequestHead) -> bool:
-        """True if a request came over TLS, here or (where that is believed) at a proxy before us."""
+        """True if a request came over TLS, here or (if that is believed) at a proxy before us."""
         if self._tls or not self.context.server.accept_x_forwarded_proto:
             return self._tls
         proto = head.headers.get(b"x-forwarded-proto") or head.headers.get(b"x-forwarded-protocol")
@@ -123,13 +129,13 @@ class HttpConnection:
     def _idle_too_long(self) -> None:
         self.close(CloseReason.IDLE)
 
-    def _ready(self, events: int) -> None:
+    def _ready(self, _events: int) -> None:
         """Called by the watcher."""
         match self._state:
             case _State.WAITING:
                 self._wake()
             case _State.WORKING:
-                if self._scope is not None:
+                if self._scope is not None and self._is_request_read:
                     self._scope.cancel()
             case _State.HELD:
                 if self._takes_input is not None and not self.socket.overflowed:
@@ -137,8 +143,7 @@ class HttpConnection:
                 else:
                     self.close(self._reason_of_end())
             case _State.LINGERING:
-                if not self.socket.receive():
-                    self.close(CloseReason.FINISHED)
+                self._skip_input()
 
     def _reason_of_end(self) -> CloseReason:
         if self.socket.overflowed:
@@ -205,6 +210,7 @@ class HttpConnection:
 
     async def _next_request(self, parser: RequestParser) -> IncomingRequest | None:
         """The next request, or None if the connection now waits or has ended."""
+        self._is_request_read = False
         while (request := parser.next_request()) is None:
             data = self.socket.receive()
             if data is None and not parser.buffer:
@@ -234,15 +240,22 @@ class HttpConnection:
     def _body(self, request: IncomingRequest, parser: RequestParser) -> RequestBody:
         server = self.context.server
         limits = (server.max_body_bytes, server.body_timeout_seconds)
-        return RequestBody(request, parser, self.socket, self.context.timers, limits)
+        return RequestBody(
+            request, parser, self.socket, self.context.timers, limits, self._request_read
+        )
 
     async def _serve_one(self, request: IncomingRequest, body: RequestBody) -> After:
         self.context.counters.requests += 1
         if not request.framing.has_body:
-            self.socket.watch_end(once=True)
+            self._request_read()
         if is_upgrade(request.head.headers):
             return await WebSocketUpgrade(self, request, body).run()
         return await HttpExchange(self, request, body).run()
+
+    def _request_read(self) -> None:
+        """From now on nobody reads, so the client's end has to be watched for."""
+        self._is_request_read = True
+        self.socket.watch_end(once=True)
 
     async def send(self, data: bytes) -> None:
         """Send, and wait until the client has taken it. Raises trio.BrokenResourceError."""
@@ -326,8 +339,20 @@ class HttpConnection:
         self._hold = self._takes_input = None
         self._state = _State.LINGERING
         self.socket.end_output()
-        self._timer = self.context.timers.after(LINGER_SECONDS, self._lingered)
+        timers = self.context.timers
+        self._lingers_until = timers.now() + MAX_LINGER_SECONDS
+        self._timer = timers.after(LINGER_SECONDS, self._lingered)
         self.socket.watch_input()
+
+    def _skip_input(self) -> None:
+        data = self.socket.receive()
+        if data == b"":
+            self.close(CloseReason.FINISHED)
+        elif data:
+            self._cancel_timer()
+            timers = self.context.timers
+            left = min(LINGER_SECONDS, self._lingers_until - timers.now())
+            self._timer = timers.after(max(0.0, left), self._lingered)
 
     def _lingered(self) -> None:
         self.close(CloseReason.FINISHED)

@@ -217,7 +217,7 @@ class ResponseHold(_Hold):
     def item_arrived(self, item: Item) -> None:
         """Answer with the item, or ask the backend again on a hint."""
         payload = item.http_response
-        if payload is None or not self._subscriptions and self._order.channels:
+        if payload is None or (not self._subscriptions and self._order.channels):
             return
         if payload.action is Action.HINT:
             self._release()

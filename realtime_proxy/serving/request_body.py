@@ -1,5 +1,7 @@
 """A client's request body, read as it is asked for, bounded in size and time."""
 
+from collections.abc import Callable
+
 import trio
 
 from realtime_proxy.errors import ProtocolError
@@ -19,6 +21,7 @@ class RequestBody:
     __slots__ = (
         "_expects_continue",
         "_max_bytes",
+        "_on_complete",
         "_parser",
         "_reader",
         "_socket",
@@ -36,13 +39,18 @@ class RequestBody:
         socket: ClientSocket,
         timers: Timers,
         limits: tuple[int, float],
+        on_complete: Callable[[], None],
     ) -> None:
-        """`limits`: most bytes (0: any number), and the longest silence in seconds."""
+        """`limits`: most bytes (0: any number), and the longest silence in seconds.
+
+        `on_complete` is called when a body that was still to come is all here.
+        """
         self._reader = BodyReader(request.framing)
         self._parser = parser
         self._socket = socket
         self._timers = timers
         self._max_bytes, self._timeout_seconds = limits
+        self._on_complete = on_complete
         self._expects_continue = request.expects_continue
         self._timed_out = False
         self.remembered = b""
@@ -81,9 +89,12 @@ class RequestBody:
     def _fed(self, data: bytes) -> bytes:
         if not data and not self.complete:
             return b""
+        was_complete = self.complete
         part = self._reader.feed(data)
         if self.complete:
             self._parser.buffer, self._reader.rest = self._reader.rest, b""
+            if not was_complete:
+                self._on_complete()
         self.size += len(part)
         if self._max_bytes and self.size > self._max_bytes:
             raise self._too_large()

@@ -408,3 +408,40 @@ def test_content_encoding_is_kept_both_ways(connect, backend, path):
     client.request("POST", path, [("Content-Encoding", "br")], b"squeezed")
     assert client.read_reply().get("content-encoding") == "gzip"
     assert backend.wait_for(path).get("content-encoding") == "br"
+
+
+# -- clients that leave --------------------------------------------------------------------------
+
+REQUESTS = {
+    "get": encode_request("GET", "{path}"),
+    "post": encode_request("POST", "{path}", body=b"whole"),
+    "chunked": encode_request("POST", "{path}", [("Transfer-Encoding", "chunked")])
+    + b"5\r\nwhole\r\n0\r\n\r\n",
+    "slow post": encode_request("POST", "{path}", [("Content-Length", "9")], b"half"),
+}
+
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_client_that_leaves_cancels_the_backend_request(connect, backend, path, request_, leave):
+    backend.scripts[path] = lambda call: call.hang()
+    client = connect()
+    client.send(REQUESTS[request_].replace(b"{path}", path.encode()))
+    call = backend.wait_for(path)
+    getattr(client, leave)()
+    assert call.answered.wait(10)
+
+
+@pytest.mark.parametrize("request_", ["get", "post", "chunked"])
+def test_client_that_leaves_within_the_response(connect, backend, path, request_):
+    def script(call):
+        assert call.body is not None
+        call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+        client.read_until(b"half\r\n")
+        client.reset()
+        call.hang()
+
+    backend.scripts[path] = script
+    client = connect()
+    client.send(REQUESTS[request_].replace(b"{path}", path.encode()))
+    assert backend.wait_for(path).answered.wait(10)

@@ -1,0 +1,501 @@
+"""What is refused, what times out, and what happens when either side leaves in the middle."""
+
+import contextlib
+import socket
+
+import pytest
+
+from realtime_proxy.testing.raw_client import CutShort, Ending, encode_request
+
+SERVER = """
+max_header_bytes = 4096
+max_target_bytes = 1024
+max_body_bytes = 100_000
+header_timeout_seconds = 0.3
+body_timeout_seconds = 0.3
+idle_timeout_seconds = 0.5
+"""
+ROUTES = """
+[backend]
+connect_timeout_seconds = 0.4
+read_timeout_seconds = 0.4
+max_header_bytes = 8192
+
+[[route]]
+targets = [{{ url = "{url}" }}]
+
+[[route]]
+host = "debug"
+debug = true
+targets = [{{ url = "http://127.0.0.1:{dead}" }}]
+
+[[route]]
+host = "dead"
+targets = [{{ url = "http://127.0.0.1:{dead}" }}]
+
+[[route]]
+host = "patient"
+targets = [{{ url = "{url}" }}]
+
+[[route]]
+host = "only.http"
+protocol = "http"
+targets = [{{ url = "{url}" }}]
+"""
+
+
+@pytest.fixture(scope="module")
+def dead():
+    """A port on which nobody listens, kept from others."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def program(start, backend, dead):
+    return start(ROUTES.format(url=backend.url, dead=dead), server=SERVER)
+
+
+def assert_refused(client, status):
+    """The answer has the status and an explanation, and the connection ends."""
+    reply = client.read_reply()
+    assert (reply.status, reply.get("connection")) == (status, "close")
+    assert reply.get("content-type") == "text/plain"
+    assert reply.body.endswith(b"\n")
+    assert client.read_to_end() == b""
+    return reply
+
+
+# -- requests that are not HTTP as we take it ----------------------------------------------------
+
+HOST = b"Host: test\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "head"),
+    [
+        (400, b"GET /x HTTP/1.1\r\n\r\n"),
+        (400, b"GET /x HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
+        (400, b"GET /x HTTP/1.1\r\nHost: a b\r\n\r\n"),
+        (400, b"GET /x HTTP/1.1\r\nHost: a/b\r\n\r\n"),
+        (400, b"GET /x HTTP/1.1\nHost: test\n\n"),
+        (400, b"GET /x HTTP/1.1\r\n" + HOST + b"X-A: 1\n\r\n\r\n"),
+        (400, b"GET /x HTTP/1.1\r\n" + HOST + b"X-A: 1\r\n folded\r\n\r\n"),
+        (400, b"GET /x HTTP/1.1\r\n" + HOST + b"X-A: 1\x002\r\n\r\n"),
+        (400, b"GET /x HTTP/1.1\r\n" + HOST + b"X-A: 1\r2\r\n\r\n"),
+        (400, b"GET /x HTTP/1.1\r\n" + HOST + b"X-A : 1\r\n\r\n"),
+        (400, b"GET /x HTTP/1.1\r\n" + HOST + b": 1\r\n\r\n"),
+        (400, b"GET /x HTTP/1.1\r\n" + HOST + b"no colon\r\n\r\n"),
+        (400, b"GET /x\x7f HTTP/1.1\r\n" + HOST + b"\r\n"),
+        (400, b"GET  /x HTTP/1.1\r\n" + HOST + b"\r\n"),
+        (400, b"GET /x HTTP/1.1 \r\n" + HOST + b"\r\n"),
+        (400, b"GET /x http/1.1\r\n" + HOST + b"\r\n"),
+        (400, b"G(T /x HTTP/1.1\r\n" + HOST + b"\r\n"),
+        (400, b"GET x HTTP/1.1\r\n" + HOST + b"\r\n"),
+        (400, b"GET http://test/x HTTP/1.1\r\n" + HOST + b"\r\n"),
+        (400, b"GET /x\r\n\r\n"),
+        (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
+        (505, b"GET /x HTTP/2.0\r\n" + HOST + b"\r\n"),
+        (505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        (501, b"CONNECT test:443 HTTP/1.1\r\nHost: test:443\r\n\r\n"),
+    ],
+)
+def test_head_that_is_not_a_request(connect, backend, status, head):
+    client = connect()
+    client.send(head + encode_request("GET", "/behind"))
+    assert_refused(client, status)
+    assert not backend.calls_to("/x")
+    assert not backend.calls_to("/behind")
+
+
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [
+        (400, b"Content-Length: 4\r\nContent-Length: 4\r\n"),
+        (400, b"Content-Length: 4\r\nContent-Length: 40\r\n"),
+        (400, b"Content-Length: 4, 4\r\n"),
+        (400, b"Content-Length: +4\r\n"),
+        (400, b"Content-Length: -4\r\n"),
+        (400, b"Content-Length: 4x\r\n"),
+        (400, b"Content-Length: 0x4\r\n"),
+        (400, b"Content-Length: 99999999999999999999\r\n"),
+        (400, b"Content-Length:\r\n"),
+        (400, b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"),
+        (400, b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"),
+        (400, b"Transfer-Encoding: chunked, chunked\r\n"),
+        (400, b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+        (400, b"Transfer-Encoding:\r\n"),
+        (501, b"Transfer-Encoding: gzip\r\n"),
+        (501, b"Transfer-Encoding: gzip, chunked\r\n"),
+        (501, b"Transfer-Encoding: xchunked\r\n"),
+        (501, b"Transfer-Encoding: identity\r\n"),
+    ],
+)
+def test_body_whose_end_is_not_clear(connect, backend, status, fields):
+    client = connect()
+    client.send(b"POST /x HTTP/1.1\r\n" + HOST + fields + b"\r\n")
+    client.send(b"0\r\n\r\n" + encode_request("GET", "/behind"))
+    assert_refused(client, status)
+    assert not backend.calls_to("/x")
+    assert not backend.calls_to("/behind")
+
+
+def test_chunked_body_of_an_old_client(connect, backend):
+    client = connect()
+    client.request("POST", "/x", [("Transfer-Encoding", "chunked")], version="1.0")
+    assert_refused(client, 400)
+    assert not backend.calls_to("/x")
+
+
+@pytest.mark.parametrize(
+    ("status", "chunks"),
+    [
+        (400, b"x\r\n\r\n"),
+        (400, b"-1\r\n\r\n"),
+        (400, b"4 \r\nabcdX\r\n0\r\n\r\n"),
+        (408, b"4\nabcd\n0\n\n"),  # never a whole line
+        (400, b"ffffffffffffffffffffff\r\n"),
+        (400, b"4\r\nabcdGET /behind HTTP/1.1\r\nHost: test\r\n\r\n"),
+        (400, b"0\r\nbad trailer\r\n\r\n"),
+        (400, b"0\r\nX-A: " + b"y" * 200_000 + b"\r\n\r\n"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, bytes) else value,
+)
+def test_malformed_chunks(connect, backend, path, status, chunks):
+    backend.scripts[path] = lambda call: call.respond(body=call.body)
+    client = connect()
+    client.request("POST", path, [("Transfer-Encoding", "chunked")])
+    backend.wait_for(path)
+    client.send(chunks)
+    assert_refused(client, status)
+    assert not backend.calls_to("/behind")
+
+
+def test_requests_before_a_bad_one_are_served(connect, path):
+    client = connect()
+    client.send(encode_request("GET", path) + b"nonsense\r\n\r\n")
+    assert client.read_reply().status == 200
+    assert_refused(client, 400)
+
+
+def test_what_follows_a_refused_body_is_not_a_request(connect, backend, path):
+    """The body of a request that a limit refuses must never be read as the next request."""
+    inner = encode_request("GET", "/inner")
+    client = connect()
+    client.request("POST", path, [("Content-Length", "200000")], inner)
+    assert_refused(client, 413)
+    assert not backend.calls_to("/inner")
+
+
+# -- limits --------------------------------------------------------------------------------------
+
+
+def test_long_target(connect, backend, path):
+    client = connect()
+    client.request("GET", f"{path}?{'x' * 900}")
+    assert client.read_reply().status == 200
+    client.request("GET", f"{path}?{'x' * 2000}")
+    assert_refused(client, 414)
+    assert len(backend.calls_to(path)) == 1
+
+
+def test_large_head(connect, backend, path):
+    client = connect()
+    client.request("GET", path, [("X-Large", "x" * 3900)])
+    assert client.read_reply().status == 200
+    client.request("GET", path, [("X-Large", "x" * 4100)])
+    assert_refused(client, 431)
+    assert len(backend.calls_to(path)) == 1
+
+
+def test_large_head_that_never_ends(connect):
+    client = connect()
+    client.send(b"GET / HTTP/1.1\r\nX-Large: " + b"x" * 5000)
+    assert_refused(client, 431)
+
+
+def test_too_many_fields(connect):
+    client = connect()
+    client.request("GET", "/", [(f"X-{number}", "") for number in range(200)])
+    assert_refused(client, 431)
+
+
+def test_large_body_by_its_length(connect, backend, path):
+    client = connect()
+    client.request("POST", path, [("Content-Length", "100001"), ("Expect", "100-continue")])
+    assert_refused(client, 413)
+    assert not backend.calls_to(path)
+
+
+def test_large_body_in_chunks(connect, backend, path):
+    backend.scripts[path] = lambda call: call.respond(body=call.body)
+    client = connect()
+    client.request("POST", path, [("Transfer-Encoding", "chunked")])
+    for _ in range(6):
+        client.send_chunk(b"x" * 20_000)
+    assert_refused(client, 413)
+
+
+def test_body_as_large_as_may_be(connect, backend, path):
+    backend.scripts[path] = lambda call: call.respond(body=call.body)
+    client = connect()
+    client.request("POST", path, body=b"x" * 100_000)
+    assert len(client.read_reply().body) == 100_000
+
+
+# -- clients that take their time ----------------------------------------------------------------
+
+
+def test_slow_head(connect):
+    client = connect()
+    client.send(b"GET / HTT")
+    assert_refused(client, 408)
+
+
+def test_slow_head_that_goes_on_slowly(connect):
+    """The limit is for the whole head: bytes now and then don't prolong it."""
+    client = connect()
+    client.socket.settimeout(0.05)
+    client.send(b"GET / HTTP/1.1\r\n")
+    while not client.buffer:
+        with contextlib.suppress(TimeoutError):
+            client.read_exactly(1)
+            break
+        client.send(b"X-A: 1\r\n")
+    client.socket.settimeout(10)
+    assert b"TTP/1.1 408 " in client.read_to_end()
+
+
+def test_slow_head_behind_a_request(connect, path):
+    client = connect()
+    client.send(encode_request("GET", path) + b"GET / HTT")
+    assert client.read_reply().status == 200
+    assert_refused(client, 408)
+
+
+def test_slow_body(connect, backend, path):
+    backend.scripts[path] = lambda call: call.respond(body=call.body)
+    client = connect()
+    client.request("POST", path, [("Content-Length", "10")], b"half")
+    assert_refused(client, 408)
+
+
+def test_slow_body_behind_a_request(connect, backend, path):
+    backend.scripts[path] = lambda call: call.respond(body=call.body)
+    client = connect()
+    post = encode_request("POST", path, [("Content-Length", "10")], b"half")
+    client.send(encode_request("GET", path) + post)
+    assert client.read_reply().status == 200
+    assert_refused(client, 408)
+
+
+def test_silence_between_requests(connect, path):
+    client = connect()
+    client.request("GET", path)
+    assert client.read_reply().status == 200
+    assert client.wait_for_end() is Ending.CLOSED
+
+
+def test_silence_before_the_first_request(connect):
+    assert connect().wait_for_end() is Ending.CLOSED
+
+
+def test_slow_heads_delay_nobody(connect, path):
+    slow = [connect() for _ in range(100)]
+    for client in slow:
+        client.send(b"GET / HTTP/1.1\r\nX-A:")
+    client = connect()
+    client.request("GET", path)
+    assert client.read_reply().status == 200
+    for client in slow:
+        assert client.read_reply().status == 408
+
+
+# -- backends that fail --------------------------------------------------------------------------
+
+BROKEN = [
+    b"",
+    b"nonsense\r\n\r\n",
+    b"HTTP/1.1 OK\r\n\r\n",
+    b"HTTP/1.1 99 X\r\n\r\n",
+    b"HTTP/2 200 OK\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Le",
+    b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX: " + b"x" * 9000 + b"\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 2000,
+]
+
+
+@pytest.mark.parametrize("answer", BROKEN)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_usable_response(connect, backend, path, method, answer):
+    def script(call):
+        assert call.body is not None
+        call.send(answer)
+        call.close()
+
+    backend.scripts[path] = script
+    client = connect()
+    for _ in range(2):  # the connection of the client stays
+        client.request(method, path, body=b"body" if method == "POST" else None)
+        reply = client.read_reply()
+        assert (reply.status, reply.body) == (502, b"Error while proxying to origin.\n")
+
+
+def test_backend_that_takes_too_long(connect, backend, path):
+    backend.scripts[path] = lambda call: call.hang()
+    client = connect()
+    client.request("GET", path)
+    assert client.read_reply().status == 504
+    assert backend.wait_for(path).answered.wait(10)
+
+
+def test_backend_that_stops_within_the_head(connect, backend, path):
+    def script(call):
+        call.send(b"HTTP/1.1 200 OK\r\nContent-")
+        call.hang()
+
+    backend.scripts[path] = script
+    client = connect()
+    client.request("GET", path)
+    assert client.read_reply().status == 504
+
+
+def test_nobody_listens(connect):
+    client = connect()
+    for _ in range(2):
+        client.request("GET", "/", host="dead")
+        reply = client.read_reply()
+        assert (reply.status, reply.body) == (502, b"Error while proxying to origin.\n")
+
+
+def test_nobody_listens_for_an_upload(connect):
+    client = connect()
+    client.request("POST", "/", [("Transfer-Encoding", "chunked")], host="dead")
+    assert_refused(client, 502)
+
+
+def test_debug_says_why(connect, dead):
+    client = connect()
+    client.request("GET", "/", host="debug")
+    text = f"Unable to connect to any targets. Tried: 127.0.0.1:{dead}\n"
+    assert client.read_reply().body == text.encode()
+
+
+def test_no_route(connect):
+    client = connect()
+    client.request("GET", "/", [("Upgrade", "websocket")], host="only.http")
+    assert client.read_reply().status in (400, 502)
+
+
+# -- responses that break off --------------------------------------------------------------------
+
+CUTS = {
+    "length": (b"Content-Length: 10\r\n\r\nhalf", b""),
+    "no last chunk": (b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", b""),
+    "half a chunk": (b"Transfer-Encoding: chunked\r\n\r\n8\r\nhalf", b""),
+    "no chunk": (b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", b"x\r\n"),
+    "half a last chunk": (b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", b"0\r\n"),
+}
+LEAVE = {
+    "close": lambda call: call.close(),
+    "reset": lambda call: call.cut(),
+    "hang": lambda call: call.hang(),
+}
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("leave", LEAVE)
+@pytest.mark.parametrize("cut", CUTS)
+def test_response_cut_short_never_looks_complete(connect, backend, path, version, leave, cut):
+    client = connect()
+    framing, rest = CUTS[cut]
+
+    def script(call):
+        call.send(b"HTTP/1.1 200 OK\r\n" + framing)
+        client.read_until(b"half")  # has reached the client before the connection breaks
+        call.send(rest)
+        LEAVE[leave](call)
+
+    backend.scripts[path] = script
+    client.request("GET", path, version=version)
+    assert backend.wait_for(path).answered.wait(10)
+    if version == "1.0" and cut != "length":
+        assert client.wait_for_end() is Ending.RESET
+    else:
+        with pytest.raises(CutShort):
+            client.read_until(b"0\r\n\r\n")
+
+
+def test_reset_of_a_backend_without_a_length_is_no_end(connect, backend, path):
+    client = connect()
+
+    def script(call):
+        call.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        client.read_until(b"half")
+        call.cut()
+
+    backend.scripts[path] = script
+    client.request("GET", path)
+    assert backend.wait_for(path).answered.wait(10)
+    with pytest.raises(CutShort):
+        client.read_until(b"0\r\n\r\n")
+
+
+# -- early responses -----------------------------------------------------------------------------
+
+
+def test_response_before_the_upload_is_complete(connect, backend, path):
+    """A client that goes on sending for a while still gets the whole response."""
+    backend.scripts[path] = lambda call: call.respond(403, body=b"no" * 10_000)
+    client = connect()
+    client.request("POST", path, [("Content-Length", "100000")], b"x" * 50_000)
+    reply = client.read_head()
+    assert (reply.status, reply.get("connection")) == (403, "close")
+    client.send(b"x" * 50_000)
+    assert client.read_body(reply).body == b"no" * 10_000
+    assert client.wait_for_end() is Ending.CLOSED
+
+
+def test_early_response_that_closes_the_backend(connect, backend, path):
+    def script(call):
+        call.respond(403, [("Connection", "close")], b"no")
+        call.close()
+
+    backend.scripts[path] = script
+    client = connect()
+    client.request("POST", path, [("Content-Length", "100000")], b"x" * 50_000)
+    reply = client.read_reply()
+    assert (reply.status, reply.body) == (403, b"no")
+
+
+def test_response_while_the_upload_goes_on(connect, backend, path):
+    """Both directions at once: each part comes back before the next is sent."""
+
+    def script(call):
+        call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while part := call.read_some():
+            call.send(b"%x\r\n%b\r\n" % (len(part), part))
+        call.send(b"0\r\n\r\n")
+
+    backend.scripts[path] = script
+    client = connect()
+    client.request("POST", path, [("Transfer-Encoding", "chunked")])
+    assert client.read_head().status == 200
+    for part in (b"one", b"two", b"three"):
+        client.send_chunk(part)
+        assert client.read_chunk() == part
+    client.send_chunk(b"")
+    assert client.read_chunk() == b""
+
+
+def test_refusal_without_reading_asks_for_no_body(connect):
+    """A backend that can't be reached has no use for the body, so no 100 is sent."""
+    client = connect()
+    fields = [("Expect", "100-continue"), ("Content-Length", "5")]
+    client.request("POST", "/", fields, host="dead")
+    assert client.read_head().status == 502
