@@ -30,6 +30,8 @@ class BodyReader:
         if self.complete:
             self.rest += data
             return b""
+        if not data:
+            return b""  # h11 would take it for the end of input
         if self._chunks is not None:
             return self._feed_chunks(self._chunks, data)
         if self._left is None:

@@ -8,17 +8,14 @@ from realtime_proxy.errors import BackendMisbehaved, ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.wire.http1_body import BodyReader
-from realtime_proxy.wire.http1_rules import parse_response_block, response_framing
+from realtime_proxy.wire.http1_rules import encode_head, parse_response_block, response_framing
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 
 def encode_request_head(head: RequestHead) -> bytes:
     """The bytes of a request head. `head.headers` already has Host and the framing."""
-    lines = [b"%b %b HTTP/1.1" % (head.method, head.target)]
-    lines += [b"%b: %b" % field for field in head.headers]
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+    return encode_head(b"%b %b HTTP/1.1" % (head.method, head.target), head.headers)
 
 
 class ResponseParser:
@@ -74,8 +71,10 @@ class ResponseParser:
         self.length = framing.length
         tokens = head.headers.tokens(b"connection")
         self.keep_alive = (
-            b"close" not in tokens if head.version == b"1.1" else b"keep-alive" in tokens
-        ) and (framing.length is not None or framing.chunked)
+            b"close" not in tokens
+            and (head.version == b"1.1" or b"keep-alive" in tokens)
+            and (framing.length is not None or framing.chunked)
+        )
         return BodyReader(framing)
 
 

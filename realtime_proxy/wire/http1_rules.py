@@ -7,6 +7,7 @@ they are what keeps two servers in a row from disagreeing about where a message 
 """
 
 import re
+from collections.abc import Sequence
 
 import attrs
 
@@ -24,6 +25,7 @@ _NAME = re.compile(_TOKEN)
 _VALUE = re.compile(_TEXT)
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _VERSION = re.compile(rb"HTTP/[0-9]+\.[0-9]+")
+_WRITTEN = re.compile(rb"(?:" + _TOKEN + rb": " + _TEXT + rb"\r\n)*+\r\n")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::[0-9]*)?")
 
 MAX_FIELDS = 128  # Pushpin takes 64, nginx bounds bytes only; enough for every known client
@@ -58,9 +60,9 @@ def is_field_value(value: bytes) -> bool:
     return _VALUE.fullmatch(value) is not None
 
 
-def has_bare_lf(data: bytes) -> bool:
+def has_bare_lf(data: bytes, start: int = 0) -> bool:
     """True if a line ends in LF without CR: such a head never becomes complete."""
-    return _BARE_LF.search(data) is not None
+    return _BARE_LF.search(data, start) is not None
 
 
 def parse_request_block(block: bytes) -> tuple[bytes, bytes, bytes, Headers]:
@@ -73,9 +75,9 @@ def parse_request_block(block: bytes) -> tuple[bytes, bytes, bytes, Headers]:
         raise _what_is_wrong(block)
     method, target, minor, fields = match.groups()
     headers = _split_fields(fields)
+    if method == b"CONNECT":
+        raise ProtocolError(501, "CONNECT is not supported: this is not a forward proxy.")
     if target[:1] != b"/" and not (target == b"*" and method == b"OPTIONS"):
-        if method == b"CONNECT":
-            raise ProtocolError(501, "CONNECT is not supported: this is not a forward proxy.")
         raise ProtocolError(400, "The request target must be a path that begins with '/'.")
     return method, target, b"1.1" if minor == b"1" else b"1.0", headers
 
@@ -92,7 +94,7 @@ def parse_response_block(block: bytes) -> tuple[int, bytes, bytes, Headers] | No
 def _split_fields(fields: bytes) -> Headers:
     headers = Headers([(name, value.strip(b" \t")) for name, value in _FIELD.findall(fields)])
     if len(headers) > MAX_FIELDS:
-        raise ProtocolError(431, f"The request has more than {MAX_FIELDS} header fields.")
+        raise ProtocolError(431, f"There are more than {MAX_FIELDS} header fields.")
     return headers
 
 
@@ -119,6 +121,22 @@ def _what_is_wrong(block: bytes) -> ProtocolError:
     return ProtocolError(400, "The request target has characters that are not allowed.")
 
 
+def encode_head(start: bytes, fields: Sequence[tuple[bytes, bytes]], *own: bytes) -> bytes:
+    """A head as bytes: the start line, the fields, then whole lines of our own.
+
+    Handlers, items and instructions make fields too. One that is no field (a line end in it, a
+    blank in its name) is left out, so what is written never becomes another field or a body.
+    """
+    lines = [start, *[b"%b: %b" % field for field in fields], *own, b"\r\n"]
+    block = b"\r\n".join(lines)
+    is_as_meant = block.count(b"\n") == block.count(b"\r") == len(lines)
+    if is_as_meant and _WRITTEN.fullmatch(block, len(start) + 2):
+        return block
+    start = b" ".join(start.split())
+    good = [field for field in fields if is_field_name(field[0]) and is_field_value(field[1])]
+    return b"\r\n".join([start, *[b"%b: %b" % field for field in good], *own, b"\r\n"])
+
+
 def content_length(headers: Headers) -> int | None:
     """The one Content-Length, or None. Raises ProtocolError (400) on several or on nonsense."""
     values = headers.get_all(b"content-length")
@@ -134,20 +152,23 @@ def content_length(headers: Headers) -> int | None:
 def request_framing(version: bytes, headers: Headers) -> Framing:
     """How long a request's body is (RFC 9112 6). Raises ProtocolError (400, 501)."""
     length = content_length(headers)
-    codings = headers.tokens(b"transfer-encoding")
+    codings = headers.get_all(b"transfer-encoding")
     if not codings:
-        if headers.has(b"transfer-encoding"):
-            raise ProtocolError(400, "Transfer-Encoding must not be empty.")
         return Framing(length) if length else NO_BODY
     if length is not None:
         raise ProtocolError(400, "Content-Length and Transfer-Encoding exclude each other.")
     if version == b"1.0":
         raise ProtocolError(400, "Transfer-Encoding needs HTTP/1.1.")
-    if codings != [b"chunked"]:
-        if all(coding == b"chunked" for coding in codings):
-            raise ProtocolError(400, "Transfer-Encoding: chunked must be given once.")
+    if not _is_chunked(codings):
+        if all(coding == b"chunked" for coding in headers.tokens(b"transfer-encoding")):
+            raise ProtocolError(400, "Transfer-Encoding must be just `chunked`.")
         raise ProtocolError(501, "The only Transfer-Encoding supported is chunked.")
     return CHUNKED
+
+
+def _is_chunked(codings: list[bytes]) -> bool:
+    """True for one plain `chunked`: others read more into what stands beside it."""
+    return len(codings) == 1 and codings[0].lower() == b"chunked"
 
 
 def response_framing(method: bytes, status: int, version: bytes, headers: Headers) -> Framing:
@@ -155,10 +176,10 @@ def response_framing(method: bytes, status: int, version: bytes, headers: Header
     if method == b"HEAD" or status < 200 or status in (204, 304):
         return NO_BODY
     length = content_length(headers)
-    if headers.has(b"transfer-encoding"):
+    if codings := headers.get_all(b"transfer-encoding"):
         if length is not None:
             raise ProtocolError(502, "Content-Length and Transfer-Encoding exclude each other.")
-        if version == b"1.0" or headers.tokens(b"transfer-encoding") != [b"chunked"]:
+        if version == b"1.0" or not _is_chunked(codings):
             raise ProtocolError(502, "The only Transfer-Encoding supported is chunked.")
         return CHUNKED
     return UNTIL_CLOSE if length is None else Framing(length)

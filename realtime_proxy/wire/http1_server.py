@@ -1,5 +1,7 @@
 """HTTP/1.1 towards clients: bytes to requests, response heads to bytes (RFC 9112)."""
 
+import re
+
 import attrs
 
 from realtime_proxy.errors import ProtocolError
@@ -8,6 +10,7 @@ from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.wire.http1_rules import (
     Framing,
     check_host,
+    encode_head,
     has_bare_lf,
     parse_request_block,
     request_framing,
@@ -15,6 +18,9 @@ from realtime_proxy.wire.http1_rules import (
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
+# What of a request line is not the target: method, version, blanks. Longer methods are not known.
+_LINE_WITHOUT_TARGET_BYTES = 64
 
 
 @attrs.frozen
@@ -61,36 +67,46 @@ class RequestParser:
 
         Raises ProtocolError (400, 414, 431, 501, 505).
         """
-        if self.buffer[:2] == b"\r\n":
-            self.buffer = self.buffer.lstrip(b"\r\n")  # RFC 9112 2.2: empty lines before a request
+        if empty := _EMPTY_LINES.match(self.buffer):  # RFC 9112 2.2
+            self.buffer = self.buffer[empty.end() :]
         end = self.buffer.find(b"\r\n\r\n", self._searched)
         if end < 0:
-            self._searched = max(0, len(self.buffer) - 3)
             self._check_incomplete()
+            self._searched = max(0, len(self.buffer) - 3)
             return None
         end += 4
         block, self.buffer, self._searched = self.buffer[:end], self.buffer[end:], 0
         self._check_size(block)
-        return _as_request(block, host_optional=self._host_optional)
+        request = _as_request(block, host_optional=self._host_optional)
+        if len(request.head.target) > self._limits.max_target_bytes:
+            raise self._target_too_long()
+        return request
 
     def _check_size(self, block: bytes) -> None:
+        """Refuse what is too large, the same for a head in one piece and in many."""
         limits = self._limits
         if len(block) > limits.max_target_bytes:
             line = block.find(b"\r\n")
-            if (len(block) if line < 0 else line) > limits.max_target_bytes + 64:
-                raise ProtocolError(
-                    414, f"Request target size exceeded limit of {limits.max_target_bytes} bytes."
-                )
+            longest = limits.max_target_bytes + _LINE_WITHOUT_TARGET_BYTES
+            if (len(block) if line < 0 else line) > longest and longest <= limits.max_header_bytes:
+                raise self._target_too_long()
         if len(block) > limits.max_header_bytes:
             raise ProtocolError(
                 431, f"Request header size exceeded limit of {limits.max_header_bytes} bytes."
             )
 
+    def _target_too_long(self) -> ProtocolError:
+        limit = self._limits.max_target_bytes
+        return ProtocolError(414, f"Request target size exceeded limit of {limit} bytes.")
+
     def _check_incomplete(self) -> None:
+        """Refuse at once what can't become a request any more."""
         if len(self.buffer) > min(self._limits.max_header_bytes, self._limits.max_target_bytes):
             self._check_size(self.buffer)
-        if has_bare_lf(self.buffer):
+        if has_bare_lf(self.buffer, self._searched):
             raise ProtocolError(400, "Lines must end with CR LF.")
+        if self.buffer and self.buffer[0] < 0x21 and self.buffer != b"\r":
+            raise ProtocolError(400, "The request line must be METHOD TARGET HTTP/1.1.")
 
 
 def _as_request(block: bytes, *, host_optional: bool) -> IncomingRequest:
@@ -108,7 +124,7 @@ def _as_request(block: bytes, *, host_optional: bool) -> IncomingRequest:
 
 def _wants_keep_alive(version: bytes, headers: Headers) -> bool:
     tokens = headers.tokens(b"connection")
-    return b"close" not in tokens if version == b"1.1" else b"keep-alive" in tokens
+    return b"close" not in tokens and (version == b"1.1" or b"keep-alive" in tokens)
 
 
 class BodyForm:
@@ -138,25 +154,20 @@ def encode_response_head(
     304 a known `length` is still told (RFC 9110 8.6). An `old_client` (HTTP/1.0) has to be told
     when its connection stays.
     """
-    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    lines += [b"%b: %b" % field for field in head.headers]
+    own = []
     if form == BodyForm.LENGTH or (
-        form == BodyForm.NONE
-        and length is not None
-        and head.status not in (204,)
-        and head.status >= 200
+        form == BodyForm.NONE and length is not None and head.status >= 200 and head.status != 204
     ):
-        lines.append(b"Content-Length: %d" % (length or 0))
+        own.append(b"Content-Length: %d" % (length or 0))
     elif form == BodyForm.CHUNKED:
-        lines.append(b"Transfer-Encoding: chunked")
+        own.append(b"Transfer-Encoding: chunked")
     if not keep_alive:
-        lines.append(b"Connection: close")
+        own.append(b"Connection: close")
     elif form == BodyForm.CHUNKED:
-        lines.append(b"Connection: Transfer-Encoding")
+        own.append(b"Connection: Transfer-Encoding")
     elif old_client:
-        lines.append(b"Connection: keep-alive")
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+        own.append(b"Connection: keep-alive")
+    return encode_head(b"HTTP/1.1 %d %b" % (head.status, head.reason), head.headers, *own)
 
 
 def encode_chunk(data: bytes) -> bytes:
@@ -168,4 +179,4 @@ def encode_last_chunk(trailers: Headers) -> bytes:
     """The end of a chunked body, with trailer fields if there are any."""
     if not trailers:
         return LAST_CHUNK
-    return b"0\r\n" + b"".join(b"%b: %b\r\n" % field for field in trailers) + b"\r\n"
+    return encode_head(b"0", trailers)

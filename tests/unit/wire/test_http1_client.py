@@ -1,0 +1,185 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_proxy.errors import BackendMisbehaved
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.wire.http1_client import ResponseParser, encode_request_head
+from realtime_proxy.wire.http1_rules import parse_request_block
+
+
+def parse(data, method=b"GET", max_header_bytes=1_000):
+    parser = ResponseParser(method, max_header_bytes)
+    return parser, parser.feed_head(data)
+
+
+# -- requests ------------------------------------------------------------------------------
+
+
+def test_a_request_head_is_written_as_it_is():
+    head = RequestHead(b"PUT", b"/a?b", Headers([(b"Host", b"x"), (b"Content-Length", b"3")]))
+    assert encode_request_head(head) == b"PUT /a?b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"
+
+
+def test_nothing_can_be_put_into_a_request_head():
+    headers = Headers([(b"A", b"b\r\n\r\nGET /admin HTTP/1.1"), (b"C", b"d")])
+    head = RequestHead(b"GET", b"/ HTTP/1.1\r\nHost: y\r\n\r\n", headers)
+    assert encode_request_head(head) == b"GET / HTTP/1.1 Host: y HTTP/1.1\r\nC: d\r\n\r\n"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text("abcXYZ-_.", min_size=1).map(str.encode),
+            st.binary(max_size=9).map(
+                lambda raw: bytes(byte for byte in raw if byte > 0x1F and byte != 0x7F).strip()
+            ),
+        ),
+        max_size=9,
+    )
+)
+def test_a_request_head_is_read_as_it_was_written(fields):
+    written = encode_request_head(RequestHead(b"GET", b"/x", Headers(fields)))
+    assert parse_request_block(written) == (b"GET", b"/x", b"1.1", fields)
+
+
+# -- responses -----------------------------------------------------------------------------
+
+
+def test_a_response_comes_apart():
+    parser, begun = parse(b"HTTP/1.1 200 Fine\r\nA: b\r\nContent-Length: 3\r\n\r\nabcX")
+    head, body = begun
+    assert head == ResponseHead(
+        200, b"Fine", Headers([(b"A", b"b"), (b"Content-Length", b"3")]), b"1.1"
+    )
+    assert parser.length == 3
+    assert parser.keep_alive
+    assert body.feed(parser.buffer) == b"abc"
+    assert body.rest == b"X"
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "reason", "version", "headers"),
+    [
+        (b"HTTP/1.1 200 OK\nA: b\n\n", 200, b"OK", b"1.1", [(b"A", b"b")]),
+        (b"HTTP/1.1 200 OK\r\nA: b\n\r\n", 200, b"OK", b"1.1", [(b"A", b"b")]),
+        (b"HTTP/1.1 200 OK\r\nA: b\r\n \t c\r\n\r\n", 200, b"OK", b"1.1", [(b"A", b"b c")]),
+        (b"HTTP/1.0 404 \r\nA:b\r\n\r\n", 404, b"", b"1.0", [(b"A", b"b")]),
+        (b"HTTP/1.1 200\r\n\r\n", 200, b"", b"1.1", []),
+    ],
+)
+def test_old_spellings_are_understood(data, status, reason, version, headers):
+    _, (head, _) = parse(data)
+    assert (head.status, head.reason, head.version, head.headers) == (
+        status,
+        reason,
+        version,
+        headers,
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"hello\r\n\r\n",
+        b"\r\n\r\n",
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/2 200 OK\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: \x00\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 1\nTransfer-Encoding: chunked\n\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 129 + b"\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+    ],
+)
+def test_nonsense_is_refused(data):
+    with pytest.raises(BackendMisbehaved):
+        parse(data)
+
+
+def test_interim_responses_are_left_out():
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+    parser, begun = parse(interim)
+    assert begun is None
+    head, _ = parser.feed_head(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert head.status == 204
+
+
+@pytest.mark.parametrize("step", [1, 10, 100_000])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 2_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 2_000,
+        b"x" * 2_000,
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nA: " + b"b" * 2_000 + b"\r\n\r\n",
+    ],
+)
+def test_a_head_may_not_be_too_large(data, step):
+    with pytest.raises(BackendMisbehaved, match="too large"):
+        whole([data[at : at + step] for at in range(0, len(data), step)])
+
+
+@pytest.mark.parametrize(
+    ("version", "fields", "stays"),
+    [
+        (b"1.1", b"Content-Length: 3\r\n", True),
+        (b"1.1", b"Transfer-Encoding: chunked\r\n", True),
+        (b"1.1", b"", False),
+        (b"1.1", b"Content-Length: 3\r\nConnection: Close\r\n", False),
+        (b"1.0", b"Content-Length: 3\r\n", False),
+        (b"1.0", b"Content-Length: 3\r\nConnection: Keep-Alive\r\n", True),
+        (b"1.0", b"Content-Length: 3\r\nConnection: Keep-Alive, close\r\n", False),
+        (b"1.0", b"Connection: Keep-Alive\r\n", False),
+    ],
+)
+def test_whether_a_backend_connection_stays(version, fields, stays):
+    parser, _ = parse(b"HTTP/%b 200 OK\r\n%b\r\n" % (version, fields))
+    assert parser.keep_alive is stays
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"GET", 204), (b"GET", 304)])
+def test_responses_without_a_body_are_complete_and_keep_the_connection(method, status):
+    parser, (_, body) = parse(b"HTTP/1.1 %d x\r\nContent-Length: 9\r\n\r\n" % status, method)
+    assert body.complete
+    assert parser.keep_alive
+
+
+RESPONSES = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na\n\n\r\nrest",
+    b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\r\nab\r\n0\r\n\r\nrest",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\nrest",
+]
+
+
+def whole(pieces):
+    parser = ResponseParser(b"GET", 1_000)
+    begun, body = None, b""
+    for piece in pieces:
+        if begun is None:
+            begun = parser.feed_head(piece)
+            if begun is not None:
+                waiting, parser.buffer = parser.buffer, b""
+                body += begun[1].feed(waiting)
+        else:
+            body += begun[1].feed(piece)
+    head, reader = begun
+    return head, body, reader.complete, reader.rest
+
+
+@given(data=st.data(), response=st.sampled_from(RESPONSES))
+def test_splitting_anywhere_changes_nothing(data, response):
+    places = sorted(data.draw(st.lists(st.integers(0, len(response)), max_size=10)))
+    edges = [0, *places, len(response)]
+    pieces = [response[start:end] for start, end in itertools.pairwise(edges)]
+    assert whole(pieces) == whole([response])
+    assert whole([response])[3] == b"rest"
