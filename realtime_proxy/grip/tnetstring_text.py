@@ -15,7 +15,8 @@ def decode_tnetstring(data: bytes) -> Any:
     """The first value in the data; what follows it is ignored."""
     try:
         return _with_text_keys(tnetstring.loads(data))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        # OverflowError: of some lengths that are no numbers the library can't make its message.
         raise NotTnetstringError(str(error)) from error
 
 

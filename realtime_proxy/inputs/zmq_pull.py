@@ -36,7 +36,10 @@ class ZmqPull:
             return parse_message(parts[0])
         except PublishError as error:
             self._skip(str(error))
-            return None
+        except Exception:
+            # A defect met on one item must not end publishing, and the worker with it.
+            log.exception("item failed", size=len(parts[0]))
+        return None
 
     def _skip(self, why: str) -> None:
         self._counters.items_refused += 1
