@@ -113,6 +113,8 @@ class ClientExchange:
         headers = inbound_headers(
             head.headers, self._context.dropped_headers, trusted=self._trusted
         )
+        if not headers.has(b"host"):  # HTTP/1.0, but backends are spoken to in 1.1
+            headers.append((b"Host", self._request.host))
         return RequestHead(head.method, head.target, headers, head.version)
 
     async def _decided(self, decision: Refuse | Answer, route: LiveRoute) -> After:
