@@ -118,7 +118,7 @@ def _as_request(block: bytes, *, host_optional: bool) -> IncomingRequest:
         host,
         framing,
         _wants_keep_alive(version, headers),
-        framing.has_body and version == b"1.1" and headers.tokens(b"expect") == [b"100-continue"],
+        framing.has_body and version == b"1.1" and b"100-continue" in headers.tokens(b"expect"),
     )
 
 
