@@ -16,6 +16,8 @@ _LEVELS = {
     "debug": logging.DEBUG,
 }
 
+log = structlog.get_logger()
+
 
 def set_up_logs(settings: Log) -> None:
     """Write logs as the configuration says. Raises ConfigError when the file can't be opened."""
@@ -30,6 +32,17 @@ def set_up_logs(settings: Log) -> None:
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_unraisable(failure: "sys.UnraisableHookArgs") -> None:
+    """Log what the interpreter can raise nowhere, which it would write to standard error."""
+    error = failure.exc_value
+    if isinstance(error, UnicodeDecodeError) and isinstance(failure.object, bytes):
+        # A TLS client named a host in no ASCII: `ssl` ends the handshake before it asks us.
+        log.info("TLS client asks for an impossible name", name=repr(failure.object))
+    else:
+        log.error("failure ignored", where=repr(failure.object), exc_info=error)
 
 
 def _open(file: str) -> TextIO:

@@ -1,6 +1,8 @@
 """Starting, and stopping when told to."""
 
+import os
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -8,10 +10,14 @@ import trio
 
 from realtime_proxy import __version__
 from realtime_proxy.app.descriptors import raise_descriptor_limit
+from realtime_proxy.app.listeners import Listener, listeners_of_slots
 from realtime_proxy.app.logs import set_up_logs
+from realtime_proxy.app.publish_side import PublishSide
+from realtime_proxy.app.supervisor import Supervisor
 from realtime_proxy.app.worker import Worker
 from realtime_proxy.config.schema import Config
 from realtime_proxy.errors import ConfigError
+from realtime_proxy.metrics.counters import Counters
 
 log = structlog.get_logger()
 
@@ -19,17 +25,66 @@ log = structlog.get_logger()
 def serve(config: Config, base_dir: Path) -> int:
     """Serve until TERM or INT; the exit status. Raises ConfigError when it can't start."""
     set_up_logs(config.log)
-    raise_descriptor_limit(config.server.max_connections)
+    workers = config.server.workers or len(os.sched_getaffinity(0))
     try:
-        trio.run(_serve, config, base_dir)
+        if workers == 1:
+            raise_descriptor_limit(config.server.max_connections)
+            trio.run(_serve_alone, config, base_dir)
+        else:
+            trio.run(_serve_with_workers, config, base_dir, workers)
     except* ConfigError as group:
-        raise _first(group) from None
+        raise _joined(group) from None
     return 0
 
 
-def _first(group: BaseExceptionGroup[ConfigError]) -> ConfigError:
-    problems = [problem for error in _leaves(group) for problem in error.problems]
-    return ConfigError(problems)
+async def _serve_alone(config: Config, base_dir: Path) -> None:
+    """Everything in this process: no supervisor, no relay."""
+    counters = Counters()
+    publish_side = PublishSide(config.publish, counters)
+    listeners = listeners_of_slots(config.server, 1)[0]
+    worker = Worker(config, base_dir, listeners)
+
+    async def run() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(publish_side.run, worker.intake)
+            nursery.start_soon(worker.run)
+            _tell_started(listeners)
+
+    await _until_told(run, worker.close_all)
+
+
+async def _serve_with_workers(config: Config, base_dir: Path, workers: int) -> None:
+    supervisor = Supervisor(config, base_dir, workers)
+
+    async def run() -> None:
+        await supervisor.run(lambda: _tell_started(supervisor.slots[0], workers=workers))
+
+    await _until_told(run, lambda: None)
+
+
+async def _until_told(run: Callable[[], Awaitable[None]], stop: Callable[[], None]) -> None:
+    """Run until a signal says to stop."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    with trio.open_signal_receiver(*numbers) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            async for number in signals:
+                if number == signal.SIGHUP:
+                    log.warning("reload is not supported yet; restart to apply changes")
+                    continue
+                log.info("stopping", signal=signal.Signals(number).name)
+                stop()
+                nursery.cancel_scope.cancel()
+                break
+
+
+def _tell_started(listeners: list[Listener], workers: int = 1) -> None:
+    addresses = [str(listener) for listener in listeners]
+    log.info("serving", version=__version__, listen=addresses, workers=workers)
+
+
+def _joined(group: BaseExceptionGroup[ConfigError]) -> ConfigError:
+    return ConfigError([problem for error in _leaves(group) for problem in error.problems])
 
 
 def _leaves(group: BaseExceptionGroup[ConfigError]) -> list[ConfigError]:
@@ -37,21 +92,3 @@ def _leaves(group: BaseExceptionGroup[ConfigError]) -> list[ConfigError]:
     for error in group.exceptions:
         found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found
-
-
-async def _serve(config: Config, base_dir: Path) -> None:
-    worker = Worker(config, base_dir)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(worker.run, _started)
-            async for number in signals:
-                if number == signal.SIGHUP:
-                    log.warning("reload is not supported yet; restart to apply changes")
-                    continue
-                log.info("stopping", signal=signal.Signals(number).name)
-                worker.close_all()
-                nursery.cancel_scope.cancel()
-
-
-def _started(addresses: list[str]) -> None:
-    log.info("serving", version=__version__, listen=addresses)

@@ -1,6 +1,6 @@
 """Who is subscribed to what."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from realtime_proxy.channels.group import Group, Subscription
 from realtime_proxy.channels.subscriber import Subscriber
@@ -14,6 +14,8 @@ class Registry:
     """All channels that have a subscriber, each with its groups by wire form."""
 
     def __init__(self) -> None:
+        # Called with the name of a channel that has just lost its last subscriber.
+        self.on_deserted: Callable[[str], None] = _ignore
         self._channels: dict[str, dict[tuple[WireForm, bool], Group]] = {}
 
     def __len__(self) -> int:
@@ -39,6 +41,11 @@ class Registry:
             del groups[group.form, group.personal]
             if not groups:
                 del self._channels[channel]
+                self.on_deserted(channel)
+
+    def has_subscribers(self, channel: str) -> bool:
+        """True if anybody is subscribed to a channel."""
+        return channel in self._channels
 
     def groups(self, channel: str) -> Iterable[Group]:
         """The groups of a channel at this moment; none for an unknown one."""
@@ -48,3 +55,7 @@ class Registry:
     def count(self, item: Item) -> int:
         """How many subscribers an item concerns."""
         return sum(len(group) for group in self.groups(item.channel) if group.form.concerns(item))
+
+
+def _ignore(_channel: str) -> None:
+    """Nobody asks who has left."""

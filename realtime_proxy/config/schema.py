@@ -62,6 +62,7 @@ class Server:
         parse_address,
     )
     tls: tuple[Tls, ...] = option((), "TLS listeners.")
+    workers: int = option(1, "Processes that serve clients. 0: one for each core.", at_least(0))
     max_connections: int = option(
         50_000, "Client connections at once; more wait in the accept queue.", at_least(1)
     )

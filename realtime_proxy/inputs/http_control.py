@@ -1,13 +1,14 @@
 """The HTTP control port: publishing and recovering, with Pushpin's replies to the byte."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from realtime_proxy.errors import PublishError
 from realtime_proxy.grip.publish import parse_items_json
-from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead, Response, text_response
 from realtime_proxy.net.internal_http import InternalReply
 from realtime_proxy.routing.condition import host_of
@@ -17,17 +18,27 @@ _JSON = frozenset(("application/json", "application/*"))
 _NOT_ACCEPTABLE = "Not Acceptable. Supported formats are text/plain and application/json."
 
 
+class Publishing(Protocol):
+    """Where items go: the intake of the only process, or the hub of several."""
+
+    def submit(self, items: Iterable[Item], /) -> object:
+        """Put items in line for delivery."""
+
+    async def count(self, items: list[Item], /) -> int:
+        """How many subscribers items have."""
+
+
 class HttpControl:
     """Answers the requests of publishers."""
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
-        self._posts: dict[bytes, Callable[[RequestHead, bytes, bool], Response]] = {
+    def __init__(self, publishing: Publishing) -> None:
+        self._publishing = publishing
+        self._posts: dict[bytes, Callable[[RequestHead, bytes, bool], Awaitable[Response]]] = {
             b"/publish": self._publish,
             b"/recover": self._recover,
         }
 
-    def answer(self, head: RequestHead, body: bytes) -> InternalReply:
+    async def answer(self, head: RequestHead, body: bytes) -> InternalReply:
         """The reply to one request; the connection stays only after a successful POST."""
         as_json = _wants_json(head.headers)
         if as_json is None:
@@ -44,21 +55,23 @@ class HttpControl:
             return InternalReply(refusal)
         if _is_foreign(head.headers):
             return InternalReply(text_response(403, "Requests from other origins are refused."))
-        response = post(head, body, as_json)
+        response = await post(head, body, as_json)
         return InternalReply(response, keep_alive=response.status == 200)
 
-    def _publish(self, head: RequestHead, body: bytes, as_json: bool) -> Response:
+    async def _publish(self, head: RequestHead, body: bytes, as_json: bool) -> Response:
         try:
             items = parse_items_json(body)
         except PublishError as error:
             return text_response(400, str(error))
-        matched = self._intake.submit(items)
         if b"return=representation" in head.headers.tokens(b"prefer"):
+            matched = await self._publishing.count(items)
+            self._publishing.submit(items)
             # Every subscriber matched has a delivery in line: nothing is held back at this door.
             return _json_response({"message": "Published", "matched": matched, "queued": matched})
+        self._publishing.submit(items)
         return _done("Published", as_json=as_json)
 
-    def _recover(self, _head: RequestHead, _body: bytes, as_json: bool) -> Response:
+    async def _recover(self, _head: RequestHead, _body: bytes, as_json: bool) -> Response:
         # No last ids are kept yet (reliability), so there is nothing to clear or to update.
         return _done("Updated", as_json=as_json)
 

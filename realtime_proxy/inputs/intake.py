@@ -36,6 +36,10 @@ class Intake:
         self._lot.unpark()
         return matched
 
+    async def count(self, items: Iterable[Item]) -> int:
+        """How many subscribers items have, at this moment."""
+        return sum(self._registry.count(item) for item in items)
+
     async def run(self) -> None:
         """Deliver for as long as the worker lives, letting others run between slices."""
         while True:

@@ -4,7 +4,7 @@ import structlog
 
 from realtime_proxy.errors import PublishError
 from realtime_proxy.grip.publish import parse_message
-from realtime_proxy.inputs.intake import Intake
+from realtime_proxy.inputs.http_control import Publishing
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.zmq_socket import PullSocket
@@ -15,9 +15,9 @@ log = structlog.get_logger()
 class ZmqPull:
     """Feeds the intake from a PULL socket."""
 
-    def __init__(self, socket: PullSocket, intake: Intake, counters: Counters) -> None:
+    def __init__(self, socket: PullSocket, publishing: Publishing, counters: Counters) -> None:
         self._socket = socket
-        self._intake = intake
+        self._publishing = publishing
         self._counters = counters
 
     async def run(self) -> None:
@@ -27,7 +27,7 @@ class ZmqPull:
                 batch = await self._socket.receive()
                 items = [item for parts in batch if (item := self._item(parts)) is not None]
                 if items:
-                    self._intake.submit(items)
+                    self._publishing.submit(items)
 
     def _item(self, parts: list[bytes]) -> Item | None:
         try:

@@ -1,7 +1,7 @@
 """A small HTTP server for ports of our own: one whole request, one whole response, in turn."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import attrs
 import structlog
@@ -36,7 +36,7 @@ class InternalReply:
     keep_alive: bool = False
 
 
-Answer = Callable[[RequestHead, bytes], InternalReply]
+Answer = Callable[[RequestHead, bytes], Awaitable[InternalReply]]
 
 
 class InternalHttpServer:
@@ -101,7 +101,7 @@ class _Client:
             await self._stream.send_all(CONTINUE)
         reader = BodyReader(request.framing)
         body = await self._body(reader)
-        reply = self._answer(head, body)
+        reply = await self._answer(head, body)
         keep_alive = reply.keep_alive and request.keep_alive
         await self._send(reply.response, keep_alive=keep_alive, has_body=head.method != b"HEAD")
         if not keep_alive:

@@ -30,16 +30,31 @@ log = structlog.get_logger()
 
 def open_listener(address: Address) -> socket.socket:
     """A listening, non-blocking socket. Raises ConfigError when the address can't be had."""
+    return open_listeners(address, 1)[0]
+
+
+def open_listeners(address: Address, count: int) -> list[socket.socket]:
+    """As many sockets for one address, among which the kernel spreads new connections.
+
+    On a unix path they are one socket. The address is tried for itself first, so that a second
+    instance is refused instead of sharing it. Raises ConfigError when it can't be had.
+    """
     try:
         if isinstance(address, UnixAddress):
-            return _open_unix(address)
-        return _open_tcp(address)
+            return [_open_unix(address)] * count
+        first = _open_tcp(address)
+        if count == 1:
+            return [first]
+        host, port = first.getsockname()[:2]
+        first.close()
+        shared = TcpAddress(host, port)
+        return [_open_tcp(shared, reuse_port=True) for _ in range(count)]
     except OSError as error:
         message = f"can't listen on {address}: {error.strerror or error}"
         raise ConfigError([Problem("server.listen", message)]) from error
 
 
-def _open_tcp(address: TcpAddress) -> socket.socket:
+def _open_tcp(address: TcpAddress, *, reuse_port: bool = False) -> socket.socket:
     found = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
@@ -47,6 +62,8 @@ def _open_tcp(address: TcpAddress) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(sockaddr)

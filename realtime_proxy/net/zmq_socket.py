@@ -14,25 +14,15 @@ MAX_BATCH = 256
 _HIGH_WATER_MARK = 101_000
 
 
-class PullSocket:
-    """A bound PULL socket."""
+class _ReceivingSocket:
+    """What both kinds share: awaiting messages on a descriptor that signals changes only."""
 
-    def __init__(self, endpoint: str, ipc_mode: int | None = None) -> None:
-        """Raises ConfigError when the endpoint can't be bound."""
+    def __init__(self, kind: int) -> None:
         self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.PULL)
+        self._socket = self._context.socket(kind)
         self._socket.linger = 0
-        self._socket.ipv6 = True
-        self._socket.rcvhwm = _HIGH_WATER_MARK
-        try:
-            self._socket.bind(endpoint)
-        except zmq.ZMQError as error:
-            self.close()
-            message = f"can't bind {endpoint}: {error}"
-            raise ConfigError([Problem("publish.pull", message)]) from error
         self._fd = int(self._socket.getsockopt(zmq.FD))
-        if ipc_mode is not None and endpoint.startswith("ipc://"):
-            Path(endpoint.removeprefix("ipc://")).chmod(stat.S_IMODE(ipc_mode))
+        self._waiting = trio.CancelScope()
 
     def __enter__(self) -> Self:
         return self
@@ -40,23 +30,19 @@ class PullSocket:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def endpoint(self) -> str:
-        """The address as bound, with the port that was taken."""
-        bound: bytes = self._socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
-        return bound.rstrip(b"\0").decode()
-
     async def receive(self) -> list[list[bytes]]:
         """The messages that are waiting, at least one, each as its parts.
 
-        ZeroMQ signals a descriptor only on a change, so everything is taken before waiting again.
+        ZeroMQ signals its descriptor only on a change, so everything is taken before waiting again.
         """
         while True:
             batch = self._take()
             if batch:
                 await trio.lowlevel.checkpoint()
                 return batch
-            await trio.lowlevel.wait_readable(self._fd)
+            self._waiting = trio.CancelScope()
+            with self._waiting:
+                await trio.lowlevel.wait_readable(self._fd)
 
     def _take(self) -> list[list[bytes]]:
         batch: list[list[bytes]] = []
@@ -68,6 +54,48 @@ class PullSocket:
         return batch
 
     def close(self) -> None:
-        """Unbind, and end the context."""
+        """Give the address and the context back."""
         self._socket.close()
         self._context.term()
+
+
+class PullSocket(_ReceivingSocket):
+    """A bound PULL socket."""
+
+    def __init__(self, endpoint: str, ipc_mode: int | None = None) -> None:
+        """Raises ConfigError when the endpoint can't be bound."""
+        super().__init__(zmq.PULL)
+        self._socket.ipv6 = True
+        self._socket.rcvhwm = _HIGH_WATER_MARK
+        try:
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            message = f"can't bind {endpoint}: {error}"
+            raise ConfigError([Problem("publish.pull", message)]) from error
+        if ipc_mode is not None and endpoint.startswith("ipc://"):
+            Path(endpoint.removeprefix("ipc://")).chmod(stat.S_IMODE(ipc_mode))
+
+    @property
+    def endpoint(self) -> str:
+        """The address as bound, with the port that was taken."""
+        bound: bytes = self._socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
+        return bound.rstrip(b"\0").decode()
+
+
+class PairSocket(_ReceivingSocket):
+    """One end of an ordered link between two processes of ours. Whoever uses it bounds it."""
+
+    def __init__(self, endpoint: str, *, bind: bool) -> None:
+        super().__init__(zmq.PAIR)
+        self._socket.sndhwm = self._socket.rcvhwm = 0  # bounded in bytes by its user
+        if bind:
+            self._socket.bind(endpoint)
+        else:
+            self._socket.connect(endpoint)
+
+    def send(self, parts: list[bytes]) -> None:
+        """Put a message in line for the other end; nothing is lost while both ends live."""
+        self._socket.send_multipart(parts, zmq.NOBLOCK)
+        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self._waiting.cancel()  # sending may have swallowed the signal of an arrival

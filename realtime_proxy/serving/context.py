@@ -1,6 +1,8 @@
 """What every client connection of a worker shares."""
 
 import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import attrs
 import trio
@@ -9,6 +11,7 @@ from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Grip, Server
 from realtime_proxy.grip.signature import Verifier
+from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.headers import HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead
@@ -18,6 +21,8 @@ from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.wire.http1_server import HeadLimits
 
+# The only process holds every channel as it is.
+_AT_ONCE: AbstractAsyncContextManager[None] = nullcontext()
 # Of these the proxy makes its own towards backends, or answers itself.
 _NOT_FOR_BACKENDS = HOP_BY_HOP | {b"accept-encoding", b"expect"}
 
@@ -37,12 +42,17 @@ class ServingContext:
     counters: Counters
     verifier: Verifier | None
     identity_headers: frozenset[bytes]
+    link: WorkerLink | None = None  # to the supervisor, where there are several workers
     head_limits: HeadLimits = attrs.field(init=False)
     dropped_headers: frozenset[bytes] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.head_limits = HeadLimits(self.server.max_header_bytes, self.server.max_target_bytes)
         self.dropped_headers = _NOT_FOR_BACKENDS | self.identity_headers
+
+    def holding(self, channels: Sequence[str]) -> AbstractAsyncContextManager[None]:
+        """Subscribe to these channels within this block, and their items come to this worker."""
+        return _AT_ONCE if self.link is None else self.link.holding(channels)
 
     def is_trusted(self, head: RequestHead) -> bool:
         """True if a trusted proxy in front signed this request (`upstream_key`)."""

@@ -221,7 +221,8 @@ class HttpExchange(ClientExchange):
             )
         order = self._hold_order(route, target, request, instruct, shown)
         if instruct.hold is HoldMode.RESPONSE:
-            ResponseHold(order, instruct).begin()
+            async with self._context.holding(order.channels):
+                ResponseHold(order, instruct).begin()
             return After.HELD
         return await self._hold_stream(order, instruct, shown)
 
@@ -261,7 +262,8 @@ class HttpExchange(ClientExchange):
             return await self._send_response(Response(instruct.status, shown, b"", instruct.reason))
         data = self._encode_head(head, form, None, keep_alive=self._keeps_alive(form))
         chunk = encode_chunk(instruct.body) if form == BodyForm.CHUNKED else instruct.body
-        StreamHold(order, instruct.keep_alive, form).begin(data + chunk)
+        async with self._context.holding(order.channels):
+            StreamHold(order, instruct.keep_alive, form).begin(data + chunk)
         return After.HELD
 
     async def _stream_then_hold(
@@ -289,5 +291,6 @@ class HttpExchange(ClientExchange):
             await self._connection.send(encode_chunk(body) if chunked else body)
             body = await response.read()
         order = self._hold_order(route, target, request, instruct, shown)
-        StreamHold(order, instruct.keep_alive, form).begin(b"")
+        async with self._context.holding(order.channels):
+            StreamHold(order, instruct.keep_alive, form).begin(b"")
         return After.HELD

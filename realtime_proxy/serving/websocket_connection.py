@@ -486,7 +486,9 @@ class WebSocketConnection:
         try:
             while (events := self._next_call) is not None:
                 self._next_call = None
-                self._perform(await self._call(events))
+                effects = await self._call(events)
+                async with self.connection.context.holding(self._wanted_channels(effects)):
+                    self._perform(effects)
                 if self._session.takes_input and self._session.is_open:
                     self.connection.take_input(self)
         except Exception:
@@ -494,6 +496,16 @@ class WebSocketConnection:
             self.connection.close(CloseReason.INTERNAL_ERROR)
         finally:
             self._working = False
+
+    def _wanted_channels(self, effects: list[Effect]) -> list[str]:
+        """The channels that these effects subscribe to."""
+        channels: list[str] = []
+        for effect in effects:
+            if isinstance(effect, AcceptClient):
+                channels += self._targets[0].subscribe
+            elif isinstance(effect, Control) and isinstance(effect.message, Subscribe):
+                channels.append(self._route.channel_prefix + effect.message.channel)
+        return channels
 
     async def _call(self, events: bytes) -> list[Effect]:
         if self.writer.backlog_bytes > MAX_UNREAD_BYTES:

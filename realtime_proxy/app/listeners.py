@@ -1,0 +1,32 @@
+"""The sockets that clients may use, as configured."""
+
+import socket
+
+import attrs
+
+from realtime_proxy.config.addresses import TcpAddress, parse_address, parse_tcp
+from realtime_proxy.config.schema import Server, Tls
+from realtime_proxy.net.listeners import open_listeners
+
+
+@attrs.frozen
+class Listener:
+    """One listening socket, with the settings of its certificates if it speaks TLS."""
+
+    socket: socket.socket
+    tls: Tls | None
+
+    def __str__(self) -> str:
+        name = self.socket.getsockname()
+        return f"unix:{name}" if isinstance(name, str) else str(TcpAddress(name[0], name[1]))
+
+
+def listeners_of_slots(server: Server, slots: int) -> list[list[Listener]]:
+    """For each worker slot its sockets, one for every address. Raises ConfigError."""
+    addresses = [(parse_address(text), None) for text in server.listen]
+    secure = [(parse_tcp(tls.listen), tls) for tls in server.tls]
+    per_address = [
+        [Listener(opened, tls) for opened in open_listeners(address, slots)]
+        for address, tls in (*addresses, *secure)
+    ]
+    return [[sockets[slot] for sockets in per_address] for slot in range(slots)]
