@@ -84,7 +84,11 @@ class RawClient:
             raw.connect(address)
             if family != socket.AF_UNIX:
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.socket = raw if tls is None else tls.wrap_socket(raw, server_hostname=server_name)
+            self.socket = raw
+            if tls is not None:
+                self.socket = tls.wrap_socket(
+                    raw, server_hostname=server_name, suppress_ragged_eofs=False
+                )
         except BaseException:
             raw.close()
             raise
