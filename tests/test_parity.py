@@ -33,6 +33,11 @@ def test_the_list_names_tests_and_what_they_wait_for() -> None:
     assert parity.expected_failures(text) == {"test_a.py::test_odd[a  # b]": "statistics"}
 
 
+def test_what_is_not_as_listed_is_run_again() -> None:
+    outcomes = {"fails": False, "passes": True, "listed": False, "mended": True}
+    assert parity.doubtful(outcomes, {"listed": "links", "mended": "links"}) == ["fails", "mended"]
+
+
 def test_only_what_the_list_says_may_fail() -> None:
     expected = {"a": "links", "gone": "links"}
     assert parity.judge({"a": False, "b": True}, {"a": "links"}, whole=True) == []
