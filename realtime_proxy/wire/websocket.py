@@ -7,11 +7,12 @@ which exists only while such a message lasts; so an idle WebSocket keeps no pars
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from enum import IntEnum
 
 import attrs
 from wsproto import events
-from wsproto.connection import Connection, ConnectionType
+from wsproto.connection import Connection, ConnectionState, ConnectionType
 
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
@@ -19,6 +20,7 @@ from realtime_proxy.model.messages import RequestHead
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _PLAIN_TYPES = frozenset((1, 2, 9, 10))
 _KEY_BYTES = 16
+_MAX_FRAME_HEADER_BYTES = 14
 NORMAL_CLOSURE = 1000
 PROTOCOL_ERROR = 1002
 MESSAGE_TOO_BIG = 1009
@@ -89,10 +91,15 @@ def accept_token(head: RequestHead) -> bytes | None:
 
 
 def encode_frame(opcode: int, content: bytes) -> bytes:
-    """One unfragmented, unmasked frame: what a server sends."""
+    """One unfragmented, unmasked frame: what a server sends.
+
+    Pings and pongs of publishers and backends are cut to what such a frame may carry.
+    """
     size = len(content)
     if size < 126:
         return bytes((0x80 | opcode, size)) + content
+    if opcode >= Opcode.CLOSE:
+        return bytes((0x80 | opcode, 125)) + content[:125]
     if size < 65_536:
         return bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big") + content
     return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + content
@@ -118,19 +125,18 @@ class FrameReader:
     close or a failure is ignored.
     """
 
-    __slots__ = ("_buffer", "_ended", "_max_message_bytes", "_message", "_parser")
+    __slots__ = ("_buffer", "_ended", "_max_message_bytes", "_message")
 
     def __init__(self, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
         self._buffer: bytes | bytearray = b""
         self._message: _PartialMessage | None = None
-        self._parser: Connection | None = None
         self._ended = False
 
     @property
     def is_idle(self) -> bool:
         """True between two messages: a new reader would do as well."""
-        return not self._buffer and self._parser is None and not self._ended
+        return not self._buffer and self._message is None and not self._ended
 
     def feed(self, data: bytes) -> list[FrameEvent]:
         """The complete messages, and perhaps the end, in what has arrived so far."""
@@ -152,15 +158,18 @@ class FrameReader:
         return found
 
     def _wanted(self) -> int:
+        """How much has to be here before it is worth a look."""
         size = _frame_size(self._buffer, 0)
-        return size or len(self._buffer)
+        if not size or size > self._max_message_bytes + _MAX_FRAME_HEADER_BYTES:
+            return 0
+        return size
 
     def _frame_end(self, data: bytes, at: int, found: list[FrameEvent]) -> int:
         """Where the frame that begins at `at` ends; 0 if it is not all here."""
         size = _frame_size(data, at)
         if not size:
             return 0
-        if size > self._max_message_bytes + 14:
+        if size > self._max_message_bytes + _MAX_FRAME_HEADER_BYTES:
             self._fail(found, MESSAGE_TOO_BIG, "message too big")
             return 0
         return at + size if at + size <= len(data) else 0
@@ -174,7 +183,7 @@ class FrameReader:
             and second & 0x80
             and opcode in _PLAIN_TYPES
             and (opcode < 8 or length < 126)
-            and (self._parser is None or opcode >= 8)
+            and (self._message is None or opcode >= 8)
             and _is_shortest(length, end - offset - 4)
         )
         content = _unmask(data[offset : offset + 4], data[offset + 4 : end]) if plain else b""
@@ -187,61 +196,59 @@ class FrameReader:
 
     def _parse(self, frame: bytes, found: list[FrameEvent]) -> None:
         """Let wsproto take one whole frame: part of a message, a close, or nonsense."""
-        if self._parser is None:
-            self._parser = Connection(ConnectionType.SERVER)
-            self._message = _PartialMessage()
-        assert self._message is not None
-        self._parser.receive_data(frame)
-        for event in self._parser.events():
+        message = self._message = self._message or _PartialMessage()
+        for event in message.take(frame):
             match event:
                 case events.TextMessage() | events.BytesMessage():
-                    complete = self._message.add(event)
-                    if self._message.size > self._max_message_bytes:
+                    complete = message.add(event)
+                    if message.size > self._max_message_bytes:
                         self._fail(found, MESSAGE_TOO_BIG, "message too big")
-                        return
-                    if complete is not None:
+                    elif complete is not None:
                         found.append(complete)
-                        self._parser = self._message = None
-                        return
-                case events.Ping():
-                    found.append(Message(Opcode.PING, bytes(event.payload)))
-                case events.Pong():
-                    found.append(Message(Opcode.PONG, bytes(event.payload)))
+                        self._message = None
+                case events.CloseConnection() if message.is_closed:
+                    code = None if event.code == NO_STATUS else int(event.code)
+                    self._end(found, PeerClosed(code, event.reason or ""))
                 case events.CloseConnection():
-                    self._end(event, found)
-                    return
-
-    def _end(self, event: events.CloseConnection, found: list[FrameEvent]) -> None:
-        assert self._parser is not None
-        if self._parser.state.name == "REMOTE_CLOSING":
-            code = None if event.code == NO_STATUS else int(event.code)
-            self._ended = True
-            found.append(PeerClosed(code, event.reason or ""))
-            self._parser = self._message = None
-        else:
-            self._fail(found, int(event.code), event.reason or "protocol error")
+                    self._fail(found, int(event.code), event.reason or "protocol error")
 
     def _fail(self, found: list[FrameEvent], code: int, reason: str) -> None:
+        self._end(found, PeerFailed(code, reason))
+
+    def _end(self, found: list[FrameEvent], last: FrameEvent) -> None:
         self._ended = True
-        self._parser = self._message = None
+        self._message = None
         self._buffer = b""
-        found.append(PeerFailed(code, reason))
+        found.append(last)
 
 
 class _PartialMessage:
-    """The fragments of a message so far."""
+    """The fragments of a message so far, and the wsproto connection that judges them."""
 
-    __slots__ = ("_parts", "size")
+    __slots__ = ("_parser", "_parts", "size")
 
     def __init__(self) -> None:
+        self._parser = Connection(ConnectionType.SERVER)
         self._parts: list[bytes] = []
         self.size = 0
 
+    @property
+    def is_closed(self) -> bool:
+        """True once a valid close frame has come."""
+        return self._parser.state is ConnectionState.REMOTE_CLOSING
+
+    def take(self, frame: bytes) -> Iterator[events.Event]:
+        """What wsproto makes of a frame."""
+        self._parser.receive_data(frame)
+        return self._parser.events()
+
     def add(self, event: events.TextMessage | events.BytesMessage) -> Message | None:
+        """Keep a part; the message if it was the last."""
         is_text = isinstance(event, events.TextMessage)
         part = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
-        self._parts.append(part)
-        self.size += len(part)
+        if part:  # there may be any number of empty ones
+            self._parts.append(part)
+            self.size += len(part)
         if not event.message_finished:
             return None
         return Message(Opcode.TEXT if is_text else Opcode.BINARY, b"".join(self._parts))

@@ -1,0 +1,372 @@
+import base64
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wsproto import events
+from wsproto.connection import Connection, ConnectionType
+from wsproto.frame_protocol import CloseReason
+
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.wire.websocket import (
+    FrameReader,
+    Message,
+    Opcode,
+    PeerClosed,
+    PeerFailed,
+    accept_token,
+    encode_close,
+    encode_frame,
+    is_sendable_close,
+    is_upgrade,
+)
+
+SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
+LIMIT = 100_000
+MASK = b"\x01\x80\xff\x5a"
+
+
+def from_client(*messages):
+    """What a real client sends for these wsproto events."""
+    client = Connection(ConnectionType.CLIENT)
+    return b"".join(bytes(client.send(message)) for message in messages)
+
+
+def frame(first, content=b"", *, length=None, masked=True):
+    """A frame by hand, so that it can be wrong. `length` is written as given."""
+    if length is None:
+        size = len(content)
+        length = bytes((size,)) if size < 126 else b"\x7e" + size.to_bytes(2, "big")
+    if not masked:
+        return bytes((first,)) + length + content
+    mixed = bytes(byte ^ MASK[at % 4] for at, byte in enumerate(content))
+    return bytes((first, length[0] | 0x80)) + length[1:] + MASK + mixed
+
+
+def read(data, limit=LIMIT):
+    return FrameReader(limit).feed(data)
+
+
+def read_in_pieces(data, places, limit=LIMIT):
+    reader = FrameReader(limit)
+    edges = [0, *sorted(places), len(data)]
+    return [
+        found for start, end in itertools.pairwise(edges) for found in reader.feed(data[start:end])
+    ]
+
+
+# -- reading: what a client may send -------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_messages_of_all_sizes(size):
+    sent = from_client(
+        events.TextMessage(data="x" * size), events.BytesMessage(data=b"\xff" * size)
+    )
+    assert read(sent) == [
+        Message(Opcode.TEXT, b"x" * size),
+        Message(Opcode.BINARY, b"\xff" * size),
+    ]
+
+
+@pytest.mark.parametrize("size", [0, 1, 125])
+def test_pings_and_pongs(size):
+    payload = bytes(range(size))
+    sent = from_client(events.Ping(payload=payload), events.Pong(payload=payload))
+    assert read(sent) == [Message(Opcode.PING, payload), Message(Opcode.PONG, payload)]
+
+
+def test_a_fragmented_message_with_control_frames_between():
+    sent = from_client(
+        events.TextMessage(data="h\u00e9", message_finished=False),
+        events.Ping(payload=b"1"),
+        events.TextMessage(data="", message_finished=False),
+        events.Pong(payload=b"2"),
+        events.TextMessage(data="llo", message_finished=True),
+        events.BytesMessage(data=b"next"),
+    )
+    assert read(sent) == [
+        Message(Opcode.PING, b"1"),
+        Message(Opcode.PONG, b"2"),
+        Message(Opcode.TEXT, "h\u00e9llo".encode()),
+        Message(Opcode.BINARY, b"next"),
+    ]
+
+
+def test_a_character_may_be_cut_by_a_fragment():
+    first, second = "\u20ac".encode()[:1], "\u20ac".encode()[1:]
+    assert read(frame(0x01, first) + frame(0x80, second)) == [
+        Message(Opcode.TEXT, "\u20ac".encode())
+    ]
+
+
+def test_fragments_without_content_cost_nothing():
+    reader = FrameReader(LIMIT)
+    reader.feed(frame(0x02))
+    reader.feed(frame(0x00) * 1_000)
+    assert reader.feed(frame(0x80, b"x")) == [Message(Opcode.BINARY, b"x")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "closed"),
+    [
+        (events.CloseConnection(code=1000, reason="bye \u20ac"), PeerClosed(1000, "bye \u20ac")),
+        (events.CloseConnection(code=4999), PeerClosed(4999, "")),
+        (events.CloseConnection(code=CloseReason.NO_STATUS_RCVD), PeerClosed(None, "")),
+    ],
+)
+def test_a_close_is_the_last_thing(sent, closed):
+    reader = FrameReader(LIMIT)
+    assert reader.feed(from_client(sent) + frame(0x81, b"late")) == [closed]
+    assert reader.feed(frame(0x81, b"later")) == []
+    assert not reader.is_idle
+
+
+def test_a_close_between_fragments():
+    sent = from_client(
+        events.TextMessage(data="a", message_finished=False), events.CloseConnection(code=1001)
+    )
+    assert read(sent) == [PeerClosed(1001, "")]
+
+
+def test_a_reader_is_idle_between_messages_only():
+    reader = FrameReader(LIMIT)
+    assert reader.is_idle
+    reader.feed(frame(0x81, b"abc")[:4])
+    assert not reader.is_idle
+    reader.feed(frame(0x81, b"abc")[4:])
+    assert reader.is_idle
+    reader.feed(frame(0x01, b"abc"))
+    assert not reader.is_idle
+    reader.feed(frame(0x80, b"abc"))
+    assert reader.is_idle
+
+
+# -- reading: what a client may not send ---------------------------------------------------
+
+PROTOCOL = 1002
+FAILURES = {
+    "unmasked": (1002, frame(0x81, b"a", masked=False)),
+    "unmasked and empty": (1002, frame(0x81, masked=False)),
+    "unmasked ping": (1002, frame(0x89, masked=False)),
+    "first reserved bit": (1002, frame(0xC1, b"a")),
+    "second reserved bit": (1002, frame(0xA1, b"a")),
+    "third reserved bit": (1002, frame(0x91, b"a")),
+    "reserved bit of a ping": (1002, frame(0xC9, b"a")),
+    "unknown data frame": (1002, frame(0x83, b"a")),
+    "unknown control frame": (1002, frame(0x8B, b"a")),
+    "continuation of nothing": (1002, frame(0x80, b"a")),
+    "text within a fragmented message": (1002, frame(0x01, b"a") + frame(0x81, b"b")),
+    "binary within a fragmented message": (1002, frame(0x02, b"a") + frame(0x82, b"b")),
+    "fragmented ping": (1002, frame(0x09, b"a")),
+    "long ping": (1002, frame(0x89, b"a" * 126)),
+    "long close": (1002, frame(0x88, b"\x03\xe8" + b"a" * 124)),
+    "two bytes of length where none is needed": (1002, frame(0x81, b"a", length=b"\x7e\0\1")),
+    "eight bytes where two do": (
+        1002,
+        frame(0x82, b"a" * 126, length=b"\x7f" + b"\0" * 7 + b"\x7e"),
+    ),
+    "ping with bytes of length": (1002, frame(0x89, b"a", length=b"\x7e\0\1")),
+    "bad UTF-8": (1007, frame(0x81, b"\xff")),
+    "UTF-8 that ends too soon": (1007, frame(0x81, b"\xe2\x82")),
+    "surrogate": (1007, frame(0x81, b"\xed\xa0\x80")),
+    "bad UTF-8 in a fragment": (1007, frame(0x01, b"ok") + frame(0x00, b"\xff")),
+    "UTF-8 that ends too soon, fragmented": (1007, frame(0x01, b"\xe2") + frame(0x80, b"\x82")),
+    "bad UTF-8 in a close": (1007, frame(0x88, b"\x03\xe8\xff")),
+    "close of one byte": (1002, frame(0x88, b"\x03")),
+    "close with a code of our own only": (1002, frame(0x88, b"\x03\xee")),
+    "close with a low code": (1002, frame(0x88, b"\x00\x01")),
+    "close with an unknown code": (1002, frame(0x88, b"\x07\xd0")),
+    "close with a high code": (1002, frame(0x88, b"\x13\x88")),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_breaks_the_rules_fails_once_and_for_all(name):
+    code, sent = FAILURES[name]
+    reader = FrameReader(LIMIT)
+    good = frame(0x81, b"good")
+    before, failure = reader.feed(good + sent + good)
+    assert before == Message(Opcode.TEXT, b"good")
+    assert isinstance(failure, PeerFailed)
+    assert failure.code == code
+    assert failure.reason
+    assert reader.feed(good) == []
+    assert not reader.is_idle
+
+
+TOO_BIG = PeerFailed(1009, "message too big")
+
+
+@pytest.mark.parametrize("limit", [10, 200, 70_000])
+def test_a_message_of_the_limit_passes_and_one_byte_more_does_not(limit):
+    fits = from_client(events.BytesMessage(data=b"a" * limit))
+    assert read(fits, limit) == [Message(Opcode.BINARY, b"a" * limit)]
+    for excess in (1, 14, 15, 1_000):
+        sent = from_client(events.BytesMessage(data=b"a" * (limit + excess)))
+        assert read(sent, limit) == [TOO_BIG]
+
+
+def test_fragments_count_together():
+    fragment = frame(0x00, b"a" * 60)
+    assert read(frame(0x02, b"a" * 60) + fragment, 120) == []
+    assert read(frame(0x02, b"a" * 60) + fragment, 119) == [TOO_BIG]
+
+
+HUGE = frame(0x82, length=b"\x7f" + (2**40).to_bytes(8, "big"))
+
+
+@pytest.mark.parametrize("places", [[], [1], [2], [5], [9], [10], range(1, 14)])
+def test_a_size_is_refused_as_soon_as_it_is_known(places):
+    """Nothing but the header comes: waiting for the rest would fill the memory."""
+    assert read_in_pieces(HUGE, places) == [TOO_BIG]
+
+
+# -- split anywhere ------------------------------------------------------------------------
+
+MESSAGES = st.one_of(
+    st.builds(events.TextMessage, data=st.text(max_size=200), message_finished=st.just(True)).map(
+        lambda message: [message]
+    ),
+    st.builds(events.BytesMessage, data=st.binary(max_size=200)).map(lambda message: [message]),
+    st.builds(events.Ping, payload=st.binary(max_size=125)).map(lambda message: [message]),
+    st.lists(st.text(max_size=70), min_size=2, max_size=4).map(
+        lambda parts: [
+            events.TextMessage(data=part, message_finished=number == len(parts))
+            for number, part in enumerate(parts, 1)
+        ]
+    ),
+)
+
+
+@given(
+    groups=st.lists(MESSAGES, max_size=5),
+    bad=st.sampled_from(
+        [
+            b"",
+            *[sent for _, sent in FAILURES.values()],
+            from_client(events.CloseConnection(code=1000)),
+        ]
+    ),
+    data=st.data(),
+)
+def test_splitting_anywhere_changes_nothing(groups, bad, data):
+    sent = from_client(*itertools.chain.from_iterable(groups)) + bad
+    places = data.draw(st.lists(st.integers(0, len(sent)), max_size=12))
+    whole = read(sent)
+    assert len(whole) == len(groups) + bool(bad)
+    assert read_in_pieces(sent, places) == whole
+
+
+@given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=6))
+def test_anything_at_all_is_read_or_fails(data, places):
+    whole = read(data)
+    assert all(isinstance(found, Message) for found in whole[:-1])
+    assert read_in_pieces(data, [min(place, len(data)) for place in places]) == whole
+
+
+# -- writing -------------------------------------------------------------------------------
+
+
+def to_client(data):
+    client = Connection(ConnectionType.CLIENT)
+    client.receive_data(data)
+    return list(client.events())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_frames_are_read_by_a_client(size):
+    [text] = to_client(encode_frame(Opcode.TEXT, b"x" * size))
+    assert text == events.TextMessage(data="x" * size)
+    [binary] = to_client(encode_frame(Opcode.BINARY, b"\xff" * size))
+    assert binary == events.BytesMessage(data=b"\xff" * size)
+
+
+def test_control_frames_are_read_by_a_client():
+    assert to_client(encode_frame(Opcode.PING, b"a" * 125)) == [events.Ping(payload=b"a" * 125)]
+    assert to_client(encode_frame(Opcode.PONG, b"")) == [events.Pong(payload=b"")]
+
+
+@pytest.mark.parametrize("size", [126, 70_000])
+def test_a_control_frame_is_cut_to_what_fits(size):
+    assert to_client(encode_frame(Opcode.PING, b"a" * size)) == [events.Ping(payload=b"a" * 125)]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "code_read", "reason_read"),
+    [
+        (1000, "bye", 1000, "bye"),
+        (4999, "", 4999, ""),
+        (None, "", 1005, None),
+        (None, "not without a code", 1005, None),
+        (1001, "a" * 123, 1001, "a" * 123),
+        (1001, "a" * 124, 1001, "a" * 123),
+        (1001, "a" * 122 + "\u20ac", 1001, "a" * 122),
+        (1001, "\u20ac" * 100, 1001, "\u20ac" * 41),
+    ],
+)
+def test_a_close_is_cut_to_what_fits(code, reason, code_read, reason_read):
+    [closed] = to_client(encode_close(code, reason))
+    assert isinstance(closed, events.CloseConnection)
+    assert (closed.code, closed.reason or None) == (code_read, reason_read or None)
+
+
+@pytest.mark.parametrize("code", [1000, 1003, 1007, 1011, 1014, 3000, 4999])
+def test_codes_that_may_be_sent(code):
+    assert is_sendable_close(code)
+
+
+@pytest.mark.parametrize("code", [-1, 0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_536])
+def test_codes_that_may_not_be_sent(code):
+    assert not is_sendable_close(code)
+
+
+# -- the handshake -------------------------------------------------------------------------
+
+KEY = (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")  # the one of RFC 6455 1.3
+VERSION = (b"Sec-WebSocket-Version", b"13")
+UPGRADE = (b"Upgrade", b"websocket")
+CONNECTION = (b"Connection", b"keep-alive, Upgrade")
+
+
+def upgrade(*fields, method=b"GET", version=b"1.1"):
+    return RequestHead(method, b"/", Headers(fields), version)
+
+
+@pytest.mark.parametrize("value", [b"websocket", b"WebSocket", b"h2c, WEBSOCKET"])
+def test_an_upgrade_is_known_in_any_case(value):
+    assert is_upgrade(Headers([(b"UPGRADE", value)]))
+
+
+@pytest.mark.parametrize("fields", [[], [(b"Upgrade", b"h2c")], [(b"Upgrade", b"websockets")]])
+def test_what_is_no_upgrade(fields):
+    assert not is_upgrade(Headers(fields))
+
+
+def test_the_token_of_the_standard():
+    head = upgrade(UPGRADE, CONNECTION, VERSION, KEY)
+    assert accept_token(head) == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        upgrade(UPGRADE, CONNECTION, VERSION, KEY, method=b"POST"),
+        upgrade(UPGRADE, CONNECTION, VERSION, KEY, version=b"1.0"),
+        upgrade(UPGRADE, (b"Connection", b"close"), VERSION, KEY),
+        upgrade(UPGRADE, VERSION, KEY),
+        upgrade(UPGRADE, CONNECTION, KEY),
+        upgrade(UPGRADE, CONNECTION, (b"Sec-WebSocket-Version", b"8"), KEY),
+        upgrade(UPGRADE, CONNECTION, VERSION, VERSION, KEY),
+        upgrade(UPGRADE, CONNECTION, VERSION),
+        upgrade(UPGRADE, CONNECTION, VERSION, KEY, KEY),
+        *(
+            upgrade(UPGRADE, CONNECTION, VERSION, (b"Sec-WebSocket-Key", key))
+            for key in (b"", b"short", b"!" * 24, b"\xff" * 24, base64.b64encode(b"a" * 15))
+        ),
+    ],
+)
+def test_what_is_no_valid_upgrade(head):
+    assert accept_token(head) is None
