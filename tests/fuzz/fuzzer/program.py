@@ -1,0 +1,138 @@
+"""The program under fire: started as a user starts it, its log and its size watched."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import trustme
+
+PROGRAM = Path(sys.executable).with_name("realtime-proxy")
+START_SECONDS = 30
+STOP_SECONDS = 10
+FINE_LEVELS = {"debug", "info", "warning"}
+
+# Backend connections are not kept, so that descriptors can be counted.
+CONFIG = """
+[server]
+listen = ["127.0.0.1:0"]
+
+[[server.tls]]
+listen = "127.0.0.1:0"
+certificate = "site.pem"
+key = "site.key"
+certificates = "."
+
+[backend]
+idle_seconds = 0
+read_timeout_seconds = 5
+
+[grip]
+key = "fuzzed"
+upstream_key = "trusted"
+
+[publish]
+pull = "ipc://{folder}/pull"
+http = "127.0.0.1:{control}"
+
+[log]
+format = "json"
+level = "{level}"
+
+[[route]]
+targets = [{{ demo = true }}]
+
+[[route]]
+path = "/scripted"
+targets = [{{ url = "http://127.0.0.1:{backend}", over_http = true }}]
+"""
+
+
+class Program:
+    """A running realtime-proxy. Everything wrong in its log is in `complaints`."""
+
+    def __init__(self, folder, backend_port, *, level="info"):
+        self.complaints = []
+        self.lines = 0
+        self.baseline = None  # descriptors and memory when it is well
+        self.pull = f"ipc://{folder}/pull"
+        self.control_port = _free_port()
+        self._certify(folder)
+        config = folder / "routes.toml"
+        config.write_text(
+            CONFIG.format(
+                folder=folder, control=self.control_port, backend=backend_port, level=level
+            )
+        )
+        self._process = subprocess.Popen(
+            [PROGRAM, "run", "--config", config],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONWARNINGS": "default"},
+        )
+        self.port = self.tls_port = 0
+        self._serving = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._serving.wait(START_SECONDS) or not self.port:
+            self.stop()
+            raise AssertionError(f"the program did not start: {self.complaints}")
+
+    def _certify(self, folder):
+        authority = trustme.CA()
+        self.authority = authority
+        certificate = authority.issue_cert("localhost")
+        certificate.private_key_pem.write_to_path(folder / "site.key")
+        for part in certificate.cert_chain_pems:
+            part.write_to_path(folder / "site.pem", append=True)
+
+    def _read(self):
+        for line in self._process.stdout:
+            self.lines += 1
+            try:
+                entry = json.loads(line)
+                if entry["event"] == "serving":
+                    self.port, self.tls_port = (
+                        int(address.rpartition(":")[2]) for address in entry["listen"]
+                    )
+                    self._serving.set()
+                fine = entry["level"] in FINE_LEVELS and "exception" not in entry
+            except (ValueError, KeyError):
+                fine = False  # a warning of the interpreter, a traceback, half a line
+            if not fine:
+                self.complaints.append(line.decode(errors="replace").rstrip())
+        self._serving.set()
+
+    @property
+    def is_running(self):
+        return self._process.poll() is None
+
+    @property
+    def descriptors(self):
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+
+    @property
+    def resident_bytes(self):
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self):
+        """End it as a service manager does; its exit status."""
+        if self.is_running:
+            self._process.terminate()
+        try:
+            status = self._process.wait(STOP_SECONDS)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._reader.join()
+            self._process.stdout.close()
+        return status
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
