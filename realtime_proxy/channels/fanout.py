@@ -1,9 +1,19 @@
-"""From an item to all who are subscribed: encoded once per group, written to each in turn."""
+"""From items to all who are subscribed: encoded once per group, joined, written once to each.
+
+Whatever waits for a group is joined into one write per connection, which is 8 to 30 times cheaper
+in bursts (`docs/hot-path.md`). The order of items is kept for every connection: those with one
+channel see only their group's order; the groups of those with several channels are written in the
+order of intake, so only neighbours are joined there.
+"""
 
 from collections.abc import Iterable, Iterator
 
+from realtime_proxy.channels.group import Group
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.model.item import Item
+
+# A write larger than this gains nothing from joining, and a slow client's share grows with it.
+MAX_JOINED_BYTES = 262_144
 
 
 def fan_out(registry: Registry, items: Iterable[Item], now: float) -> Iterator[None]:
@@ -11,7 +21,66 @@ def fan_out(registry: Registry, items: Iterable[Item], now: float) -> Iterator[N
 
     Items of one channel never overtake each other as long as one caller at a time runs this.
     """
+    waiting = _Waiting()
     for item in items:
         for group in registry.groups(item.channel):
-            if group.form.concerns(item):
-                yield from group.deliver(item, now)
+            if not group.form.concerns(item):
+                continue
+            data = None if group.personal else group.form.encode(item)
+            if data is None:
+                yield from waiting.write(now)
+                yield from group.hand_over(item, now)
+            elif group.is_shared:
+                yield from waiting.follow_on(group, data, now)
+            else:
+                waiting.add(group, data)
+        if waiting.size > MAX_JOINED_BYTES:
+            yield from waiting.write(now)
+    yield from waiting.write(now)
+
+
+class _Waiting:
+    """What has been encoded and not yet written, by group."""
+
+    __slots__ = ("_groups", "_run", "_run_group", "size")
+
+    def __init__(self) -> None:
+        self._groups: dict[Group, list[bytes]] = {}
+        self._run_group: Group | None = None
+        self._run: list[bytes] = []
+        self.size = 0
+
+    def add(self, group: Group, data: bytes) -> None:
+        """For a group whose members have no other channel: its own order is all there is."""
+        self.size += len(data)
+        parts = self._groups.get(group)
+        if parts is None:
+            self._groups[group] = [data]
+        else:
+            parts.append(data)
+
+    def follow_on(self, group: Group, data: bytes, now: float) -> Iterator[None]:
+        """For a group whose members have other channels too: what came before goes first."""
+        if group is not self._run_group:
+            yield from self._write_run(now)
+            self._run_group = group
+        self.size += len(data)
+        self._run.append(data)
+
+    def write(self, now: float) -> Iterator[None]:
+        """Write everything that waits."""
+        self.size = 0
+        groups, self._groups = self._groups, {}
+        for group, parts in groups.items():
+            yield from group.write_all(_joined(parts), now)
+        yield from self._write_run(now)
+
+    def _write_run(self, now: float) -> Iterator[None]:
+        group, self._run_group = self._run_group, None
+        parts, self._run = self._run, []
+        if group is not None:
+            yield from group.write_all(_joined(parts), now)
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,6 +1,7 @@
 """Subscribers of one channel that take items in the same wire form."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from realtime_proxy.channels.subscriber import Subscriber, Writer
 from realtime_proxy.model.item import Item
@@ -32,14 +33,17 @@ class Group:
         "_gaps",
         "_running",
         "form",
+        "is_shared",
         "last_write_at",
         "personal",
         "subscriptions",
         "writers",
     )
 
-    def __init__(self, form: WireForm, *, personal: bool) -> None:
+    def __init__(self, form: WireForm, *, personal: bool, shared: bool = False) -> None:
+        """`shared`: the members are subscribed to other channels as well."""
         self.form = form
+        self.is_shared = shared
         self.personal = personal
         self.subscriptions: list[Subscription] = []
         self.writers: list[Writer] = []
@@ -74,35 +78,47 @@ class Group:
             self.subscriptions[index] = last
             self.writers[index] = writer
 
-    def deliver(self, item: Item, now: float) -> Iterator[None]:
-        """Hand an item to all, yielding between slices so that the caller can let others run."""
-        data = None if self.personal else self.form.encode(item)
-        count = len(self.subscriptions)
-        self._running = True
-        try:
+    def write_all(self, data: bytes, now: float) -> Iterator[None]:
+        """Write the same bytes to all, yielding between slices so that others can run."""
+        count = len(self.writers)
+        with self._round():
             for start in range(0, count, SLICE):
                 if start:
                     yield
                 self.last_write_at = now
-                if data is None:
-                    self._hand_over(item, start, min(start + SLICE, count))
-                else:
-                    for writer in self.writers[start : min(start + SLICE, count)]:
-                        writer.write(data)
+                for writer in self.writers[start : min(start + SLICE, count)]:
+                    writer.write(data)
+
+    def hand_over(self, item: Item, now: float) -> Iterator[None]:
+        """Give an item to each, to act on by itself, yielding between slices."""
+        data = self.form.encode(item)
+        count = len(self.subscriptions)
+        with self._round():
+            for start in range(0, count, SLICE):
+                if start:
+                    yield
+                self.last_write_at = now
+                for subscription in self.subscriptions[start : min(start + SLICE, count)]:
+                    self._give(subscription, item, data)
+
+    def _give(self, subscription: Subscription, item: Item, data: bytes | None) -> None:
+        subscriber = subscription.subscriber
+        if subscriber is None or (self.personal and not subscriber.accepts(item)):
+            return
+        if data is None:
+            subscriber.item_arrived(item)
+        else:
+            subscriber.writer.write(data)
+
+    @contextmanager
+    def _round(self) -> Iterator[None]:
+        """While an item goes round, who leaves only empties its place."""
+        self._running = True
+        try:
+            yield
         finally:
             self._running = False
             self._close_gaps()
-
-    def _hand_over(self, item: Item, start: int, end: int) -> None:
-        data = self.form.encode(item)
-        for subscription in self.subscriptions[start:end]:
-            subscriber = subscription.subscriber
-            if subscriber is None or (self.personal and not subscriber.accepts(item)):
-                continue
-            if data is None:
-                subscriber.item_arrived(item)
-            else:
-                subscriber.writer.write(data)
 
     def _close_gaps(self) -> None:
         if not self._gaps:

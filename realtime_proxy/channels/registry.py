@@ -8,6 +8,7 @@ from realtime_proxy.model.item import Item
 from realtime_proxy.wire.encodings import WireForm
 
 _NONE: tuple[Group, ...] = ()
+_Key = tuple[WireForm, bool, bool]  # form, personal, shared
 
 
 class Registry:
@@ -16,18 +17,26 @@ class Registry:
     def __init__(self) -> None:
         # Called with the name of a channel that has just lost its last subscriber.
         self.on_deserted: Callable[[str], None] = _ignore
-        self._channels: dict[str, dict[tuple[WireForm, bool], Group]] = {}
+        self._channels: dict[str, dict[_Key, Group]] = {}
 
     def __len__(self) -> int:
         return len(self._channels)
 
-    def subscribe(self, channel: str, subscriber: Subscriber) -> Subscription:
-        """Add a subscriber to a channel; keep the result to leave again."""
+    def subscribe(
+        self, channel: str, subscriber: Subscriber, *, shared: bool = False
+    ) -> Subscription:
+        """Add a subscriber to a channel; keep the result to leave again.
+
+        `shared` must be true for a subscriber that has other channels too: its items then keep
+        their order over all of them.
+        """
         groups = self._channels.setdefault(channel, {})
-        key = (subscriber.form, subscriber.personal)
+        key = (subscriber.form, subscriber.personal, shared)
         group = groups.get(key)
         if group is None:
-            group = groups[key] = Group(subscriber.form, personal=subscriber.personal)
+            group = groups[key] = Group(
+                subscriber.form, personal=subscriber.personal, shared=shared
+            )
         return group.join(subscriber)
 
     def unsubscribe(self, channel: str, subscription: Subscription) -> None:
@@ -37,8 +46,9 @@ class Registry:
         if group:
             return
         groups = self._channels.get(channel)
-        if groups is not None and groups.get((group.form, group.personal)) is group:
-            del groups[group.form, group.personal]
+        key = (group.form, group.personal, group.is_shared)
+        if groups is not None and groups.get(key) is group:
+            del groups[key]
             if not groups:
                 del self._channels[channel]
                 self.on_deserted(channel)

@@ -91,7 +91,8 @@ class _Hold:
     def _subscribe(self, channels: tuple[str, ...]) -> None:
         registry = self.connection.context.registry
         for channel in channels:
-            self._subscriptions.append((channel, registry.subscribe(channel, self)))
+            subscription = registry.subscribe(channel, self, shared=len(channels) > 1)
+            self._subscriptions.append((channel, subscription))
             log.debug("subscribe", channel=channel, route=self._route.id)
         if self._exchange is not None and self._route.chain is not None:
             self._exchange.held = self.kind

@@ -380,8 +380,18 @@ class WebSocketConnection:
         if channel in self._subscriptions or len(self._subscriptions) >= limit:
             return
         registry = self.connection.context.registry
-        self._subscriptions[channel] = registry.subscribe(channel, self)
+        if len(self._subscriptions) == 1:
+            self._share_first_channel()
+        shared = bool(self._subscriptions)
+        self._subscriptions[channel] = registry.subscribe(channel, self, shared=shared)
         log.debug("subscribe", channel=channel, route=self._route.id)
+
+    def _share_first_channel(self) -> None:
+        """With a second channel, the order between the two matters from now on."""
+        registry = self.connection.context.registry
+        for channel, subscription in list(self._subscriptions.items()):
+            self._subscriptions[channel] = registry.subscribe(channel, self, shared=True)
+            registry.unsubscribe(channel, subscription)
 
     def _unsubscribe(self, channel: str) -> None:
         if channel in self._targets[0].subscribe:
