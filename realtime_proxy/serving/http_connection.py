@@ -194,6 +194,7 @@ class HttpConnection:
         parser = self._parser = RequestParser(self.context.head_limits)
         parser.feed(self._leftover)
         self._leftover = b""
+        is_first = True
         while True:
             try:
                 request = await self._next_request(parser)
@@ -203,6 +204,9 @@ class HttpConnection:
             except ProtocolError as error:
                 await self._refuse(error)
                 return
+            if not is_first:  # who always has one more request must not keep others waiting
+                await trio.lowlevel.checkpoint()
+            is_first = False
             after = await self._serve_one(request, body)
             if after is not After.NEXT:
                 self._end(after)

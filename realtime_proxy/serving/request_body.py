@@ -109,6 +109,8 @@ class RequestBody:
         timer = self._timers.after(self._timeout_seconds, self._time_out)
         try:
             data = self._socket.receive()
+            if data is not None:  # a fast upload must not keep others waiting
+                await trio.lowlevel.checkpoint()
             while data is None:
                 await self._socket.wait_readable()
                 data = self._socket.receive()

@@ -190,6 +190,12 @@ class ScriptedBackend:
         assert found, f"{len(self.calls_to(target))} of {count} requests for {target} arrived"
         return self.calls_to(target)[count - 1]
 
+    def wait_until_closed(self) -> None:
+        """Come back when the proxy has closed all of its connections."""
+        with self._changed:
+            closed = self._changed.wait_for(lambda: not self._open, DEADLINE_SECONDS)
+        assert closed, f"{len(self._open)} connections are still open"
+
     # -- serving ---------------------------------------------------------------------------
 
     def _accept(self) -> None:
@@ -220,8 +226,10 @@ class ScriptedBackend:
             self._failures.append(error)
             raise
         finally:
-            self._open.discard(raw)
             raw.close()
+            with self._changed:
+                self._open.discard(raw)
+                self._changed.notify_all()
 
     def _serve_one(self, connection: "_Connection") -> bool:
         head = connection.read_until(b"\r\n\r\n")
