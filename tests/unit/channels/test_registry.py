@@ -1,0 +1,87 @@
+from realtime_proxy.channels.registry import Registry
+from realtime_proxy.model.item import HttpStream, Item, WebSocketMessage
+from realtime_proxy.testing.recording_subscriber import RecordingSubscriber
+from realtime_proxy.wire.encodings import WireForm
+
+STREAM = Item("a", http_stream=HttpStream(content=b"x"))
+
+
+def test_subscribers_of_one_form_share_a_group():
+    registry = Registry()
+    raw = [registry.subscribe("a", RecordingSubscriber(WireForm.RAW)) for _ in range(2)]
+    chunk = registry.subscribe("a", RecordingSubscriber(WireForm.CHUNK))
+    personal = registry.subscribe("a", RecordingSubscriber(WireForm.RAW, personal=True))
+    shared = registry.subscribe("a", RecordingSubscriber(WireForm.RAW), shared=True)
+    elsewhere = registry.subscribe("b", RecordingSubscriber(WireForm.RAW))
+    assert raw[0].group is raw[1].group
+    groups = [raw[0].group, chunk.group, personal.group, shared.group]
+    assert list(registry.groups("a")) == groups
+    assert [group.personal for group in groups] == [False, False, True, False]
+    assert [group.is_shared for group in groups] == [False, False, False, True]
+    assert list(registry.groups("b")) == [elsewhere.group]
+    assert len({id(group) for group in (*groups, elsewhere.group)}) == 5
+
+
+def test_a_channel_nobody_listens_to_is_forgotten():
+    registry = Registry()
+    deserted = []
+    registry.on_deserted = deserted.append
+    first = registry.subscribe("a", RecordingSubscriber(WireForm.RAW), shared=True)
+    second = registry.subscribe("a", RecordingSubscriber(WireForm.CHUNK))
+    assert registry.has_subscribers("a")
+    registry.unsubscribe("a", first)
+    assert (len(registry), deserted) == (1, [])
+    registry.unsubscribe("a", second)
+    assert (len(registry), deserted) == (0, ["a"])
+    assert not registry.has_subscribers("a")
+    assert list(registry.groups("a")) == []
+
+
+def test_leaving_twice_forgets_nobody_else():
+    registry = Registry()
+    deserted = []
+    registry.on_deserted = deserted.append
+    first = registry.subscribe("a", RecordingSubscriber(WireForm.RAW))
+    registry.unsubscribe("a", first)
+    registry.subscribe("a", RecordingSubscriber(WireForm.RAW))
+    registry.unsubscribe("a", first)
+    assert registry.has_subscribers("a")
+    assert deserted == ["a"]
+
+
+def test_a_channel_emptied_within_a_fan_out_can_be_joined_at_once():
+    registry = Registry()
+
+    class Renewing(RecordingSubscriber):
+        place = None
+
+        def item_arrived(self, item):
+            super().item_arrived(item)
+            registry.unsubscribe("a", self.place)
+            self.place = registry.subscribe("a", self)
+
+    subscriber = Renewing(WireForm.RESPONSE)
+    subscriber.place = registry.subscribe("a", subscriber)
+    for _ in range(2):
+        for group in registry.groups("a"):
+            list(group.hand_over(STREAM, 1.0))
+    assert len(subscriber.items) == 2
+    assert [len(group) for group in registry.groups("a")] == [1]
+
+
+def test_the_groups_given_out_do_not_change_with_the_channel():
+    registry = Registry()
+    registry.subscribe("a", RecordingSubscriber(WireForm.RAW))
+    groups = registry.groups("a")
+    registry.subscribe("a", RecordingSubscriber(WireForm.CHUNK))
+    assert len(list(groups)) == 1
+
+
+def test_counting_those_whom_an_item_concerns():
+    registry = Registry()
+    for form in (WireForm.RAW, WireForm.RAW, WireForm.CHUNK, WireForm.FRAME, WireForm.RESPONSE):
+        registry.subscribe("a", RecordingSubscriber(form))
+    assert registry.count(STREAM) == 3
+    assert registry.count(Item("a", ws_message=WebSocketMessage(content=b"x"))) == 1
+    assert registry.count(Item("a")) == 0
+    assert registry.count(Item("b", http_stream=HttpStream(content=b"x"))) == 0
