@@ -127,6 +127,7 @@ class Comings(RuleBasedStateMachine):
     @invariant()
     def the_lists_agree(self):
         assert len(self.group) == len(self.members)
+        assert self.under_way is not None or len(self.group.writers) == len(self.members)
         assert len(self.group.subscriptions) == len(self.group.writers)
         for index, place in enumerate(self.group.subscriptions):
             assert place.index == index
