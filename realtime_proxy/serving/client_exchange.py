@@ -106,7 +106,7 @@ class ClientExchange:
             raise ProtocolError(502, f"No route for host: {host.decode(errors='replace')}")
         return route
 
-    def _inbound_head(self, route: LiveRoute) -> RequestHead:
+    def _inbound_head(self, route: LiveRoute) -> RequestHead:  # noqa: ARG002  for subclasses
         """The request as handlers and the backend may see it."""
         head = self._request.head
         self._trusted = self._context.is_trusted(head)

@@ -257,7 +257,7 @@ class WebSocketConnection:
         """Do what the session asks for, in its order."""
         for effect in effects:
             if self._is_released and not isinstance(effect, CallBackend):
-                continue  # the client is lost, maybe since the effect before: only its backend cares
+                continue  # the client is lost, maybe by the effect before: only its backend cares
             match effect:
                 case CallBackend():
                     self._call_soon(effect.events)

@@ -33,8 +33,10 @@ from realtime_proxy.sessions.effects import (
 from realtime_proxy.wire.websocket import INTERNAL_ERROR, Opcode, is_sendable_close
 
 CONTENT_TYPE = b"application/websocket-events"
-# Above this much waiting content the client is not read (Pushpin's buffer).
+# Above this much waiting content the client is not read (Pushpin's buffer). An event counts for
+# what it takes itself, too: else a flood of empty messages would have no bound.
 MAX_WAITING_BYTES = 200_000
+_EVENT_BYTES = 100
 MIN_POLL_SECONDS = 20
 _OPCODES = {
     b"TEXT": Opcode.TEXT,
@@ -171,6 +173,9 @@ class WebSocketOverHttp:
         """A published close, or one of the proxy's own: both sides are told."""
         if not self.is_open:
             return []
+        if self._state is _State.CLIENT_CLOSED:  # its own close has come, so nothing is awaited
+            self._state = _State.ENDED
+            return [SendClose(code, reason), EndClient(CloseReason.PUBLISHED_CLOSE), *self._call()]
         if self._state is _State.OPEN:
             self._wait(Event(b"CLOSE"))
         self._state = _State.CLOSED_HERE
@@ -204,24 +209,25 @@ class WebSocketOverHttp:
     ) -> list[Effect]:
         """No usable answer: a refusal before the client was accepted, a close frame after."""
         self._in_flight = False
-        self._drop_waiting()
+        if self.is_accepted:
+            return self._lost(INTERNAL_ERROR, "backend failed")
         if self._state is _State.ENDED:
             return []
         self._state = _State.ENDED
-        if self.is_accepted:
-            end = EndClient(CloseReason.BACKEND_FAILED)
-            return [SendClose(INTERNAL_ERROR, "backend failed"), end]
         return [RejectClient(ResponseHead(status, reason_phrase(status), Headers()), body)]
+
+    def _lost(self, code: int, reason: str) -> list[Effect]:
+        """The backend can't go on with a client that it had accepted."""
+        if self._state in (_State.ENDED, _State.CLOSED_HERE, _State.DETACHED):
+            return self._call()  # the client is done with this backend, which is only told the end
+        self._state = _State.ENDED
+        self._drop_waiting()
+        return [SendClose(code, reason), EndClient(CloseReason.BACKEND_FAILED)]
 
     def _refused(self, head: ResponseHead, body: bytes) -> list[Effect]:
         if self.is_accepted:
-            if self._state is _State.ENDED:
-                return self._call()
-            self._state = _State.ENDED
-            self._drop_waiting()
             code = _POLICY_VIOLATION if 400 <= head.status < 500 else INTERNAL_ERROR
-            text = f"backend answered {head.status}"
-            return [SendClose(code, text), EndClient(CloseReason.BACKEND_FAILED)]
+            return self._lost(code, f"backend answered {head.status}")
         was_there = self._state is not _State.ENDED
         self._state = _State.ENDED
         if not was_there:
@@ -329,7 +335,7 @@ class WebSocketOverHttp:
 
     def _wait(self, event: Event) -> None:
         self._waiting.append(event)
-        self.waiting_bytes += len(event.content or b"")
+        self.waiting_bytes += _size(event)
 
     def _drop_waiting(self) -> None:
         self._waiting.clear()
@@ -340,9 +346,13 @@ class WebSocketOverHttp:
             return []
         count = 1 if self.one_event else len(self._waiting)
         events, self._waiting = self._waiting[:count], self._waiting[count:]
-        self.waiting_bytes -= sum(len(event.content or b"") for event in events)
+        self.waiting_bytes -= sum(map(_size, events))
         self._in_flight = True
         return [CallBackend(encode_events(events))]
+
+
+def _size(event: Event) -> int:
+    return len(event.content or b"") + _EVENT_BYTES
 
 
 def _is_acceptable(head: ResponseHead) -> bool:

@@ -1,0 +1,536 @@
+"""The session of a WebSocket client whose backend speaks HTTP."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_proxy.grip.control_message import Subscribe
+from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import ResponseHead
+from realtime_proxy.sessions.effects import (
+    AcceptClient,
+    CallBackend,
+    Control,
+    EndClient,
+    PollAfter,
+    RejectClient,
+    SendClose,
+    SendMessage,
+)
+from realtime_proxy.sessions.websocket_over_http import MAX_WAITING_BYTES, WebSocketOverHttp
+from realtime_proxy.testing.events import read_events, write_events
+from realtime_proxy.wire.websocket import Opcode
+
+TYPE = (b"Content-Type", b"application/websocket-events")
+GRIP = (b"Sec-WebSocket-Extensions", b"grip")
+
+
+def head(*fields, status=200):
+    return ResponseHead(status, b"X", Headers([TYPE, *fields]))
+
+
+def session_opened(*events, fields=(), **options):
+    session = WebSocketOverHttp(**{"one_event": False, "trusted": False, **options})
+    assert session.start() == [CallBackend(b"OPEN\r\n")]
+    effects = session.response_arrived(head(*fields), write_events("OPEN", *events))
+    return session, effects
+
+
+def opened(*events, **options):
+    return session_opened(*events, **options)[0]
+
+
+def sent(effects):
+    """The events in what the backend is to be sent; None if nothing is."""
+    calls = [effect.events for effect in effects if isinstance(effect, CallBackend)]
+    assert len(calls) < 2
+    return read_events(calls[0]) if calls else None
+
+
+def answer(session, *events, fields=()):
+    return session.response_arrived(head(*fields), write_events(*events))
+
+
+def ends(reason):
+    return EndClient(reason)
+
+
+# -- opening -------------------------------------------------------------------------------------
+
+
+def test_accepted_with_the_fields_that_are_for_the_client():
+    fields = [
+        (b"Sec-WebSocket-Protocol", b"chat"),
+        (b"Set-Cookie", b"a=b"),
+        (b"Content-Length", b"6"),
+        (b"Keep-Alive-Interval", b"30"),
+        (b"Set-Meta-User", b"x"),
+        (b"Upgrade", b"websocket"),
+        (b"Connection", b"X-Hop"),
+        (b"X-Hop", b"1"),
+        GRIP,
+    ]
+    session, effects = session_opened(fields=fields)
+    shown = Headers([(b"Sec-WebSocket-Protocol", b"chat"), (b"Set-Cookie", b"a=b")])
+    assert effects == [AcceptClient(shown), PollAfter(30)]
+    assert session.meta == {b"user": (b"User", b"x")}
+
+
+def test_trusted_client_gets_the_extension_itself():
+    _, effects = session_opened(("TEXT", b"m:a"), fields=[GRIP], trusted=True)
+    accepted = AcceptClient(Headers([(b"Sec-WebSocket-Extensions", b"grip")]))
+    assert effects == [accepted, SendMessage(Opcode.TEXT, b"m:a")]
+
+
+@pytest.mark.parametrize("events", [[], [("TEXT", b"a")], ["CLOSE"], ["DISCONNECT"]])
+def test_answer_that_does_not_open(events):
+    session = WebSocketOverHttp(one_event=False, trusted=False)
+    session.start()
+    (rejection,) = answer(session, *events)
+    assert isinstance(rejection, RejectClient)
+    assert rejection.head.status == 502
+
+
+def test_empty_answer_with_an_interval_opens_later():
+    session = WebSocketOverHttp(one_event=False, trusted=False)
+    session.start()
+    assert answer(session, fields=[(b"Keep-Alive-Interval", b"1")]) == [PollAfter(20)]
+    assert session.poll_due() == [CallBackend(b"OPEN\r\n")]
+    assert session.poll_due() == []
+    assert answer(session, "OPEN") == [AcceptClient(Headers()), PollAfter(20)]
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type"),
+    [(403, TYPE[1]), (200, b"text/html"), (200, b""), (204, TYPE[1]), (302, TYPE[1])],
+)
+def test_refusal_reaches_the_client(status, content_type):
+    session = WebSocketOverHttp(one_event=False, trusted=False)
+    session.start()
+    fields = Headers([(b"Content-Type", content_type), (b"X-A", b"1"), (b"Upgrade", b"websocket")])
+    effects = session.response_arrived(ResponseHead(status, b"No", fields), b"why")
+    shown = ResponseHead(status, b"No", Headers([(b"Content-Type", content_type), (b"X-A", b"1")]))
+    assert effects == [RejectClient(shown, b"why")]
+    assert session.is_finished
+
+
+def test_content_type_may_have_parameters():
+    session = WebSocketOverHttp(one_event=False, trusted=False)
+    session.start()
+    fields = Headers([(b"Content-Type", TYPE[1].upper() + b"; charset=utf-8")])
+    effects = session.response_arrived(ResponseHead(200, b"", fields), b"OPEN\r\n")
+    assert isinstance(effects[0], AcceptClient)
+
+
+def test_client_gone_before_it_was_accepted():
+    session = WebSocketOverHttp(one_event=False, trusted=False)
+    session.start()
+    assert session.client_gone() == []
+    assert sent(answer(session, "OPEN", ("TEXT", b"late"))) == [("DISCONNECT", b"")]
+    assert answer(session) == []
+    assert session.is_finished
+
+
+@pytest.mark.parametrize("failure", ["refused", "failed"])
+def test_client_gone_before_it_was_refused(failure):
+    session = WebSocketOverHttp(one_event=False, trusted=False)
+    session.start()
+    session.client_gone()
+    if failure == "refused":
+        assert session.response_arrived(head(status=403), b"") == []
+    else:
+        assert session.backend_failed() == []
+    assert session.is_finished
+
+
+# -- messages ------------------------------------------------------------------------------------
+
+
+def test_messages_wait_for_the_request_under_way():
+    session = opened()
+    assert sent(session.message_arrived(Opcode.TEXT, b"1")) == [("TEXT", b"1")]
+    for opcode, content in [(Opcode.BINARY, b"2"), (Opcode.PING, b""), (Opcode.PONG, b"4")]:
+        assert session.message_arrived(opcode, content) == []
+    assert sent(answer(session)) == [("BINARY", b"2"), ("PING", b""), ("PONG", b"4")]
+    assert answer(session) == []
+
+
+def test_one_event_in_a_request():
+    session = opened(one_event=True)
+    assert sent(session.message_arrived(Opcode.TEXT, b"")) == [("TEXT", b"")]
+    session.message_arrived(Opcode.TEXT, b"")
+    session.message_arrived(Opcode.TEXT, b"3")
+    session.client_closed(1000, "")
+    assert sent(answer(session)) == [("TEXT", b"")]
+    assert sent(answer(session)) == [("TEXT", b"3")]
+    assert sent(answer(session)) == [("CLOSE", b"\x03\xe8")]
+
+
+def test_prefix_and_control():
+    prefixed = (b"Sec-WebSocket-Extensions", b'grip; message-prefix="p-"')
+    _, effects = session_opened(
+        ("TEXT", b"p-kept"),
+        ("TEXT", b"m:dropped"),
+        ("BINARY", b"p-\xff"),
+        ("TEXT", b'c:{"type":"subscribe","channel":"x"}'),
+        ("TEXT", b"c:nonsense"),
+        ("PING", b"p-as it is"),
+        fields=[prefixed],
+    )
+    assert effects[1:] == [
+        SendMessage(Opcode.TEXT, b"kept"),
+        SendMessage(Opcode.BINARY, b"\xff"),
+        Control(Subscribe("x")),
+        SendMessage(Opcode.PING, b"p-as it is"),
+    ]
+
+
+def test_without_grip_nothing_is_special():
+    _, effects = session_opened(("TEXT", b"c:{}"), ("TEXT", b"x"))
+    assert effects[1:] == [SendMessage(Opcode.TEXT, b"c:{}"), SendMessage(Opcode.TEXT, b"x")]
+
+
+@pytest.mark.parametrize("size", [0, 10, 1000])
+def test_much_waiting_stops_the_reading(size):
+    """The bound holds for messages of any size, empty ones too."""
+    session = opened()
+    count = 0
+    while session.takes_input:
+        session.message_arrived(Opcode.BINARY, bytes(size))
+        count += 1
+        assert count < MAX_WAITING_BYTES
+    assert session.waiting_bytes >= MAX_WAITING_BYTES
+    assert len(sent(answer(session))) == count - 1
+    assert session.takes_input
+    assert session.waiting_bytes == 0
+
+
+# -- meta and polling ----------------------------------------------------------------------------
+
+
+def test_meta_is_set_changed_and_removed():
+    session = opened(fields=[(b"Set-Meta-User", b"a"), (b"set-meta-room", b"b")])
+    session.message_arrived(Opcode.TEXT, b"")
+    answer(session, fields=[(b"Set-Meta-USER", b"c"), (b"Set-Meta-Room", b"")])
+    assert session.meta == {b"user": (b"USER", b"c")}
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [(b"60", 60), (b"1", 20), (b"0", None), (b"-5", None), (b"x", None)]
+)
+def test_interval(value, seconds):
+    session = opened(fields=[(b"Keep-Alive-Interval", b"30")])
+    session.message_arrived(Opcode.TEXT, b"")
+    expected = [] if seconds is None else [PollAfter(seconds)]
+    assert answer(session, fields=[(b"Keep-Alive-Interval", value)]) == expected
+
+
+def test_poll_is_an_empty_request():
+    session = opened(fields=[(b"Keep-Alive-Interval", b"30")])
+    assert session.poll_due() == [CallBackend(b"")]
+    assert session.poll_due() == []
+    assert answer(session, ("TEXT", b"a")) == [SendMessage(Opcode.TEXT, b"a"), PollAfter(30)]
+
+
+# -- closing -------------------------------------------------------------------------------------
+
+
+def test_close_of_the_client():
+    session = opened()
+    assert sent(session.client_closed(4001, "bye")) == [("CLOSE", b"\x0f\xa1bye")]
+    close = ("CLOSE", b"\x0f\xa2ok")
+    assert answer(session, ("TEXT", b"last"), close, ("TEXT", b"never")) == [
+        SendMessage(Opcode.TEXT, b"last"),
+        SendClose(4002, "ok"),
+        ends(CloseReason.CLIENT_CLOSED),
+    ]
+    assert session.client_gone() == []
+    assert session.is_finished
+
+
+def test_close_that_the_backend_does_not_answer():
+    session = opened()
+    session.client_closed(4001, "bye")
+    assert answer(session) == [SendClose(4001, "bye"), ends(CloseReason.CLIENT_CLOSED)]
+
+
+def test_close_without_an_answer_is_polled_for_with_an_interval():
+    session = opened(fields=[(b"Keep-Alive-Interval", b"30")])
+    session.client_closed(None, "")
+    assert answer(session) == [PollAfter(30)]
+    session.poll_due()
+    assert answer(session, "CLOSE") == [SendClose(None, ""), ends(CloseReason.CLIENT_CLOSED)]
+
+
+def test_messages_go_before_the_close():
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"1")
+    session.message_arrived(Opcode.TEXT, b"2")
+    assert session.client_closed(None, "") == []
+    assert sent(answer(session)) == [("TEXT", b"2"), ("CLOSE", b"")]
+
+
+@pytest.mark.parametrize(
+    ("content", "close"),
+    [
+        (b"", SendClose(None, "")),
+        (b"\x00\x00", SendClose(None, "")),
+        (b"\x03\xe8", SendClose(1000, "")),
+        (b"\x0f\xa0why", SendClose(4000, "why")),
+        (b"\x03\xed", SendClose(None, "")),  # 1005 is never on the wire
+        (b"\x03", SendClose(None, "")),
+    ],
+)
+def test_close_of_the_backend(content, close):
+    session, effects = session_opened(("CLOSE", content), ("TEXT", b"never"))
+    assert effects[1:] == [close]
+    assert session.message_arrived(Opcode.TEXT, b"too late") == []
+    effects = session.client_closed(1000, "")
+    assert effects[0] == ends(CloseReason.BACKEND_CLOSED)
+    assert sent(effects) == [("CLOSE", b"\x03\xe8")]
+    assert answer(session, ("TEXT", b"a")) == []
+
+
+def test_client_gone_instead_of_answering_a_close():
+    session = opened("CLOSE")
+    assert sent(session.client_gone()) == [("DISCONNECT", b"")]
+
+
+@pytest.mark.parametrize("event", ["DISCONNECT", "OPEN"])
+def test_backend_drops_the_client(event):
+    _, effects = session_opened(("TEXT", b"a"), event, ("TEXT", b"never"))
+    assert effects[1:] == [SendMessage(Opcode.TEXT, b"a"), ends(CloseReason.BACKEND_CLOSED)]
+
+
+def test_client_gone():
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"1")
+    session.message_arrived(Opcode.TEXT, b"2")
+    assert session.client_gone() == []
+    assert sent(answer(session, ("TEXT", b"never"))) == [("TEXT", b"2"), ("DISCONNECT", b"")]
+    assert answer(session) == []
+    assert session.is_finished
+
+
+@pytest.mark.parametrize("failure", ["refused", "failed"])
+def test_client_gone_while_a_request_fails(failure):
+    """The backend hears of the end all the same: it may be only that event that it refuses."""
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"1")
+    session.client_gone()
+    refused = failure == "refused"
+    effects = (
+        session.response_arrived(head(status=500), b"") if refused else session.backend_failed()
+    )
+    assert sent(effects) == [("DISCONNECT", b"")]
+    assert session.backend_failed() == []
+    assert session.is_finished
+
+
+def test_published_close():
+    session = opened()
+    effects = session.close(4000, "over")
+    assert effects[0] == SendClose(4000, "over")
+    assert sent(effects) == [("CLOSE", b"")]
+    assert session.close(4000, "over") == []
+    assert answer(session, ("TEXT", b"never")) == []
+    assert session.client_closed(4000, "") == [ends(CloseReason.PUBLISHED_CLOSE)]
+    assert session.client_gone() == []
+
+
+def test_published_close_while_the_client_closes():
+    session = opened()
+    session.client_closed(1000, "")
+    ended = [SendClose(4000, ""), ends(CloseReason.PUBLISHED_CLOSE)]
+    assert session.close(4000, "") == ended
+    assert answer(session, "CLOSE") == []
+
+
+@pytest.mark.parametrize("status", [500, 404])
+def test_published_close_that_the_backend_refuses(status):
+    """The client has its close already, so it gets no other."""
+    session = opened()
+    session.close(4000, "over")
+    assert session.response_arrived(head(status=status), b"") == []
+    assert session.client_closed(4000, "") == [ends(CloseReason.PUBLISHED_CLOSE)]
+
+
+# -- detaching -----------------------------------------------------------------------------------
+
+DETACH = ("TEXT", b'c:{"type":"detach"}')
+
+
+def test_detached():
+    session, effects = session_opened(DETACH, fields=[GRIP])
+    assert sent(effects) == [("CLOSE", b"")]
+    assert session.is_open
+    assert answer(session, "CLOSE") == []
+    assert session.message_arrived(Opcode.TEXT, b"nobody's") == []
+    assert session.client_closed(1000, "bye") == [
+        SendClose(1000, "bye"),
+        ends(CloseReason.CLIENT_CLOSED),
+    ]
+
+
+@pytest.mark.parametrize("failure", ["refused", "failed"])
+def test_detached_stays_whatever_its_backend_does(failure):
+    session = opened(DETACH, fields=[GRIP])
+    refused = failure == "refused"
+    effects = (
+        session.response_arrived(head(status=500), b"") if refused else session.backend_failed()
+    )
+    assert effects == []
+    assert session.is_open
+
+
+def test_detached_client_gone():
+    session = opened(DETACH, fields=[GRIP])
+    answer(session)
+    assert session.client_gone() == []
+    assert session.is_finished
+
+
+# -- failures ------------------------------------------------------------------------------------
+
+
+def test_backend_that_fails_before():
+    session = WebSocketOverHttp(one_event=False, trusted=False)
+    session.start()
+    (rejection,) = session.backend_failed(504, b"slow\n")
+    assert isinstance(rejection, RejectClient)
+    assert (rejection.head.status, rejection.head.reason) == (504, b"Gateway Timeout")
+    assert rejection.body == b"slow\n"
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, 1011), (403, 1008), (200, 1011), (302, 1011)])
+def test_backend_that_refuses_an_event(status, code):
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"1")
+    session.message_arrived(Opcode.TEXT, b"2")
+    refusal = ResponseHead(status, b"", Headers([(b"Content-Type", b"text/plain")]))
+    close, end = session.response_arrived(refusal, b"")
+    assert close == SendClose(code, f"backend answered {status}")
+    assert end == ends(CloseReason.BACKEND_FAILED)
+    assert session.client_gone() == []
+    assert session.is_finished
+
+
+@pytest.mark.parametrize("body", [b"TEXT 5\r\nabc", b"nonsense", b"TEXT x\r\n"])
+def test_answer_that_makes_no_sense(body):
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"1")
+    failed = [SendClose(1011, "backend failed"), ends(CloseReason.BACKEND_FAILED)]
+    assert session.response_arrived(head(), body) == failed
+
+
+# -- any order -----------------------------------------------------------------------------------
+
+CLIENT = st.sampled_from(["message", "empty", "close", "gone"])
+BACKEND = st.sampled_from(["answer", "message", "close", "disconnect", "detach", "500", "fail"])
+STEPS = st.lists(CLIENT | BACKEND | st.sampled_from(["published close", "poll"]), max_size=40)
+
+
+class World:
+    """A client and a backend around a session, and what either has seen."""
+
+    def __init__(self, *, one_event):
+        self.session = WebSocketOverHttp(one_event=one_event, trusted=False)
+        self.in_flight = None
+        self.to_backend = []  # events that it was sent, with their contents
+        self.to_client = []  # messages and closes
+        self.accepted = self.rejected = self.ended = self.backend_left = False
+        self.client_sends = True
+        self.written = 0
+        self.perform(self.session.start())
+
+    def perform(self, effects):
+        for effect in effects:
+            match effect:
+                case CallBackend():
+                    assert self.in_flight is None, "two requests at once"
+                    self.in_flight = read_events(effect.events)
+                    self.to_backend += self.in_flight
+                case AcceptClient():
+                    assert not self.accepted
+                    self.accepted = True
+                case RejectClient():
+                    assert not self.accepted
+                    self.rejected = self.ended = True
+                case EndClient():
+                    self.ended = True
+                case SendMessage() | SendClose():
+                    assert self.accepted
+                    assert not self.ended, "something after the end"
+                    closes = [seen for seen in self.to_client if isinstance(seen, SendClose)]
+                    assert not closes, "something after a close"
+                    self.to_client.append(effect)
+
+    def step(self, name):
+        session = self.session
+        match name:
+            case "message" | "empty" if self.accepted and self.client_sends and not self.ended:
+                content = b"%d" % self.written if name == "message" else b""
+                self.written += 1
+                self.perform(session.message_arrived(Opcode.BINARY, content))
+            case "close" if self.accepted and self.client_sends and not self.ended:
+                self.client_sends = False
+                self.perform(session.client_closed(1000, ""))
+            case "gone" if not self.rejected:
+                self.client_sends = False
+                self.ended = True
+                self.perform(
+                    [call for call in session.client_gone() if isinstance(call, CallBackend)]
+                )
+            case "published close" if self.accepted:
+                self.perform(session.close(4000, ""))
+            case "poll":
+                self.perform(session.poll_due())
+
+    def answer(self, name):
+        if self.in_flight is None:
+            return
+        opens = [] if self.accepted or self.to_backend != [("OPEN", b"")] else ["OPEN"]
+        self.in_flight = None
+        events = {
+            "message": [("TEXT", b"m:hello")],
+            "close": [("CLOSE", b"\x03\xe8")],
+            "disconnect": ["DISCONNECT"],
+            "detach": [DETACH],
+        }.get(name, [])
+        self.backend_left |= name in {"close", "disconnect", "500", "fail"}
+        if name == "500":
+            effects = self.session.response_arrived(head(status=500), b"")
+        elif name == "fail":
+            effects = self.session.backend_failed()
+        else:
+            effects = self.session.response_arrived(head(GRIP), write_events(*opens, *events))
+        if self.ended:
+            effects = [effect for effect in effects if isinstance(effect, CallBackend)]
+        self.perform(effects)
+
+
+@given(STEPS, st.booleans(), st.sampled_from(["answer", "message"]))
+def test_any_order(steps, one_event, last):
+    """Whatever happens in whichever order: the backend sees messages in order, and one end."""
+    world = World(one_event=one_event)
+    for step in steps:
+        if step in {"answer", "message", "close", "disconnect", "detach", "500", "fail"}:
+            world.answer(step)
+        world.step(step)
+    world.step("gone")
+    for _ in range(len(steps) + 3):
+        world.answer(last)
+    assert world.session.is_finished
+    assert world.in_flight is None
+
+    contents = [int(content) for kind, content in world.to_backend if kind == "BINARY" and content]
+    assert contents == sorted(contents), "out of order"
+    assert len(set(contents)) == len(contents), "sent twice"
+    kinds = [kind for kind, _ in world.to_backend]
+    closings = [kind for kind in kinds if kind in {"CLOSE", "DISCONNECT"}]
+    assert len(closings) <= 1
+    assert not closings or kinds[-1] == closings[0], "something after the end"
+    was_opened = world.accepted or "DISCONNECT" in kinds
+    if was_opened and not world.backend_left:
+        assert len(closings) == 1
