@@ -122,11 +122,11 @@ class WebSocketConnection:
     """One WebSocket: the client's side, its subscriptions, and its requests to the backend."""
 
     __slots__ = (
-        "_active_at",
         "_close_timer",
         "_delayed",
         "_exchange",
         "_frames",
+        "_heard_at",
         "_id",
         "_idle_timer",
         "_is_released",
@@ -137,6 +137,7 @@ class WebSocketConnection:
         "_packed_head",
         "_poll_timer",
         "_route",
+        "_sent_at",
         "_session",
         "_subscriptions",
         "_targets",
@@ -171,7 +172,8 @@ class WebSocketConnection:
         self._poll_timer: Timer | None = None
         self._close_timer: Timer | None = None
         self._idle_timer: Timer | None = None
-        self._active_at = 0.0
+        self._heard_at = 0.0
+        self._sent_at = 0.0
         self._next_call: bytes | None = None
         self._working = True
         self._is_released = False
@@ -195,7 +197,7 @@ class WebSocketConnection:
         self._take(data)
 
     def _take(self, data: bytes) -> None:
-        self._active_at = self.connection.context.timers.now()
+        self._heard_at = self.connection.context.timers.now()
         if self._frames is None:
             self._frames = FrameReader(self.connection.context.server.max_message_bytes)
         for event in self._frames.feed(data):
@@ -278,7 +280,7 @@ class WebSocketConnection:
 
     def _send(self, frame: bytes) -> None:
         self.writer.write(frame)
-        self._active_at = self.connection.context.timers.now()
+        self._sent_at = self.connection.context.timers.now()
 
     def _accept(self, headers: Headers) -> None:
         opening, self._opening = self._opening, None
@@ -300,9 +302,14 @@ class WebSocketConnection:
             exchange.held = "websocket"
             chain.opened(exchange)
         self._watch_silence()
+
+    def _read_on(self) -> None:
+        """Take what the client sends, unless too much of it waits for the backend."""
+        if self._is_released or not self._session.is_accepted or not self._session.takes_input:
+            return
         self.connection.take_input(self)
         leftover = self.connection.take_leftover()
-        if leftover:
+        if leftover:  # sent behind the upgrade request
             self._take(leftover)
 
     def _reject(self, head: ResponseHead, body: bytes) -> None:
@@ -446,7 +453,7 @@ class WebSocketConnection:
 
     def _last_write_at(self) -> float:
         groups = (subscription.group for subscription in self._subscriptions.values())
-        return max((group.last_write_at for group in groups), default=0.0)
+        return max([self._sent_at, *(group.last_write_at for group in groups)])
 
     def _delay(self, message: SendDelayed) -> None:
         self._flush_delayed()
@@ -468,7 +475,7 @@ class WebSocketConnection:
         limit = context.server.hold_timeout_seconds
         if not limit:
             return
-        silent = context.timers.now() - max(self._active_at, self._last_write_at())
+        silent = context.timers.now() - max(self._heard_at, self._last_write_at())
         if silent >= limit:
             self.connection.close(CloseReason.IDLE)
         else:
@@ -499,8 +506,7 @@ class WebSocketConnection:
                 effects = await self._call(events)
                 async with self.connection.context.holding(self._wanted_channels(effects)):
                     self._perform(effects)
-                if self._session.takes_input and self._session.is_open:
-                    self.connection.take_input(self)
+                self._read_on()
         except Exception:
             log.exception("websocket session failed", peer=self.connection.peer)
             self.connection.close(CloseReason.INTERNAL_ERROR)

@@ -74,6 +74,11 @@ class BackendCall:
             self._body = b"".join(iter(self.read_some, b""))
         return self._body
 
+    def read_rest(self) -> None:
+        """Read the body to its end: closing before that could take the response back."""
+        while self.read_some():
+            pass
+
     @property
     def is_read(self) -> bool:
         """True once the whole body has been read."""
@@ -242,7 +247,9 @@ class ScriptedBackend:
             script(call)
         finally:
             call.answered.set()
-        return call.keeps_connection and call.is_read
+        if call.keeps_connection and not call.is_read:
+            call.read_rest()
+        return call.keeps_connection
 
 
 class _Connection:
