@@ -27,6 +27,7 @@ class Options:
     level: str | None = None
     logfile: Path | None = None
     number: int | None = None
+    workers: int | None = None
 
 
 @click.command()
@@ -43,6 +44,12 @@ class Options:
     multiple=True,
     help="A route as in Pushpin's routes file; repeatable. Replaces those of the configuration, "
     "and without --config no file is read.",
+)
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Processes that serve clients. 0: one for each core.",
 )
 @click.option("--log-level", "level", metavar="LEVEL", help="error, warning, info or debug.")
 @click.option(
@@ -94,6 +101,9 @@ def configured(options: Options) -> Config:
         config = attrs.evolve(config, route=_routes(options.route))
     if options.port is not None:
         config = attrs.evolve(config, server=_only_port(config.server, options.port))
+    if options.workers is not None:
+        server = attrs.evolve(config.server, workers=options.workers)
+        config = attrs.evolve(config, server=server)
     if options.number is not None:
         from realtime_proxy.cli.instance import as_instance
 

@@ -64,6 +64,7 @@ def _server(settings: Settings) -> Values:
     values: Values = {"listen": tuple(_listeners(settings)), "tls": tuple(_tls(settings))}
     if not values["listen"] and not values["tls"]:
         settings.note("runner", "http_port", "no server ports configured; Pushpin would not start")
+    values["workers"] = 1
     values["max_connections"] = settings.number("runner", "client_maxconn", 50_000, 1)
     # Pushpin's bound: the whole head must fit into the buffer.
     values["max_header_bytes"] = settings.number("runner", "client_buffer_size", 8_192, 1)

@@ -114,6 +114,7 @@ def test_routes_replace_those_of_a_file(run, file):
         (("--route", "* test", "--log-level", "loud"), "`loud` is not a log level"),
         (("--route", "* test", "--id", "7000"), "7000 is too high"),
         (("--route", "* test", "--id", "-1"), "--id"),
+        (("--route", "* test", "--workers", "-1"), "--workers"),
     ],
 )
 def test_mistakes_on_the_command_line(run, arguments, problem):
@@ -162,4 +163,13 @@ def test_an_instance_has_publish_sockets_of_its_own(run, file):
     served = run("--config", file, "--id", "2")
     assert served.config.publish.pull == "tcp://127.0.0.1:5580"
     assert served.config.publish.http == "127.0.0.1:5581"
+    assert served.config.server.listen == ("127.0.0.1:7000",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "workers"), [((), 1), (("--workers", "4"), 4), (("--workers", "0"), 0)]
+)
+def test_workers(run, file, arguments, workers):
+    served = run("--config", file, *arguments)
+    assert served.config.server.workers == workers
     assert served.config.server.listen == ("127.0.0.1:7000",)

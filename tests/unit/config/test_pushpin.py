@@ -23,8 +23,9 @@ def conversion(tmp_path):
 
 
 def test_an_empty_configuration_is_pushpins_defaults(conversion):
-    config, _, _ = conversion()
+    config, _, text = conversion()
     assert config.server.listen == ("0.0.0.0:7999",)
+    assert "\nworkers = 1\n" in text
     assert config.server.max_connections == 50_000
     assert config.server.max_header_bytes == 8192
     assert config.server.idle_timeout_seconds == 1800
