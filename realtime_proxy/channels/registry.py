@@ -64,7 +64,10 @@ class Registry:
 
     def count(self, item: Item) -> int:
         """How many subscribers an item concerns."""
-        return sum(len(group) for group in self.groups(item.channel) if group.form.concerns(item))
+        groups = self._channels.get(item.channel)
+        if groups is None:
+            return 0
+        return sum(len(group) for group in groups.values() if group.form.concerns(item))
 
 
 def _ignore(_channel: str) -> None:

@@ -16,6 +16,7 @@ from realtime_proxy.grip.item_formats import (
 )
 from realtime_proxy.grip.json_text import NotJsonError, decode_json
 from realtime_proxy.grip.lenient import lenient_integer
+from realtime_proxy.grip.plain_item import read_plain_item
 from realtime_proxy.grip.tnetstring_text import NotTnetstringError, decode_tnetstring
 from realtime_proxy.model.item import Item
 
@@ -47,6 +48,8 @@ def parse_message(frame: bytes, channel: str = "") -> Item:
     A channel given here, the topic of a SUB message, stands in for the item's own.
     """
     kind = frame[:1]
+    if kind == b"J" and not channel and (item := read_plain_item(frame[1:])) is not None:
+        return item
     try:
         if kind == b"J":
             value, binary = decode_json(frame[1:]), False

@@ -1,5 +1,6 @@
 """The one ordered door through which every published item goes, whatever way it came."""
 
+import logging
 from collections.abc import Iterable
 
 import structlog
@@ -23,17 +24,21 @@ class Intake:
         self._counters = counters
         self._pending: list[Item] = []
         self._lot = trio.lowlevel.ParkingLot()
+        self._logs_items = log.is_enabled_for(logging.DEBUG)
 
     def submit(self, items: Iterable[Item]) -> int:
         """Put items in line; how many subscribers they are for, at this moment."""
         matched = 0
         for item in items:
             receivers = self._registry.count(item)
-            matched += receivers
-            self._pending.append(item)
             self._counters.items_published += 1
-            log.debug("publish", channel=item.channel, receivers=receivers)
-        self._lot.unpark()
+            if receivers:
+                matched += receivers
+                self._pending.append(item)
+            if self._logs_items:
+                log.debug("publish", channel=item.channel, receivers=receivers)
+        if matched:
+            self._lot.unpark()
         return matched
 
     async def count(self, items: Iterable[Item]) -> int:
