@@ -62,7 +62,7 @@ class ClientSocket:
         self.closed = False
         self.overflowed = False
         self.on_ready: Callable[[int], None] = _ignore
-        watcher.add(self.fd, self)
+        watcher.add(self.fd, self, ONCE)
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -74,7 +74,10 @@ class ClientSocket:
         if self._tls is not None:
             if self.closed or self._ends:
                 return
-            data = self._tls.seal(data)
+            try:
+                data = self._tls.seal(data)
+            except OSError:  # our goodbye is said, or the client broke TLS
+                return
         self._write_raw(data)
 
     def _write_raw(self, data: bytes) -> None:
@@ -84,6 +87,7 @@ class ClientSocket:
             except BlockingIOError:
                 sent = 0
             except OSError:
+                self._lost()
                 return
             if sent == len(data):
                 return
@@ -106,10 +110,13 @@ class ClientSocket:
     def _overflow(self) -> None:
         """Give the client up; the watcher then reports the end, and its owner closes."""
         self.overflowed = True
-        self._drop_backlog()
         with contextlib.suppress(OSError):  # already gone: the watcher reports that as well
             self._raw.shutdown(socket.SHUT_RDWR)
-        self._interest |= END
+        self._lost()
+
+    def _lost(self) -> None:
+        """Have the watcher report the end, even to an owner who watches for nothing just now."""
+        self._drop_backlog()
         self._watch()
 
     def _drop_backlog(self) -> None:
@@ -127,7 +134,7 @@ class ClientSocket:
             except BlockingIOError:
                 break
             except OSError:
-                self._drop_backlog()
+                self._lost()
                 return
             self.backlog_bytes -= sent
             if sent < len(data):
@@ -146,8 +153,8 @@ class ClientSocket:
         Raises trio.BrokenResourceError when it is gone or takes nothing for `timeout_seconds`.
         """
         self.write(data)
-        while self.backlog_bytes:
-            before = self.backlog_bytes
+        while self._backlog:
+            first = self._backlog[0]
             self._drained = trio.Event()
             timer = timers.after(timeout_seconds, self._drained.set)
             try:
@@ -155,7 +162,7 @@ class ClientSocket:
             finally:
                 timer.cancel()
                 self._drained = None
-            if self.backlog_bytes >= before:
+            if self._backlog and self._backlog[0] is first:
                 self._overflow()
         if self.overflowed or self.closed:
             raise trio.BrokenResourceError("the client is gone or too slow")
@@ -166,11 +173,14 @@ class ClientSocket:
         """What has arrived; None if nothing has yet, empty at the end or when it is lost."""
         try:
             data = self._raw.recv(RECEIVE_BYTES)
-            if self._tls is None:
-                return data
-            plain = self._tls.open(data)
         except BlockingIOError:
-            return None
+            data = None
+        except OSError:
+            return b""
+        if self._tls is None:
+            return data
+        try:
+            plain = self._tls.opened_before() if data is None else self._tls.open(data)
         except OSError:
             return b""
         if answer := self._tls.output():  # to key updates
@@ -196,14 +206,21 @@ class ClientSocket:
     def _watch(self) -> None:
         if not self.closed:
             events = self._interest | WRITE if self.backlog_bytes else self._interest
-            self._watcher.change(self.fd, events)
+            # Without ONCE an end is reported over and over, even if nothing is asked for.
+            self._watcher.change(self.fd, events or ONCE)
 
     def ready(self, events: int) -> None:
         """Called by the watcher: write what waits, then tell the owner the rest."""
+        is_for_owner = events & (READ | HUNG_UP)
+        was_once = self._interest & ONCE
+        if was_once and is_for_owner:
+            self._interest = 0
         if events & WRITE and self.backlog_bytes:
             self._flush()
             self._watch()
-        if events & (READ | HUNG_UP):
+        elif was_once and self.backlog_bytes:
+            self._watch()  # ONCE has ended the waiting for WRITE as well
+        if is_for_owner:
             self.on_ready(events)
 
     # -- the end ---------------------------------------------------------------------------

@@ -46,7 +46,7 @@ class TlsCodec:
         return self._outgoing.read()
 
     def seal(self, data: bytes) -> bytes:
-        """Bytes as the records to send."""
+        """Bytes as the records to send. Raises OSError (ssl.SSLError) when our side has ended."""
         self._tls.write(data)
         return self._outgoing.read()
 
@@ -59,6 +59,13 @@ class TlsCodec:
             self._incoming.write(records)
         else:
             self._incoming.write_eof()
+        return self.opened_before()
+
+    def opened_before(self) -> bytes | None:
+        """The plain bytes in records that have come already, such as with the handshake's end.
+
+        As with `open`.
+        """
         parts = []
         try:
             while data := self._tls.read(RECEIVE_BYTES):

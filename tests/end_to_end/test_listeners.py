@@ -229,7 +229,6 @@ def test_client_that_leaves_within_the_handshake(secure, program):
     program.wait_for_log("closed during the TLS handshake")
 
 
-@pytest.mark.xfail(strict=True, reason="net/tls.py forgets what comes with the last record")
 def test_request_in_one_packet_with_the_end_of_the_handshake(secure, program, trusting_any, path):
     """The bytes that come with the last ones of the handshake are not forgotten."""
     del program

@@ -1,0 +1,619 @@
+import socket
+import ssl
+
+import pytest
+import trio
+
+from realtime_proxy.net.client_socket import ClientSocket
+from realtime_proxy.net.tls import TlsCodec, handshake
+from realtime_proxy.net.watcher import ONCE, READ, WRITE
+
+SECONDS = 10
+MUCH = bytes(range(256)) * 2_000  # more than the buffers of a pair take
+LIMIT = len(MUCH) * 4
+
+
+class Owner:
+    """Whoever has the connection: notes the events, and lets a test wait for them."""
+
+    def __init__(self, client, *, closes=False):
+        self.events = []
+        self.came = trio.Event()
+        self._client = client
+        self._closes = closes
+        client.on_ready = self.ready
+
+    def ready(self, events):
+        self.events.append(events)
+        self.came.set()
+        if self._closes:
+            self._client.close()
+
+    async def wait(self):
+        await self.came.wait()
+        self.came = trio.Event()
+
+
+@pytest.fixture
+def connect(pair, watcher):
+    """Makes a client socket and the peer's end of it."""
+
+    def make(kind="unix", limit=LIMIT):
+        ours, theirs = pair(kind)
+        return ClientSocket(ours, None, watcher, limit), theirs
+
+    return make
+
+
+async def read_some(peer, most=65_536):
+    while True:
+        try:
+            return peer.recv(most)
+        except BlockingIOError:
+            await trio.lowlevel.wait_readable(peer)
+
+
+async def read_exactly(peer, size):
+    data = b""
+    while len(data) < size:
+        part = await read_some(peer, size - len(data))
+        assert part, "ended too soon"
+        data += part
+    return data
+
+
+async def read_to_end(peer):
+    data = b""
+    while part := await read_some(peer):
+        data += part
+    return data
+
+
+async def turns(count=5):
+    """Let the watcher hand out whatever there is."""
+    for _ in range(count):
+        await trio.testing.wait_all_tasks_blocked()
+
+
+# -- writing -------------------------------------------------------------------------------
+
+
+async def test_a_write_is_sent_at_once(connect):
+    client, peer = connect()
+    client.write(b"abc")
+    assert peer.recv(10) == b"abc"
+    assert client.backlog_bytes == 0
+
+
+async def test_what_the_kernel_does_not_take_follows_in_order(connect):
+    client, peer = connect()
+    with trio.fail_after(SECONDS):
+        client.write(MUCH)
+        assert 0 < client.backlog_bytes < len(MUCH)
+        client.write(b"then")
+        client.write(b"")
+        client.write(b"last")
+        assert await read_exactly(peer, len(MUCH) + 8) == MUCH + b"thenlast"
+        client.write(b"!")
+        assert await read_some(peer) == b"!"
+        assert client.backlog_bytes == 0
+
+
+async def test_a_slow_client_is_given_up_while_others_are_served(connect):
+    slow, slow_peer = connect(limit=len(MUCH))
+    quick, quick_peer = connect(limit=len(MUCH))
+    owner = Owner(slow, closes=True)
+    slow.watch_end()
+    quick.watch_end()
+    with trio.fail_after(SECONDS):
+        for _ in range(6):
+            slow.write(MUCH)
+            quick.write(MUCH)
+            assert await read_exactly(quick_peer, len(MUCH)) == MUCH
+        await owner.wait()
+        assert slow.overflowed
+        assert slow.closed
+        assert not quick.overflowed
+        received = await read_to_end(slow_peer)
+    assert len(received) < len(MUCH)
+    assert MUCH.startswith(received)
+
+
+async def test_one_item_may_be_larger_than_the_limit(connect):
+    client, peer = connect(limit=10)
+    with trio.fail_after(SECONDS):
+        client.write(MUCH)
+        assert await read_exactly(peer, len(MUCH)) == MUCH
+    assert not client.overflowed
+
+
+async def test_after_an_overflow_nothing_is_kept(connect):
+    client, _ = connect(limit=10)
+    client.watch_end()
+    client.write(MUCH)
+    client.write(MUCH)
+    client.write(MUCH)
+    assert client.overflowed
+    assert client.backlog_bytes == 0
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+async def test_writing_to_one_who_has_left_tells_the_owner(connect, kind):
+    client, peer = connect(kind)
+    owner = Owner(client)
+    client.watch_input(once=True)
+    peer.send(b"abc")
+    with trio.fail_after(SECONDS):
+        await owner.wait()
+    owner = Owner(client, closes=True)
+    peer.close()
+    with trio.fail_after(SECONDS):
+        while not client.closed:  # the first write may still find a way
+            client.write(MUCH)
+            await turns(1)
+    assert owner.events
+
+
+async def test_writing_after_the_close_does_nothing(connect):
+    client, peer = connect()
+    client.close()
+    client.write(b"late")
+    client.close()
+    assert peer.recv(10) == b""
+
+
+# -- waiting for the client ----------------------------------------------------------------
+
+
+async def test_send_all_returns_at_once_if_all_is_taken(connect, timers):
+    client, peer = connect()
+    with trio.fail_after(SECONDS):
+        await client.send_all(b"abc", timers, SECONDS)
+    assert peer.recv(10) == b"abc"
+
+
+async def test_send_all_waits_until_the_client_has_taken_everything(connect, timers, nursery):
+    client, peer = connect()
+    done = trio.Event()
+
+    async def send():
+        await client.send_all(MUCH, timers, SECONDS)
+        done.set()
+
+    with trio.fail_after(SECONDS):
+        nursery.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not done.is_set()
+        assert await read_exactly(peer, len(MUCH)) == MUCH
+        await done.wait()
+
+
+class Patience:
+    """Timers of which a test says when they are over."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def after(self, _seconds, callback):
+        self.waiting.append(callback)
+        return self
+
+    def cancel(self):
+        self.waiting.pop()
+
+    async def end(self):
+        await trio.testing.wait_all_tasks_blocked()
+        [callback] = self.waiting
+        callback()
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_send_all_gives_up_one_who_takes_nothing(connect, nursery):
+    client, _ = connect()
+    patience = Patience()
+    with trio.fail_after(SECONDS):
+        nursery.start_soon(patience.end)
+        with pytest.raises(trio.BrokenResourceError):
+            await client.send_all(MUCH, patience, 1)
+    assert client.overflowed
+
+
+async def test_send_all_bears_with_one_who_takes_a_little(connect, nursery):
+    """What others add meanwhile is not mistaken for a standstill."""
+    client, peer = connect(limit=LIMIT * 10)
+    patience = Patience()
+    with trio.fail_after(SECONDS):
+        nursery.start_soon(client.send_all, MUCH, patience, 1)
+        for _ in range(4):
+            await trio.testing.wait_all_tasks_blocked()
+            await read_exactly(peer, 20_000)
+            client.write(b"x" * 30_000)
+            await patience.end()
+            assert not client.overflowed
+        await read_exactly(peer, len(MUCH) + 4 * 10_000)
+        await trio.testing.wait_all_tasks_blocked()
+    assert not patience.waiting
+
+
+async def test_send_all_ends_when_the_connection_is_closed(connect, timers, nursery):
+    client, _ = connect()
+
+    async def close():
+        await trio.testing.wait_all_tasks_blocked()
+        client.close()
+
+    nursery.start_soon(close)
+    with trio.fail_after(SECONDS), pytest.raises(trio.BrokenResourceError):
+        await client.send_all(MUCH, timers, SECONDS)
+
+
+async def test_send_all_that_is_cancelled_leaves_the_rest_to_the_watcher(connect, timers):
+    client, peer = connect()
+    with trio.move_on_after(0) as scope:
+        await client.send_all(MUCH, timers, SECONDS)
+    assert scope.cancelled_caught
+    with trio.fail_after(SECONDS):
+        assert await read_exactly(peer, len(MUCH)) == MUCH
+
+
+# -- reading -------------------------------------------------------------------------------
+
+
+async def test_receiving(connect):
+    client, peer = connect()
+    assert client.receive() is None
+    peer.send(b"abc")
+    with trio.fail_after(SECONDS):
+        await client.wait_readable()
+    assert client.receive() == b"abc"
+    assert client.receive() is None
+    peer.close()
+    assert client.receive() == b""
+
+
+async def test_a_reset_reads_like_an_end(connect):
+    client, peer = connect("tcp")
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    peer.close()
+    with trio.fail_after(SECONDS):
+        await client.wait_readable()
+    assert client.receive() == b""
+
+
+# -- being watched -------------------------------------------------------------------------
+
+
+async def test_input_is_told_for_as_long_as_it_is_there(connect):
+    client, peer = connect()
+    owner = Owner(client)
+    client.watch_input()
+    with trio.fail_after(SECONDS):
+        peer.send(b"abc")
+        await owner.wait()
+        await owner.wait()
+        client.receive()
+        count = len(owner.events)
+        await turns()
+    assert len(owner.events) == count
+
+
+async def test_input_is_told_once_if_asked_once(connect):
+    client, peer = connect()
+    owner = Owner(client)
+    client.watch_input(once=True)
+    with trio.fail_after(SECONDS):
+        peer.send(b"abc")
+        await owner.wait()
+        await turns()
+        assert len(owner.events) == 1
+        client.watch_input(once=True)
+        await owner.wait()
+    assert len(owner.events) == 2
+
+
+@pytest.mark.parametrize("once", [False, True])
+async def test_the_end_is_told_but_not_what_comes_before(connect, once):
+    client, peer = connect()
+    owner = Owner(client, closes=True)
+    client.watch_end(once=once)
+    with trio.fail_after(SECONDS):
+        peer.send(b"abc")
+        await turns()
+        assert not owner.events
+        peer.close()
+        await owner.wait()
+
+
+async def test_nobody_is_told_while_nobody_watches(connect):
+    client, peer = connect()
+    owner = Owner(client)
+    peer.send(b"abc")
+    with trio.fail_after(SECONDS):
+        await turns()
+    assert not owner.events
+
+
+@pytest.mark.parametrize("data", [MUCH, b""])
+async def test_an_end_that_nobody_watches_for_is_not_told_over_and_over(connect, data):
+    """With nothing asked for, the set still reports an end, and a busy owner lets it stand."""
+    client, peer = connect("tcp")
+    owner = Owner(client)
+    client.write(data)
+    with trio.fail_after(SECONDS):
+        await read_exactly(peer, len(data))
+        await turns()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    peer.close()
+    with trio.fail_after(SECONDS):
+        await owner.wait()
+        for _ in range(20):
+            await trio.lowlevel.checkpoint()
+    assert len(owner.events) == 1
+
+
+async def test_input_asked_for_once_does_not_come_again_with_a_backlog(connect):
+    """A task works on the first request: the second must not look like the client's end."""
+    client, peer = connect()
+    owner = Owner(client)
+    client.watch_input(once=True)
+    with trio.fail_after(SECONDS):
+        peer.send(b"first")
+        await owner.wait()
+        assert client.receive() == b"first"
+        peer.send(b"second")
+        client.write(MUCH)
+        assert await read_exactly(peer, len(MUCH)) == MUCH
+        await turns()
+    assert len(owner.events) == 1
+
+
+async def test_a_backlog_goes_on_when_input_that_was_asked_for_once_has_come(connect):
+    client, peer = connect()
+    owner = Owner(client)
+    client.write(MUCH)
+    client.watch_input(once=True)
+    with trio.fail_after(SECONDS):
+        peer.send(b"abc")
+        await owner.wait()
+        assert await read_exactly(peer, len(MUCH)) == MUCH
+        await turns()
+    assert len(owner.events) == 1
+
+
+async def test_input_is_still_told_after_a_backlog_is_written(connect):
+    client, peer = connect()
+    owner = Owner(client)
+    client.watch_input(once=True)
+    client.write(MUCH)
+    with trio.fail_after(SECONDS):
+        assert await read_exactly(peer, len(MUCH)) == MUCH
+        await turns()
+        assert not owner.events
+        peer.send(b"abc")
+        await owner.wait()
+
+
+def test_room_to_write_alone_is_not_for_the_owner(pair):
+    class Still:
+        def add(self, fd, watched, events):
+            pass
+
+        def change(self, fd, events):
+            self.events = events
+
+    ours, _ = pair()
+    still = Still()
+    client = ClientSocket(ours, None, still, LIMIT)
+    told = []
+    client.on_ready = told.append
+    client.watch_input(once=True)
+    assert still.events == READ | ONCE
+    client.write(MUCH)
+    assert still.events == READ | ONCE | WRITE
+    client.ready(WRITE)
+    assert not told
+
+
+# -- the end -------------------------------------------------------------------------------
+
+
+async def test_closing_frees_the_place_and_tells_nobody(connect, watcher):
+    client, peer = connect()
+    owner = Owner(client)
+    client.watch_input()
+    assert len(watcher) == 1
+    client.write(MUCH)
+    client.close()
+    assert client.closed
+    assert len(watcher) == 0
+    assert client.backlog_bytes == 0
+    with trio.fail_after(SECONDS):
+        await read_to_end(peer)
+        await turns()
+    assert not owner.events
+
+
+async def test_an_abort_is_no_clean_end(connect):
+    client, peer = connect("tcp")
+    client.abort()
+    client.abort()
+    with trio.fail_after(SECONDS), pytest.raises(ConnectionResetError):
+        await read_some(peer)
+
+
+async def test_the_output_ends_and_the_input_goes_on(connect):
+    client, peer = connect()
+    client.write(b"abc")
+    client.end_output()
+    with trio.fail_after(SECONDS):
+        assert await read_to_end(peer) == b"abc"
+    peer.send(b"more")
+    assert client.receive() == b"more"
+
+
+async def test_the_output_ends_after_the_backlog(connect):
+    client, peer = connect()
+    client.write(MUCH)
+    client.end_output()
+    with trio.fail_after(SECONDS):
+        assert await read_to_end(peer) == MUCH
+
+
+async def test_ending_the_input_wakes_who_waits_for_it(connect):
+    client, _ = connect()
+    client.end_input()
+    with trio.fail_after(SECONDS):
+        await client.wait_readable()
+    assert client.receive() == b""
+
+
+# -- TLS -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def contexts(authority):
+    """The server's and the client's."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("a.example").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
+class Peer:
+    """The client's end of an encrypted connection."""
+
+    def __init__(self, raw, context):
+        self.raw = raw
+        self.tls = TlsCodec(context, "a.example")
+
+    async def read_exactly(self, size):
+        data = b""
+        while len(data) < size:
+            part = self.tls.open(await read_some(self.raw))
+            assert part != b"", "ended too soon"
+            data += part or b""
+        return data
+
+    async def read_to_end(self):
+        data = b""
+        while (part := self.tls.open(await read_some(self.raw))) != b"":
+            data += part or b""
+        return data
+
+
+@pytest.fixture
+async def connect_tls(pair, watcher, contexts):
+    """Makes an encrypted client socket and the peer's end of it."""
+
+    async def make(limit=LIMIT):
+        ours, theirs = pair()
+        codec = TlsCodec(contexts[0], None)
+        peer = Peer(theirs, contexts[1])
+        with trio.fail_after(SECONDS):
+            async with trio.open_nursery() as shaking:
+                shaking.start_soon(handshake, ours, codec)
+                shaking.start_soon(handshake, theirs, peer.tls)
+        return ClientSocket(ours, codec, watcher, limit), peer
+
+    return make
+
+
+async def test_encrypted_writes_are_sent_at_once(connect_tls):
+    client, peer = await connect_tls()
+    client.write(b"abc")
+    client.write(b"")
+    client.write(b"def")
+    with trio.fail_after(SECONDS):
+        assert await peer.read_exactly(6) == b"abcdef"
+
+
+async def test_encrypted_reading(connect_tls):
+    client, peer = await connect_tls()
+    assert client.receive() is None
+    peer.raw.send(peer.tls.seal(b"abc") + peer.tls.seal(b"def"))
+    assert client.receive() == b"abcdef"
+    record = peer.tls.seal(b"ghi")
+    peer.raw.send(record[:9])
+    assert client.receive() is None
+    peer.raw.send(record[9:])
+    assert client.receive() == b"ghi"
+    peer.raw.send(peer.tls.goodbye())
+    assert client.receive() == b""
+
+
+async def test_an_encrypted_backlog_follows_in_order(connect_tls, timers, nursery):
+    client, peer = await connect_tls()
+    with trio.fail_after(SECONDS):
+        nursery.start_soon(client.send_all, MUCH, timers, SECONDS)
+        await trio.testing.wait_all_tasks_blocked()
+        client.write(b"then")
+        assert await peer.read_exactly(len(MUCH) + 4) == MUCH + b"then"
+
+
+async def test_an_encrypted_connection_says_goodbye_after_its_backlog(connect_tls):
+    client, peer = await connect_tls()
+    client.write(MUCH)
+    client.end_output()
+    client.write(b"too late")
+    with trio.fail_after(SECONDS):
+        assert await peer.read_to_end() == MUCH
+        assert await read_some(peer.raw) == b""
+
+
+async def test_after_the_goodbye_nothing_is_written_and_input_still_read(connect_tls):
+    client, peer = await connect_tls()
+    client.end_output()
+    client.write(b"too late")
+    with trio.fail_after(SECONDS):
+        assert await peer.read_to_end() == b""
+    peer.raw.send(peer.tls.seal(b"abc"))
+    client.receive()
+    peer.raw.close()
+    assert client.receive() == b""
+
+
+async def test_garbage_for_records_ends_the_connection(connect_tls):
+    client, peer = await connect_tls()
+    peer.raw.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert client.receive() == b""
+    assert client.receive() == b""
+    client.write(b"abc")
+    client.end_output()
+    client.close()
+
+
+async def test_a_connection_that_ends_without_a_goodbye_has_ended(connect_tls):
+    client, peer = await connect_tls()
+    peer.raw.close()
+    assert client.receive() == b""
+    assert client.receive() == b""
+
+
+async def test_an_encrypted_client_that_is_too_slow_is_given_up(connect_tls):
+    client, _ = await connect_tls(limit=10)
+    owner = Owner(client, closes=True)
+    client.watch_end()
+    client.write(MUCH)
+    client.write(MUCH)
+    with trio.fail_after(SECONDS):
+        await owner.wait()
+    client.write(b"late")
+    assert client.overflowed
+
+
+async def test_a_request_that_comes_along_with_the_handshake_is_not_left_there(
+    pair, watcher, contexts
+):
+    ours, theirs = pair()
+    codec = TlsCodec(contexts[0], None)
+    peer = TlsCodec(contexts[1], "a.example")
+    with trio.fail_after(SECONDS):
+        peer.handshake(b"")
+        codec.handshake(peer.output())
+        assert peer.handshake(codec.output())
+        theirs.send(peer.output() + peer.seal(b"GET /"))
+        await handshake(ours, codec)
+    client = ClientSocket(ours, codec, watcher, LIMIT)
+    assert client.receive() == b"GET /"
+    assert client.receive() is None
