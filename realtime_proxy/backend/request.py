@@ -17,7 +17,7 @@ from realtime_proxy.wire.http1_client import ResponseParser
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 
 
-@attrs.frozen
+@attrs.define
 class OutgoingRequest:
     """A request as bytes: its head and as much of the body as is here.
 

@@ -1,7 +1,6 @@
 """Subscribers of one channel that take items in the same wire form."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
 
@@ -87,25 +86,31 @@ class Group:
     def write_all(self, data: bytes, now: float) -> Iterator[None]:
         """Write the same bytes to all, yielding between slices so that others can run."""
         count = len(self.writers)
-        with self._round():
+        self._running = True
+        try:
             for start in range(0, count, SLICE):
                 if start:
                     yield
                 self.last_write_at = now
                 for writer in self.writers[start : min(start + SLICE, count)]:
                     writer.write(data)
+        finally:
+            self._end_round()
 
     def hand_over(self, item: Item, now: float) -> Iterator[None]:
         """Give an item to each, to act on by itself, yielding between slices."""
         data = self.form.encode(item)
         count = len(self.subscriptions)
-        with self._round():
+        self._running = True
+        try:
             for start in range(0, count, SLICE):
                 if start:
                     yield
                 self.last_write_at = now
                 for subscription in self.subscriptions[start : min(start + SLICE, count)]:
                     self._give(subscription, item, data)
+        finally:
+            self._end_round()
 
     def _give(self, subscription: Subscription, item: Item, data: bytes | None) -> None:
         subscriber = subscription.subscriber
@@ -120,17 +125,9 @@ class Group:
             # A defect behind one subscriber must not keep items from all others.
             log.exception("delivery failed", channel=item.channel)
 
-    @contextmanager
-    def _round(self) -> Iterator[None]:
-        """While an item goes round, who leaves only empties its place."""
-        self._running = True
-        try:
-            yield
-        finally:
-            self._running = False
-            self._close_gaps()
-
-    def _close_gaps(self) -> None:
+    def _end_round(self) -> None:
+        """Close the gaps of those who left while something went round."""
+        self._running = False
         if not self._gaps:
             return
         index = 0

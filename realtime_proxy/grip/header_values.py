@@ -45,7 +45,11 @@ def split_elements(values: Iterable[bytes]) -> Iterator[bytes]:
     An element whose quotes don't close is skipped; it reaches to the end of its line.
     """
     for value in values:
-        yield from filter(None, _split(value, _BETWEEN_COMMAS)[0])
+        if b"," not in value and b'"' not in value:
+            if element := value.strip():
+                yield element
+        else:
+            yield from filter(None, _split(value, _BETWEEN_COMMAS)[0])
 
 
 def split_links(values: Iterable[bytes]) -> Iterator[bytes]:
@@ -63,6 +67,8 @@ def parse_element(text: bytes) -> Element | None:
 
 def parse_parameters(text: bytes) -> Parameters | None:
     """The `name=value` pairs of a text, unquoted; None if quotes don't close."""
+    if not text:
+        return ()
     pieces, closed = _split(text, _BETWEEN_SEMICOLONS)
     return tuple(_pair(piece) for piece in pieces if piece) if closed else None
 

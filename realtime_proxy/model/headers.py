@@ -50,18 +50,22 @@ class Headers(list[tuple[bytes, bytes]]):
             if (token := part.strip().lower())
         ]
 
+    def only(self, names: Container[bytes]) -> Self:
+        """A copy of the named fields alone: cheap to ask several questions of."""
+        return type(self)([pair for pair in self if pair[0].lower() in names])
+
     def without(self, names: Container[bytes]) -> Self:
         """A copy that lacks the named fields."""
-        return type(self)(pair for pair in self if pair[0].lower() not in names)
+        return type(self)([pair for pair in self if pair[0].lower() not in names])
 
     def without_prefix(self, prefix: bytes) -> Self:
         """A copy that lacks every field whose name begins with the prefix."""
-        return type(self)(pair for pair in self if not pair[0].lower().startswith(prefix))
+        return type(self)([pair for pair in self if not pair[0].lower().startswith(prefix)])
 
     def replaced(self, name: bytes, value: bytes) -> Self:
         """A copy in which the field has just this value, added at the end; `name` as to write."""
         lowered = name.lower()
-        copy = type(self)(pair for pair in self if pair[0].lower() != lowered)
+        copy = type(self)([pair for pair in self if pair[0].lower() != lowered])
         copy.append((name, value))
         return copy
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-@attrs.frozen
+@attrs.define
 class HoldOrder:
     """Everything a hold is made of: whose connection, which channels, what to send and repeat."""
 

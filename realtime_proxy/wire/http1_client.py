@@ -10,6 +10,8 @@ from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.wire.http1_body import BodyReader
 from realtime_proxy.wire.http1_rules import encode_head, parse_response_block, response_framing
 
+# The fields that say where a response ends and what becomes of the connection.
+_DECISIVE = frozenset((b"connection", b"content-length", b"transfer-encoding"))
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 
@@ -64,12 +66,13 @@ class ResponseParser:
                 return head, self._begin_body(head)
 
     def _begin_body(self, head: ResponseHead) -> BodyReader:
+        decisive = head.headers.only(_DECISIVE)
         try:
-            framing = response_framing(self._method, head.status, head.version, head.headers)
+            framing = response_framing(self._method, head.status, head.version, decisive)
         except ProtocolError as error:
             raise BackendMisbehaved(str(error)) from error
         self.length = framing.length
-        tokens = head.headers.tokens(b"connection")
+        tokens = decisive.tokens(b"connection")
         self.keep_alive = (
             b"close" not in tokens
             and (head.version == b"1.1" or b"keep-alive" in tokens)

@@ -17,6 +17,8 @@ from realtime_proxy.wire.http1_rules import (
 )
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# The fields that say where a request goes, where it ends and what becomes of the connection.
+_DECISIVE = frozenset((b"connection", b"content-length", b"expect", b"host", b"transfer-encoding"))
 LAST_CHUNK = b"0\r\n\r\n"
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 # What of a request line is not the target: method, version, blanks. Longer methods are not known.
@@ -111,14 +113,15 @@ class RequestParser:
 
 def _as_request(block: bytes, *, host_optional: bool) -> IncomingRequest:
     method, target, version, headers = parse_request_block(block)
-    host = b"" if host_optional else check_host(version, headers)
-    framing = request_framing(version, headers)
+    decisive = headers.only(_DECISIVE)
+    host = b"" if host_optional else check_host(version, decisive)
+    framing = request_framing(version, decisive)
     return IncomingRequest(
         RequestHead(method, target, headers, version),
         host,
         framing,
-        _wants_keep_alive(version, headers),
-        framing.has_body and version == b"1.1" and b"100-continue" in headers.tokens(b"expect"),
+        _wants_keep_alive(version, decisive),
+        framing.has_body and version == b"1.1" and b"100-continue" in decisive.tokens(b"expect"),
     )
 
 
