@@ -4,6 +4,7 @@ A task runs only while a request is worked on. Between requests, and while held,
 sits with the watcher, which calls `_ready`.
 """
 
+import itertools
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Protocol
@@ -35,6 +36,8 @@ from realtime_proxy.wire.websocket import is_upgrade
 # After the last response, so long is waited for the client to close (RFC 9112 9.6); one that is
 # still sending gets more time, as its response would be lost with a reset.
 LINGER_SECONDS = 2.0
+# A client that always has one more request ready must not keep others waiting.
+_REQUESTS_AT_ONCE = 16
 MAX_LINGER_SECONDS = 30.0
 
 log = structlog.get_logger()
@@ -194,8 +197,7 @@ class HttpConnection:
         parser = self._parser = RequestParser(self.context.head_limits)
         parser.feed(self._leftover)
         self._leftover = b""
-        is_first = True
-        while True:
+        for count in itertools.count(1):
             try:
                 request = await self._next_request(parser)
                 if request is None:
@@ -204,9 +206,8 @@ class HttpConnection:
             except ProtocolError as error:
                 await self._refuse(error)
                 return
-            if not is_first:  # who always has one more request must not keep others waiting
+            if count % _REQUESTS_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
-            is_first = False
             after = await self._serve_one(request, body)
             if after is not After.NEXT:
                 self._end(after)
