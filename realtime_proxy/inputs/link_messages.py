@@ -1,5 +1,6 @@
 """What the supervisor and a worker say to each other: a kind and its parts, one ZeroMQ message."""
 
+import pickle
 from enum import Enum
 from typing import Any
 
@@ -15,13 +16,13 @@ class Kind(bytes, Enum):
     READY = b"Y"  # worker: clients can connect
     HOLD = b"H"  # worker: send me the items of this channel
     RELEASE = b"R"  # worker: no longer
-    TAKEN = b"T"  # worker: so many bytes of items have been delivered
+    TAKEN = b"T"  # worker: so many bytes of what it was sent are dealt with
     PUBLISH = b"P"  # worker: publish these items (the demo page does)
     COUNTED = b"N"  # worker: the answer to COUNT: its number and how many subscribers
     GRANTED = b"G"  # supervisor: the items of this channel follow from here on
     ITEMS = b"I"  # supervisor: items, each a part
     COUNT = b"C"  # supervisor: its number; how many subscribers have the items that follow?
-    LOST = b"L"  # supervisor: so many items could not be sent
+    LOST = b"L"  # supervisor: so many items before this were not sent
 
 
 def _as_headers(kind: type, value: Any) -> Any:
@@ -34,11 +35,21 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Item, dec_hook=_as_headers)
 
 
+# No item begins like this in MessagePack: it would be an empty one.
+_PICKLED = pickle.PROTO
+
+
 def encode_item(item: Item) -> bytes:
     """An item that has been checked, as the workers take it."""
-    return _encoder.encode(item)
+    try:
+        return _encoder.encode(item)
+    except OverflowError:  # a patch may have numbers that MessagePack has not
+        return pickle.dumps(item)
 
 
 def decode_item(data: bytes) -> Item:
     """The item again."""
+    if data.startswith(_PICKLED):
+        item: Item = pickle.loads(data)  # noqa: S301  the other end is ours
+        return item
     return _decoder.decode(data)

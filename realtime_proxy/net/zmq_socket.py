@@ -1,5 +1,6 @@
 """ZeroMQ sockets that can be awaited. The only file that imports zmq."""
 
+import contextlib
 import stat
 from pathlib import Path
 from typing import Self
@@ -91,15 +92,22 @@ class PairSocket(_ReceivingSocket):
     """One end of an ordered link between two processes of ours. Whoever uses it bounds it."""
 
     def __init__(self, endpoint: str, *, bind: bool) -> None:
+        """Raises ConfigError when the endpoint can't be had."""
         super().__init__(zmq.PAIR)
         self._socket.sndhwm = self._socket.rcvhwm = 0  # bounded in bytes by its user
-        if bind:
-            self._socket.bind(endpoint)
-        else:
-            self._socket.connect(endpoint)
+        try:
+            if bind:
+                self._socket.bind(endpoint)
+            else:
+                self._socket.connect(endpoint)
+        except zmq.ZMQError as error:  # the path of a unix socket must not be long
+            self.close()
+            message = f"can't make the link {endpoint}: {error}"
+            raise ConfigError([Problem("server.workers", message)]) from error
 
     def send(self, parts: list[bytes]) -> None:
         """Put a message in line for the other end; nothing is lost while both ends live."""
-        self._socket.send_multipart(parts, zmq.NOBLOCK)
+        with contextlib.suppress(zmq.Again):  # the other end of a bound socket has just died
+            self._socket.send_multipart(parts, zmq.NOBLOCK)
         if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._waiting.cancel()  # sending may have swallowed the signal of an arrival
