@@ -112,6 +112,10 @@ class WorkerChannels(Generic[Waiter]):
         if held is not None:
             self._give_up_unused(channel, held)
 
+    def names(self) -> list[str]:
+        """The channels that this worker holds, or has asked for."""
+        return list(self._held)
+
     def _give_up_unused(self, channel: str, held: _Held[Waiter]) -> None:
         # An unanswered request is let run: its answer comes back here.
         if held.granted and not held.pins and not self._has_subscribers(channel):

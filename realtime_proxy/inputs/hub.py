@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 @attrs.define(eq=False)
 class _Link:
-    """One worker's link: its socket, and what it has been sent but not delivered yet."""
+    """One worker's link: its socket, and what it has been sent but has not dealt with yet."""
 
     socket: PairSocket
     ready: trio.Event
@@ -31,9 +31,9 @@ class _Link:
 
 @attrs.define(eq=False)
 class _Count:
-    """A question to all workers that is being answered."""
+    """A question to some workers that is being answered."""
 
-    missing: set[int]
+    missing: set[int] = attrs.field(factory=set)
     total: int = 0
     done: trio.Event = attrs.field(factory=trio.Event)
 
@@ -41,8 +41,9 @@ class _Count:
 class Hub:
     """Takes items where one process would have an intake, and sends them to the workers."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, max_link_bytes: int = MAX_LINK_BYTES) -> None:
         self._counters = counters
+        self._max_link_bytes = max_link_bytes
         self._channels = HubChannels()
         self._links: dict[int, _Link] = {}
         self._counts: dict[int, _Count] = {}
@@ -50,73 +51,102 @@ class Hub:
 
     async def serve(self, worker: int, socket: PairSocket, ready: trio.Event) -> None:
         """Be the other end of one worker's link until cancelled; `ready` is set when it serves."""
-        with socket:
-            self._links[worker] = _Link(socket, ready)
-            try:
-                while True:
-                    for message in await socket.receive():
-                        self._arrived(worker, message)
-            finally:
-                del self._links[worker]
-                self._channels.forget(worker)
-                for number in list(self._counts):
-                    self._counted(worker, number, 0)
+        self._links[worker] = _Link(socket, ready)
+        try:
+            while True:
+                for message in await socket.receive():
+                    self._arrived(worker, message)
+        finally:
+            del self._links[worker]
+            self._channels.forget(worker)
+            for number in list(self._counts):
+                self._counted(worker, number, 0)
 
     def _arrived(self, worker: int, message: list[bytes]) -> None:
         kind, *parts = message
+        link = self._links[worker]
         match Kind(kind):
             case Kind.READY:
-                self._links[worker].ready.set()
+                log.info("worker serves", worker=worker)
+                link.ready.set()
             case Kind.HOLD:
                 self._channels.hold(worker, parts[0].decode())
-                self._links[worker].socket.send([Kind.GRANTED, parts[0]])
+                link.socket.send([Kind.GRANTED, parts[0]])
             case Kind.RELEASE:
                 self._channels.release(worker, parts[0].decode())
             case Kind.TAKEN:
-                self._links[worker].pending_bytes -= int(parts[0])
+                self._taken(link, int(parts[0]))
             case Kind.PUBLISH:
                 self.submit(decode_item(part) for part in parts)
             case Kind.COUNTED:
                 self._counted(worker, int(parts[0]), int(parts[1]))
 
+    # -- items -----------------------------------------------------------------------------
+
     def submit(self, items: Iterable[Item]) -> None:
         """Send items, in their order, to every worker that holds their channels."""
+        for worker, parts in self._by_worker(items):
+            link = self._links[worker]
+            if self._has_room(link, parts):
+                link.socket.send([Kind.ITEMS, *parts])
+            else:
+                self._lose(worker, link, len(parts))
+
+    def _by_worker(
+        self, items: Iterable[Item], *, new: bool = True
+    ) -> list[tuple[int, list[bytes]]]:
+        """The encoded items that each worker is to get."""
         parts: dict[int, list[bytes]] = {}
         for item in items:
-            self._counters.items_published += 1
+            self._counters.items_published += new
             data = None
             for worker in self._channels.holders(item.channel):
                 data = data or encode_item(item)
                 parts.setdefault(worker, []).append(data)
-        for worker, of_worker in parts.items():
-            self._send(self._links[worker], of_worker)
+        return list(parts.items())
 
-    def _send(self, link: _Link, parts: list[bytes]) -> None:
+    def _has_room(self, link: _Link, parts: list[bytes]) -> bool:
+        """Take up room on a link, if it has that much."""
         size = sum(map(len, parts))
-        if link.pending_bytes and link.pending_bytes + size > MAX_LINK_BYTES:
-            if not link.lost:
-                log.error("a worker is too slow: items are lost to it", pending=link.pending_bytes)
-            link.lost += len(parts)
-            self._counters.items_lost += len(parts)
-            return
-        if link.lost:
+        if link.lost or (link.pending_bytes and link.pending_bytes + size > self._max_link_bytes):
+            return False
+        link.pending_bytes += size
+        return True
+
+    def _lose(self, worker: int, link: _Link, count: int) -> None:
+        if not link.lost:
+            log.error(
+                "worker is too slow: items are lost", worker=worker, waiting=link.pending_bytes
+            )
+        link.lost += count
+        self._counters.items_lost += count
+
+    def _taken(self, link: _Link, size: int) -> None:
+        link.pending_bytes -= size
+        # After a loss there has to be some room, or there would be one notice after the other.
+        if link.lost and link.pending_bytes <= self._max_link_bytes // 2:
             link.socket.send([Kind.LOST, b"%d" % link.lost])
             link.lost = 0
-        link.pending_bytes += size
-        link.socket.send([Kind.ITEMS, *parts])
 
-    async def count(self, items: list[Item]) -> int:
+    # -- counting --------------------------------------------------------------------------
+
+    async def count(self, items: Iterable[Item]) -> int:
         """How many subscribers items have, over all workers."""
         number = self._next_count
         self._next_count += 1
-        count = self._counts[number] = _Count(set(self._links))
-        message = [Kind.COUNT, b"%d" % number, *map(encode_item, items)]
-        for link in self._links.values():
-            link.socket.send(message)
-        if self._links:
-            with trio.move_on_after(COUNT_SECONDS):
-                await count.done.wait()
-        del self._counts[number]
+        count = _Count()
+        for worker, parts in self._by_worker(items, new=False):
+            link = self._links[worker]
+            if self._has_room(link, parts):
+                count.missing.add(worker)
+                link.socket.send([Kind.COUNT, b"%d" % number, *parts])
+        if count.missing:
+            self._counts[number] = count
+            try:
+                with trio.move_on_after(COUNT_SECONDS):
+                    await count.done.wait()
+            finally:
+                del self._counts[number]
         return count.total
 
     def _counted(self, worker: int, number: int, found: int) -> None:

@@ -1,7 +1,7 @@
 """The one ordered door through which every published item goes, whatever way it came."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 import trio
@@ -23,11 +23,15 @@ class Intake:
         self._timers = timers
         self._counters = counters
         self._pending: list[Item] = []
+        self._done: list[Callable[[], None]] = []
         self._lot = trio.lowlevel.ParkingLot()
         self._logs_items = log.is_enabled_for(logging.DEBUG)
 
-    def submit(self, items: Iterable[Item]) -> int:
-        """Put items in line; how many subscribers they are for, at this moment."""
+    def submit(self, items: Iterable[Item], done: Callable[[], None] | None = None) -> int:
+        """Put items in line; how many subscribers they are for, at this moment.
+
+        `done` is called when they are delivered.
+        """
         matched = 0
         for item in items:
             receivers = self._registry.count(item)
@@ -39,6 +43,11 @@ class Intake:
                 log.debug("publish", channel=item.channel, receivers=receivers)
         if matched:
             self._lot.unpark()
+        if done is not None:
+            if matched:
+                self._done.append(done)
+            else:
+                done()
         return matched
 
     async def count(self, items: Iterable[Item]) -> int:
@@ -51,7 +60,10 @@ class Intake:
             if not self._pending:
                 await self._lot.park()
             items, self._pending = self._pending, []
+            tell, self._done = self._done, []
             await self._deliver(items)
+            for done in tell:
+                done()
 
     async def _deliver(self, items: list[Item]) -> None:
         try:

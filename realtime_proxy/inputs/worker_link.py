@@ -10,7 +10,7 @@ from realtime_proxy.channels.membership import WorkerChannels
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.inputs.link_messages import Kind, decode_item, encode_item
-from realtime_proxy.model.item import Item
+from realtime_proxy.model.item import Action, HttpResponse, Item
 from realtime_proxy.net.zmq_socket import PairSocket
 
 log = structlog.get_logger()
@@ -56,19 +56,32 @@ class WorkerLink:
         """Take what the supervisor sends, until cancelled."""
         while True:
             for message in await self._socket.receive():
-                await self._arrived(message)
+                self._arrived(message)
 
-    async def _arrived(self, message: list[bytes]) -> None:
+    def _arrived(self, message: list[bytes]) -> None:
         kind, *parts = message
         match Kind(kind):
             case Kind.GRANTED:
                 self._channels.granted(parts[0].decode())
             case Kind.ITEMS:
-                self._intake.submit(decode_item(part) for part in parts)
-                self._socket.send([Kind.TAKEN, b"%d" % sum(map(len, parts))])
+                self._items_arrived(parts)
             case Kind.COUNT:
                 items = [decode_item(part) for part in parts[1:]]
                 found = sum(self._registry.count(item) for item in items)
                 self._socket.send([Kind.COUNTED, parts[0], b"%d" % found])
+                self._taken(parts[1:])
             case Kind.LOST:
-                log.error("items were lost on the way to this worker", items=int(parts[0]))
+                self._items_lost(int(parts[0]))
+
+    def _items_arrived(self, parts: list[bytes]) -> None:
+        items = [decode_item(part) for part in parts]
+        self._intake.submit(items, lambda: self._taken(parts))
+
+    def _taken(self, parts: list[bytes]) -> None:
+        self._socket.send([Kind.TAKEN, b"%d" % sum(map(len, parts))])
+
+    def _items_lost(self, count: int) -> None:
+        """Nobody knows which items: all who can ask their backends again do so."""
+        log.error("items were lost on the way to this worker", items=count)
+        hint = HttpResponse(action=Action.HINT)
+        self._intake.submit(Item(channel, http_response=hint) for channel in self._channels.names())
