@@ -1,5 +1,6 @@
 """The sockets that clients may use, as configured."""
 
+import contextlib
 import socket
 
 import attrs
@@ -25,8 +26,12 @@ def listeners_of_slots(server: Server, slots: int) -> list[list[Listener]]:
     """For each worker slot its sockets, one for every address. Raises ConfigError."""
     addresses = [(parse_address(text), None) for text in server.listen]
     secure = [(parse_tcp(tls.listen), tls) for tls in server.tls]
-    per_address = [
-        [Listener(opened, tls) for opened in open_listeners(address, slots)]
-        for address, tls in (*addresses, *secure)
-    ]
-    return [[sockets[slot] for sockets in per_address] for slot in range(slots)]
+    with contextlib.ExitStack() as opened:
+        per_address: list[list[Listener]] = []
+        for address, tls in (*addresses, *secure):
+            sockets = open_listeners(address, slots)
+            for listening in sockets:
+                opened.callback(listening.close)
+            per_address.append([Listener(listening, tls) for listening in sockets])
+        opened.pop_all()  # all of them could be had
+    return [[listeners[slot] for listeners in per_address] for slot in range(slots)]

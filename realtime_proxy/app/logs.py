@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
@@ -49,7 +50,7 @@ def _open(file: str) -> TextIO:
     if not file:
         return sys.stdout
     try:
-        return open(file, "a", encoding="utf-8", buffering=1)
+        return Path(file).open("a", encoding="utf-8", buffering=1)
     except OSError as error:
         message = f"can't write {file}: {error.strerror}"
         raise ConfigError([Problem("log.file", message)]) from error

@@ -1,5 +1,6 @@
 """Starting, and stopping when told to."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -26,9 +27,10 @@ def serve(config: Config, base_dir: Path) -> int:
     """Serve until TERM or INT; the exit status. Raises ConfigError when it can't start."""
     set_up_logs(config.log)
     workers = config.server.workers or len(os.sched_getaffinity(0))
+    # Of each process: those of workers inherit it.
+    raise_descriptor_limit(-(-config.server.max_connections // workers))
     try:
         if workers == 1:
-            raise_descriptor_limit(config.server.max_connections)
             trio.run(_serve_alone, config, base_dir)
         else:
             trio.run(_serve_with_workers, config, base_dir, workers)
@@ -40,26 +42,26 @@ def serve(config: Config, base_dir: Path) -> int:
 async def _serve_alone(config: Config, base_dir: Path) -> None:
     """Everything in this process: no supervisor, no relay."""
     counters = Counters()
-    publish_side = PublishSide(config.publish, counters)
-    listeners = listeners_of_slots(config.server, 1)[0]
-    worker = Worker(config, base_dir, listeners)
+    worker = Worker(config, base_dir)
+    with contextlib.closing(PublishSide(config.publish, counters)) as publish_side:
+        listeners = listeners_of_slots(config.server, 1)[0]
 
-    async def run() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(publish_side.run, worker.intake)
-            nursery.start_soon(worker.run)
-            _tell_started(listeners)
+        async def run() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(publish_side.run, worker.intake)
+                nursery.start_soon(worker.run, listeners)
+                _tell_started(listeners)
 
-    await _until_told(run, worker.close_all)
+        await _until_told(run, worker.close_all)
 
 
 async def _serve_with_workers(config: Config, base_dir: Path, workers: int) -> None:
-    supervisor = Supervisor(config, base_dir, workers)
+    with contextlib.closing(Supervisor(config, base_dir, workers)) as supervisor:
 
-    async def run() -> None:
-        await supervisor.run(lambda: _tell_started(supervisor.slots[0], workers=workers))
+        async def run() -> None:
+            await supervisor.run(lambda: _tell_started(supervisor.slots[0], workers=workers))
 
-    await _until_told(run, lambda: None)
+        await _until_told(run, lambda: None)
 
 
 async def _until_told(run: Callable[[], Awaitable[None]], stop: Callable[[], None]) -> None:

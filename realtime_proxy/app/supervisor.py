@@ -5,29 +5,36 @@ Each worker slot has sockets of its own for every address, which stay open here,
 worker loses none of the clients that wait to be accepted.
 """
 
+import contextlib
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
 import structlog
 import trio
 
-from realtime_proxy.app.listeners import Listener, listeners_of_slots
+from realtime_proxy.app.listeners import listeners_of_slots
+from realtime_proxy.app.parts import load_parts
 from realtime_proxy.app.publish_side import PublishSide
 from realtime_proxy.app.worker_process import WorkerOrder
 from realtime_proxy.config.schema import Config
+from realtime_proxy.demo.backend import DemoBackend
+from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.net.zmq_socket import PairSocket
 
-# A worker that dies sooner than this is not replaced faster than this.
+# A worker that dies sooner than this is not replaced faster than this: it may do so for ever. With
+# the start of the next one it stays within two seconds.
 _SHORT_LIFE_SECONDS = 1.0
 _STOP_SECONDS = 10.0
+# Not from the working directory, where a file of a site may have the name of a library.
+_COMMAND = (sys.executable, "-P", "-m", "realtime_proxy.app.worker_process")
 
 log = structlog.get_logger()
 
@@ -36,87 +43,104 @@ class Supervisor:
     """Serves a configuration with several worker processes until cancelled."""
 
     def __init__(self, config: Config, base_dir: Path, workers: int) -> None:
-        """Opens everything. Raises ConfigError when something can't be had."""
+        """Opens everything. Raises ConfigError when something can't be had, here or by workers."""
         self._config = _of_one_worker(config, workers)
-        self._base_dir = base_dir
+        self._base_dir = base_dir.absolute()
         counters = Counters()
         self._hub = Hub(counters)
-        self._publish_side = PublishSide(config.publish, counters)
-        self.slots = listeners_of_slots(config.server, workers)
+        load_parts(config, base_dir, DemoBackend(lambda _item: 0).answer)
+        with contextlib.ExitStack() as opened:
+            self._publish_side = PublishSide(config.publish, counters)
+            opened.callback(self._publish_side.close)
+            self.slots = listeners_of_slots(config.server, workers)
+            self._opened = opened.pop_all()
+        for listeners in self.slots:
+            for listener in listeners:
+                self._opened.callback(listener.socket.close)
+
+    def close(self) -> None:
+        """Give the addresses back."""
+        self._opened.close()
 
     async def run(self, started: Callable[[], None]) -> None:
-        """Serve; `started` is called once clients of every worker can connect."""
-        read_end, write_end = os.pipe()  # its end tells the workers that this process is gone
-        try:
-            with tempfile.TemporaryDirectory(prefix="realtime-proxy-") as folder:
-                async with trio.open_nursery() as nursery:
-                    events = []
-                    for slot in range(len(self.slots)):
-                        events.append(trio.Event())
-                        link = f"ipc://{folder}/{slot}"
-                        nursery.start_soon(self._keep_worker, slot, link, read_end, events[-1])
-                    for event in events:
-                        await event.wait()
-                    nursery.start_soon(self._publish_side.run, self._hub)
-                    started()
-        finally:
-            os.close(read_end)
-            os.close(write_end)
+        """Serve; `started` is called once clients of every worker can connect.
 
-    async def _keep_worker(
-        self, slot: int, link: str, lifeline: int, first_ready: trio.Event
-    ) -> None:
-        """Have one worker in this slot, whatever happens to it."""
+        Raises ConfigError (in a group) when a worker ends before it could serve once.
+        """
+        with (
+            _lifeline() as lifeline,
+            tempfile.TemporaryDirectory(prefix="realtime-proxy-") as folder,
+        ):
+            async with trio.open_nursery() as nursery:
+                ready = [trio.Event() for _ in self.slots]
+                for slot, event in enumerate(ready):
+                    link = f"ipc://{folder}/{slot}"
+                    nursery.start_soon(self._keep_worker, slot, link, lifeline, event)
+                for event in ready:
+                    await event.wait()
+                nursery.start_soon(self._publish_side.run, self._hub)
+                started()
+
+    async def _keep_worker(self, slot: int, link: str, lifeline: int, ready: trio.Event) -> None:
+        """Have one worker in this slot, whatever happens to it once it has served."""
         generation = 0
         while True:
             begun_at = trio.current_time()
-            status = await self._run_worker(slot, f"{link}-{generation}", lifeline, first_ready)
-            log.error("worker ended, and is replaced", worker=slot, status=status)
+            try:
+                end = await self._run_worker(slot, f"{link}-{generation}", lifeline, ready)
+            except OSError as error:  # too many processes, or no memory
+                end = str(error)
+            if not ready.is_set():
+                message = f"a worker ended before it could serve ({end}); see the log"
+                raise ConfigError([Problem("server.workers", message)])
+            log.error("worker ended, and is replaced", worker=slot, end=end)
             if trio.current_time() - begun_at < _SHORT_LIFE_SECONDS:
                 await trio.sleep(_SHORT_LIFE_SECONDS)
             generation += 1
 
-    async def _run_worker(
-        self, slot: int, link: str, lifeline: int, first_ready: trio.Event
-    ) -> int:
-        socket = PairSocket(link, bind=True)
-        ready = trio.Event()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._hub.serve, slot, socket, ready)
-            nursery.start_soon(_pass_on, ready, first_ready)
-            process = await self._start(self.slots[slot], link, lifeline)
+    async def _run_worker(self, slot: int, link: str, lifeline: int, ready: trio.Event) -> str:
+        """Start a worker, be the other end of its link, and tell how it has ended."""
+        descriptors = [listener.socket.fileno() for listener in self.slots[slot]]
+        certificates = [listener.tls for listener in self.slots[slot]]
+        listeners = tuple(zip(descriptors, certificates, strict=True))
+        order = WorkerOrder(self._config, self._base_dir, listeners, link, lifeline)
+        with PairSocket(link, bind=True) as socket:
+            process = await trio.lowlevel.open_process(
+                _COMMAND,
+                stdin=subprocess.PIPE,
+                pass_fds=(*descriptors, lifeline),
+                process_group=0,  # Ctrl-C on a terminal is for the supervisor alone
+            )
             try:
-                status = await process.wait()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._hub.serve, slot, socket, ready)
+                    await _give(process, order)
+                    status = await process.wait()
+                    nursery.cancel_scope.cancel()
             finally:
                 await _stop(process)
-            nursery.cancel_scope.cancel()
-        return status
-
-    async def _start(self, listeners: list[Listener], link: str, lifeline: int) -> trio.Process:
-        descriptors = [listener.socket.fileno() for listener in listeners]
-        order = WorkerOrder(
-            config=self._config,
-            base_dir=self._base_dir.absolute(),
-            listeners=tuple(
-                zip(descriptors, (listener.tls for listener in listeners), strict=True)
-            ),
-            link=link,
-            lifeline=lifeline,
-        )
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "realtime_proxy.app.worker_process"],
-            stdin=subprocess.PIPE,
-            pass_fds=(*descriptors, lifeline),
-        )
-        assert process.stdin is not None
-        async with process.stdin:
-            await process.stdin.send_all(pickle.dumps(order))
-        return process
+        return f"signal {-status}" if status < 0 else f"status {status}"
 
 
-async def _pass_on(ready: trio.Event, first_ready: trio.Event) -> None:
-    await ready.wait()
-    first_ready.set()
+@contextlib.contextmanager
+def _lifeline() -> Iterator[int]:
+    """A descriptor for workers that becomes readable when this process is gone, however it ended.
+
+    Nobody else has the other end.
+    """
+    read_end, write_end = os.pipe()
+    try:
+        yield read_end
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+async def _give(process: trio.Process, order: WorkerOrder) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(trio.BrokenResourceError):  # it is dead already
+            async with process.stdin:
+                await process.stdin.send_all(pickle.dumps(order))
 
 
 async def _stop(process: trio.Process) -> None:
@@ -124,10 +148,12 @@ async def _stop(process: trio.Process) -> None:
     if process.returncode is not None:
         return
     process.terminate()
-    with trio.move_on_after(_STOP_SECONDS, shield=True):
-        await process.wait()
-    if process.returncode is None:
-        process.kill()
+    with trio.CancelScope(shield=True):
+        with trio.move_on_after(_STOP_SECONDS):
+            await process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def _of_one_worker(config: Config, workers: int) -> Config:

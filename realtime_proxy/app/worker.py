@@ -11,34 +11,26 @@ import structlog
 import trio
 
 from realtime_proxy.app.listeners import Listener
+from realtime_proxy.app.parts import load_parts
 from realtime_proxy.backend.pool import Pool
 from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.channels.registry import Registry
-from realtime_proxy.config.schema import Config, Tls
-from realtime_proxy.config.secrets import resolve_secret
+from realtime_proxy.config.schema import Config
 from realtime_proxy.demo.backend import DemoBackend
-from realtime_proxy.grip.signature import SigningKey, Verifier
 from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.client_socket import ClientSocket
-from realtime_proxy.net.listeners import (
-    Acceptor,
-    Certificates,
-    Room,
-    server_context,
-)
+from realtime_proxy.net.listeners import Acceptor, Room
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.tls import TlsCodec, handshake
 from realtime_proxy.net.watcher import READ, Watcher
 from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.background import run_logged
-from realtime_proxy.pipeline.registry import LoadedHandlers, load_handlers
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.http_connection import HttpConnection
-from realtime_proxy.serving.live_route import build_table
 
 _SWEEP_SECONDS = 1.0
 # Full collections are rare once start-up is frozen: connections are few tracked objects each.
@@ -54,13 +46,14 @@ class Worker:
         self,
         config: Config,
         base_dir: Path,
-        listeners: list[Listener],
         link_socket: PairSocket | None = None,
     ) -> None:
-        """`link_socket` leads to the supervisor; without one, items are submitted to `intake`."""
+        """Raises ConfigError when something that is configured can't be had.
+
+        `link_socket` leads to the supervisor; without one, items are submitted to `intake`.
+        """
         self._config = config
-        self._listeners = listeners
-        self._base_dir = base_dir
+        self._parts = load_parts(config, base_dir, DemoBackend(self._publish_one).answer)
         self._timers = Timers()
         self._watcher = Watcher()
         self._counters = Counters()
@@ -73,17 +66,17 @@ class Worker:
         self._room = Room(config.server.max_connections)
         self._open: set[HttpConnection] = set()
 
-    async def run(self) -> None:
-        """Serve. Raises ConfigError when something that is configured can't be had."""
-        handlers = load_handlers(self._config, self._base_dir)
+    async def run(self, listeners: list[Listener]) -> None:
+        """Serve the clients of these listeners, which are closed at the end."""
         with contextlib.ExitStack() as resources:
             resources.callback(self._watcher.close)
             resources.callback(self._pool.close)
             async with trio.open_nursery() as nursery:
-                context = self._context(nursery, handlers)
-                self._start_inside(nursery, handlers)
-                for listener in self._listeners:
-                    taker = self._taker(context, self._tls_context(listener.tls))
+                context = self._context(nursery)
+                self._start_inside(nursery)
+                for listener in listeners:
+                    tls = None if listener.tls is None else self._parts.tls[listener.tls.listen]
+                    taker = self._taker(context, tls)
                     nursery.start_soon(Acceptor(listener.socket, taker, self._room).run)
                 gc.collect()
                 gc.freeze()
@@ -91,26 +84,20 @@ class Worker:
                 if self._link is not None:
                     self._link.tell_ready()
 
-    def _context(self, nursery: trio.Nursery, handlers: LoadedHandlers) -> ServingContext:
-        config = self._config
-        demo = DemoBackend(self._publish_one)
-        upstream_key = config.grip.upstream_key
-        verifier = None
-        if upstream_key:
-            secret = resolve_secret(upstream_key, self._base_dir)
-            verifier = Verifier(SigningKey.from_secret(secret))
+    def _context(self, nursery: trio.Nursery) -> ServingContext:
+        config, parts = self._config, self._parts
         return ServingContext(
             server=config.server,
             grip=config.grip,
-            routes=build_table(config, self._base_dir, handlers.chains, demo.answer),
+            routes=parts.routes,
             registry=self._registry,
             timers=self._timers,
             watcher=self._watcher,
             nursery=nursery,
             caller=BackendCaller(self._pool),
             counters=self._counters,
-            verifier=verifier,
-            identity_headers=handlers.inbound_identity_headers,
+            verifier=parts.verifier,
+            identity_headers=parts.handlers.inbound_identity_headers,
             link=self._link,
         )
 
@@ -120,14 +107,14 @@ class Worker:
         self._link.publish(item)
         return self._registry.count(item)
 
-    def _start_inside(self, nursery: trio.Nursery, handlers: LoadedHandlers) -> None:
+    def _start_inside(self, nursery: trio.Nursery) -> None:
         nursery.start_soon(self._timers.run)
         nursery.start_soon(self._watcher.run)
         nursery.start_soon(self.intake.run)
         nursery.start_soon(self._sweep)
         if self._link is not None:
             nursery.start_soon(self._link.run)
-        for handler in handlers.background:
+        for handler in self._parts.handlers.background:
             nursery.start_soon(run_logged, handler)
 
     async def _sweep(self) -> None:
@@ -136,14 +123,6 @@ class Worker:
             self._pool.drop_expired()
 
     # -- clients ---------------------------------------------------------------------------
-
-    def _tls_context(self, tls: Tls | None) -> ssl.SSLContext | None:
-        if tls is None:
-            return None
-        base = self._base_dir
-        default = server_context(base / tls.certificate, base / tls.key)
-        folder = base / tls.certificates if tls.certificates else None
-        return Certificates(default, folder).default
 
     def _taker(
         self, context: ServingContext, tls: ssl.SSLContext | None

@@ -1,0 +1,69 @@
+"""What a configuration needs besides itself: handlers, keys and certificates, found and tried.
+
+The only process and every worker serve with them; a supervisor loads them to learn what is wrong
+before it starts anybody.
+"""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from realtime_proxy.config.schema import Config, Grip, Tls
+from realtime_proxy.config.secrets import resolve_secret
+from realtime_proxy.errors import ConfigError, Problem
+from realtime_proxy.grip.signature import SigningKey, Verifier
+from realtime_proxy.net.listeners import Certificates, server_context
+from realtime_proxy.pipeline.registry import LoadedHandlers, load_handlers
+from realtime_proxy.routing.table import RouteTable
+from realtime_proxy.serving.live_route import LiveRoute, LocalBackend, build_table
+
+
+@attrs.frozen
+class Parts:
+    """Everything a worker serves with. `tls` has the contexts of TLS listeners by address."""
+
+    handlers: LoadedHandlers
+    routes: RouteTable[LiveRoute]
+    verifier: Verifier | None
+    tls: dict[str, ssl.SSLContext]
+
+
+def load_parts(config: Config, base_dir: Path, demo: LocalBackend) -> Parts:
+    """All parts of a configuration; ConfigError has everything that can't be had."""
+    problems: list[Problem] = []
+    handlers = routes = verifier = None
+    with _collecting(problems):
+        handlers = load_handlers(config, base_dir)
+        routes = build_table(config, base_dir, handlers.chains, demo)
+    with _collecting(problems):
+        verifier = _verifier(config.grip, base_dir)
+    tls: dict[str, ssl.SSLContext] = {}
+    for listener in config.server.tls:
+        with _collecting(problems):
+            tls[listener.listen] = _context(listener, base_dir)
+    if handlers is None or routes is None or problems:
+        raise ConfigError(problems)
+    return Parts(handlers, routes, verifier, tls)
+
+
+@contextmanager
+def _collecting(problems: list[Problem]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems
+
+
+def _verifier(grip: Grip, base_dir: Path) -> Verifier | None:
+    if not grip.upstream_key:
+        return None
+    return Verifier(SigningKey.from_secret(resolve_secret(grip.upstream_key, base_dir)))
+
+
+def _context(tls: Tls, base_dir: Path) -> ssl.SSLContext:
+    default = server_context(base_dir / tls.certificate, base_dir / tls.key)
+    folder = base_dir / tls.certificates if tls.certificates else None
+    return Certificates(default, folder).default
