@@ -86,9 +86,9 @@ def is_instruct(headers: Headers) -> bool:
 
 def parse_instruct(head: ResponseHead, body: bytes) -> Instruct:
     """The instructions of a whole response. Raises GripError, whose text says what is wrong."""
-    instruct = parse_instruct_headers(head)
     if not _is_json(head.headers):
-        return attrs.evolve(instruct, body=body)
+        return _of_fields(head, body)
+    instruct = _of_fields(head, b"")
     if head.status != 200:
         raise GripError("response code for application/grip-instruct content must be 200")
     return _combined(instruct, parse_json_instruct(body), head.headers)
@@ -100,6 +100,10 @@ def parse_instruct_headers(head: ResponseHead) -> Instruct:
     This is all there is to read of a next link's response, and of one whose body is too long
     to be collected (see `may_stream`).
     """
+    return _of_fields(head, b"")
+
+
+def _of_fields(head: ResponseHead, body: bytes) -> Instruct:
     grip = _grip_fields(head.headers)
     status, reason = _status(grip, head)
     links = parse_links(grip.get(b"grip-link", ()))
@@ -112,7 +116,7 @@ def parse_instruct_headers(head: ResponseHead) -> Instruct:
         status=status,
         reason=reason,
         headers=_exposed(head.headers, grip),
-        body=b"",
+        body=body,
         next_link=links.next,
         gone_link=links.gone,
     )
