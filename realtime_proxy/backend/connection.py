@@ -113,7 +113,7 @@ class BackendConnection:
 
     @property
     def is_stale(self) -> bool:
-        """True if an idle connection can't be used: the backend hung up, or sent what none asked."""
+        """True if an idle connection is of no use: the backend hung up, or sent what none asked."""
         try:
             self._raw.recv(1, socket.MSG_PEEK)
         except BlockingIOError:

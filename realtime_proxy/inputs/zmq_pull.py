@@ -43,4 +43,4 @@ class ZmqPull:
 
     def _skip(self, why: str) -> None:
         self._counters.items_refused += 1
-        log.warning(f"IN pull: {why}")
+        log.warning("item skipped", input="zmq pull", problem=why)
