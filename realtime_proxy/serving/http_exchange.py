@@ -45,7 +45,7 @@ _NEVER = trio.Event()  # stands in where nothing is uploaded
 class HttpExchange(ClientExchange):
     """One request on its way through the house."""
 
-    __slots__ = ("_upload_failure", "_uploaded", "_uploads")
+    __slots__ = ("_upload_failure", "_uploaded", "_uploads", "_uploads_to")
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class HttpExchange(ClientExchange):
     ) -> None:
         super().__init__(connection, request, body)
         self._uploads: trio.Nursery | None = None
+        self._uploads_to: BackendConnection | None = None  # until the last byte is sent
         self._uploaded = _NEVER
         self._upload_failure: Exception | None = None
 
@@ -112,6 +113,7 @@ class HttpExchange(ClientExchange):
             self._uploads = nursery
 
             def upload(connection: BackendConnection) -> None:
+                self._uploads_to = connection
                 nursery.start_soon(self._upload, connection, request, body)
 
             try:
@@ -121,6 +123,8 @@ class HttpExchange(ClientExchange):
                 failure = error  # raised below: a nursery would wrap it
             nursery.cancel_scope.cancel()
         self._uploads = None
+        if self._uploads_to is not None:  # its request has no end: it must not carry another
+            self._uploads_to.close()
         if self._upload_failure is not None:
             raise self._upload_failure
         if failure is not None:
@@ -136,6 +140,7 @@ class HttpExchange(ClientExchange):
                 data = request.framed(part) if request.chunked else part
                 if data:
                     await connection.send(data)
+            self._uploads_to = None
         except BackendError:
             return  # a backend may answer without reading everything; its response decides
         except (ProtocolError, trio.BrokenResourceError) as error:
@@ -163,6 +168,11 @@ class HttpExchange(ClientExchange):
                 return await self._follow_instruct(route, target, request, response)
             return await self._relay(response)
         finally:
+            self._done_with(response)
+
+    def _done_with(self, response: BackendResponse) -> None:
+        """Let the response's connection go, unless its request is still on the way."""
+        if self._uploads_to is None:
             response.close()
 
     async def _relay(self, response: BackendResponse) -> After:
@@ -209,7 +219,7 @@ class HttpExchange(ClientExchange):
             body += await response.read()
         if len(body) > MAX_INSTRUCT_BYTES:
             return await self._stream_then_hold(route, target, request, response, body)
-        response.close()
+        self._done_with(response)
         instruct = parse_instruct(response.head, body)
         await self._finish_upload()
         if self._body.size > MAX_REMEMBERED_BYTES:

@@ -74,16 +74,6 @@ class BackendCall:
             self._body = b"".join(iter(self.read_some, b""))
         return self._body
 
-    def read_rest(self) -> None:
-        """Read the body to its end: closing before that could take the response back."""
-        while self.read_some():
-            pass
-
-    @property
-    def is_read(self) -> bool:
-        """True once the whole body has been read."""
-        return self._at_end
-
     # -- the answer ------------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
@@ -108,6 +98,11 @@ class BackendCall:
         """Close the connection in an orderly way."""
         self.keeps_connection = False
         self._connection.raw.close()
+
+    def finish(self) -> None:
+        """Say that nothing more comes, then take what the proxy still sends until it closes."""
+        self._connection.raw.shutdown(socket.SHUT_WR)
+        self.hang()
 
     def cut(self) -> None:
         """Close the connection with a reset."""
@@ -247,8 +242,8 @@ class ScriptedBackend:
             script(call)
         finally:
             call.answered.set()
-        if call.keeps_connection and not call.is_read:
-            call.read_rest()
+        if call.keeps_connection:
+            _ = call.body  # closing before it was read could take the response back
         return call.keeps_connection
 
 

@@ -464,7 +464,7 @@ def test_response_before_the_upload_is_complete(connect, backend, path):
 def test_early_response_that_closes_the_backend(connect, backend, path):
     def script(call):
         call.respond(403, [("Connection", "close")], b"no")
-        call.close()
+        call.finish()
 
     backend.scripts[path] = script
     client = connect()

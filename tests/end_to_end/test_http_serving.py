@@ -342,6 +342,26 @@ def test_switch_of_protocols_that_nobody_asked_for(connect, backend, path):
     assert client.read_head().status == 502
 
 
+# -- early responses -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fields", [[], [("Grip-Hold", "stream"), ("Grip-Channel", "early")]])
+@pytest.mark.parametrize(
+    "framing", [("Content-Length", "100000"), ("Transfer-Encoding", "chunked")]
+)
+def test_early_response_leaves_no_half_request_behind(connect, backend, path, framing, fields):
+    """The next request must not become the rest of one whose body never came whole."""
+    backend.scripts[path] = lambda call: call.respond(403, fields)
+    uploading = connect()
+    uploading.request("POST", path, [framing])
+    assert backend.wait_for(path).answered.wait(10)
+    for number in range(3):
+        client = connect()
+        client.request("GET", f"/next{path}")
+        assert client.read_reply().status == 200
+        assert backend.wait_for(f"/next{path}", number + 1).method == "GET"
+
+
 # -- header fields -------------------------------------------------------------------------------
 
 

@@ -325,14 +325,10 @@ def test_early_close_frame(websocket, socket_backend, path):
 def test_messages_are_batched_while_a_request_is_out(websocket, socket_backend, path):
     socket = websocket()
     socket.open(path)
-    socket_backend.gate.clear()
-    socket.send(TEXT, b"0")
-    socket_backend.backend.wait_for(path, 2)
     frames = [(TEXT, b"1"), (BINARY, b"\x00\xff"), (PING, b"p"), (PONG, b"q"), (TEXT, b"")]
-    for opcode, content in frames:
-        socket.send(opcode, content)
-    socket.send_close(1000)
-    socket_backend.gate.set()
+    # In one piece, so that all of them are there when the first has become a request.
+    data = b"".join(encode_frame(opcode, content) for opcode, content in [(TEXT, b"0"), *frames])
+    socket.client.send(data + encode_close(1000))
     assert socket.read().close_code == 1000
     assert socket_backend.requests[1:] == [
         [("TEXT", b"0")],
