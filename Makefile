@@ -34,7 +34,7 @@ test: setup ## the tests that need nothing but Python packages (ARGS='-k name' f
 	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
 
 test-all: setup browser ## all tests, with the timed ones and those in a browser
-	$(BIN)/python -m pytest -rs $(ARGS)
+	$(BIN)/python -m pytest -rfEs $(ARGS)
 
 browser:
 	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
