@@ -29,6 +29,7 @@ listen = ["127.0.0.1:{port}"{listen}]
 [publish]
 pull = ""
 http = "127.0.0.1:{control_port}"
+max_body_bytes = 20_000_000
 
 [log]
 level = "debug"

@@ -100,18 +100,10 @@ def free_v6_port():
 
 
 @pytest.fixture
-def trusting_any(authority):
+def trusting(authority):
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
-
-
-@pytest.fixture
-def trusting(trusting_any):
-    # In TLS 1.2 the server has the last word of the handshake, so that no request can come with
-    # the client's: see test_request_in_one_packet_with_the_end_of_the_handshake.
-    trusting_any.maximum_version = ssl.TLSVersion.TLSv1_2
-    return trusting_any
 
 
 # -- addresses -----------------------------------------------------------------------------------
@@ -229,11 +221,11 @@ def test_client_that_leaves_within_the_handshake(secure, program):
     program.wait_for_log("closed during the TLS handshake")
 
 
-def test_request_in_one_packet_with_the_end_of_the_handshake(secure, program, trusting_any, path):
+def test_request_in_one_packet_with_the_end_of_the_handshake(secure, program, trusting, path):
     """The bytes that come with the last ones of the handshake are not forgotten."""
     del program
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = trusting_any.wrap_bio(incoming, outgoing, server_hostname="one.test")
+    tls = trusting.wrap_bio(incoming, outgoing, server_hostname="one.test")
     with socket.create_connection(secure, timeout=1) as raw:
         while True:
             try:
