@@ -188,6 +188,20 @@ class _Crowd:
                 total = self._total()
         return total, last_at
 
+    def reach(self, bytes_each: int, timeout_seconds: float) -> tuple[int, float]:
+        """Read until each has got so many bytes: how many have, and when the last of them had."""
+        deadline = time.monotonic() + timeout_seconds
+        reached, last_at = 0, 0.0
+        while reached < len(self._clients) and time.monotonic() < deadline:
+            for fd, _ in self._epoll.poll(0.3, 512):
+                client = self._clients[fd]
+                had_it = client.received >= bytes_each
+                self._read(client)
+                if client.received >= bytes_each and not had_it:
+                    reached += 1
+                    last_at = time.monotonic()
+        return reached, last_at
+
     def forget(self) -> None:
         """Count from nothing again."""
         for client in self._clients.values():
