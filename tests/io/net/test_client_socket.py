@@ -3,6 +3,7 @@ import ssl
 
 import pytest
 import trio
+import trio.testing
 
 from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.tls import TlsCodec, handshake

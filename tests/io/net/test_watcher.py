@@ -1,0 +1,141 @@
+import pytest
+import structlog
+import trio
+import trio.testing
+
+from realtime_proxy.net.watcher import END, HUNG_UP, ONCE, READ, WRITE
+
+SECONDS = 10
+
+
+class Guest:
+    """Notes its events; may do something at each."""
+
+    def __init__(self, then=lambda: None):
+        self.events = []
+        self.came = trio.Event()
+        self._then = then
+
+    def ready(self, events):
+        self.events.append(events)
+        self.came.set()
+        self._then()
+
+
+@pytest.fixture
+def guest(pair, watcher):
+    """Makes a guest that is watched, its socket, and the other end."""
+
+    def make(events, then=lambda: None):
+        ours, theirs = pair()
+        watched = Guest(then)
+        watcher.add(ours.fileno(), watched, events)
+        return watched, ours, theirs
+
+    return make
+
+
+async def test_input_calls_the_one_that_has_it(guest):
+    called, _, peer = guest(READ | ONCE)
+    other, _, _ = guest(READ)
+    with trio.fail_after(SECONDS):
+        peer.send(b"x")
+        await called.came.wait()
+        await trio.testing.wait_all_tasks_blocked()
+    assert len(called.events) == 1
+    assert called.events[0] & READ
+    assert not called.events[0] & HUNG_UP
+    assert not other.events
+
+
+async def test_room_to_write_and_the_end_are_told_apart(guest):
+    writer, _, _ = guest(WRITE | ONCE)
+    ender, _, peer = guest(END | ONCE)
+    with trio.fail_after(SECONDS):
+        await writer.came.wait()
+        peer.send(b"x")
+        await trio.testing.wait_all_tasks_blocked()
+        assert not ender.events
+        peer.close()
+        await ender.came.wait()
+    assert writer.events == [WRITE]
+    assert ender.events[0] & HUNG_UP
+
+
+async def test_what_is_watched_for_can_be_changed(guest, watcher):
+    watched, raw, peer = guest(END)
+    peer.send(b"x")
+    with trio.fail_after(SECONDS):
+        await trio.testing.wait_all_tasks_blocked()
+        assert not watched.events
+        watcher.change(raw.fileno(), READ | ONCE)
+        await watched.came.wait()
+
+
+async def test_the_forgotten_are_not_called(guest, watcher):
+    watched, raw, peer = guest(READ)
+    assert len(watcher) == 1
+    watcher.forget(raw.fileno())
+    watcher.forget(raw.fileno())
+    assert len(watcher) == 0
+    peer.send(b"x")
+    with trio.fail_after(SECONDS):
+        await trio.testing.wait_all_tasks_blocked()
+    assert not watched.events
+
+
+async def test_one_who_is_forgotten_by_another_in_the_same_turn_is_not_called(guest, watcher):
+    """Its descriptor may be closed by then, or have a new owner."""
+    sockets = []
+
+    def forget_all():
+        for raw in sockets:
+            watcher.forget(raw.fileno())
+
+    one, first, first_peer = guest(READ, forget_all)
+    two, second, second_peer = guest(READ, forget_all)
+    sockets += [first, second]
+    first_peer.send(b"x")
+    second_peer.send(b"x")
+    with trio.fail_after(SECONDS):
+        await trio.testing.wait_all_tasks_blocked()
+    assert len(one.events) + len(two.events) == 1
+
+
+async def test_a_descriptor_that_is_used_again_is_a_new_guest(guest, watcher, pair):
+    old, raw, _ = guest(READ)
+    descriptor = raw.fileno()
+    watcher.forget(descriptor)
+    raw.close()
+    ours, peer = pair()
+    assert ours.fileno() == descriptor
+    new = Guest()
+    watcher.add(descriptor, new, READ | ONCE)
+    with trio.fail_after(SECONDS):
+        peer.send(b"x")
+        await new.came.wait()
+    assert not old.events
+
+
+async def test_one_that_fails_ends_the_watching_of_nobody(guest):
+    def fail():
+        raise ZeroDivisionError
+
+    failing, _, failing_peer = guest(READ | ONCE, fail)
+    other, _, other_peer = guest(READ | ONCE)
+    with structlog.testing.capture_logs() as logs, trio.fail_after(SECONDS):
+        failing_peer.send(b"x")
+        await failing.came.wait()
+        other_peer.send(b"x")
+        await other.came.wait()
+    assert [entry["log_level"] for entry in logs] == ["error"]
+
+
+async def test_many_at_once_are_all_called(guest):
+    made = [guest(READ | ONCE) for _ in range(300)]
+    with trio.fail_after(SECONDS):
+        for _, _, peer in made:
+            peer.send(b"x")
+        for watched, _, _ in made:
+            await watched.came.wait()
+    assert {len(watched.events) for watched, _, _ in made} == {1}
