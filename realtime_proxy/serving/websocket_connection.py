@@ -5,6 +5,7 @@ task runs only while a request to the backend is under way.
 """
 
 import contextlib
+import random
 import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -84,6 +85,9 @@ MAX_ANSWER_BYTES = 1_000_000
 # While a client owes so much reading, its backend is not asked for more (W-2.18).
 MAX_UNREAD_BYTES = 200_000
 CLOSE_SECONDS = 10.0
+# A backend that can't be reached has got nothing, so it is asked again, while it restarts for
+# example; after these pauses the client is given up (websocket-over-http.md W-5.3).
+RETRY_SECONDS = (1, 2, 4, 8, 16)
 OPCODES = {
     MessageType.TEXT: Opcode.TEXT,
     MessageType.BINARY: Opcode.BINARY,
@@ -529,15 +533,23 @@ class WebSocketConnection:
                 await self.connection.send(b"")
         upstream = Upstream(self.connection.context, self._route)
         request = self._request(events)
+        pauses = iter(RETRY_SECONDS)
         while True:
             try:
                 response = await upstream.ask_target(self._targets[0], request)
                 return self._session.response_arrived(response.head, await _whole_body(response))
             except BackendUnreachable as error:
-                if self._session.is_accepted or len(self._targets) == 1:
+                if self._session.is_accepted:
+                    pause = next(pauses, None)
+                    if pause is None:
+                        return self._failed(error)
+                    log.warning("backend unreachable", route=self._route.id, problem=str(error))
+                    await trio.sleep(pause + random.random())  # noqa: S311  not all at once
+                elif len(self._targets) == 1:
                     return self._failed(error)
-                self._targets = self._targets[1:]
-                self._session.one_event = self._targets[0].one_event
+                else:
+                    self._targets = self._targets[1:]
+                    self._session.one_event = self._targets[0].one_event
             except (BackendError, ProtocolError) as error:
                 return self._failed(error)
 

@@ -122,7 +122,7 @@ Script = Callable[[BackendCall], None]
 
 
 class ScriptedBackend:
-    """Listens on a free port of the loopback interface, one thread for each connection.
+    """Listens on a port of the loopback interface (0: a free one), with a thread per connection.
 
     `scripts` has what answers requests for a path; others get the `answer`. Every request is kept
     in `calls`, in the order in which they began. A script that fails fails the test at the end.
@@ -133,7 +133,7 @@ class ScriptedBackend:
         answer: Script = BackendCall.respond,
         *,
         tls: ssl.SSLContext | None = None,
-        receive_buffer_bytes: int | None = None,
+        port: int = 0,
     ) -> None:
         self.answer = answer
         self.scripts: dict[str, Script] = {}
@@ -143,11 +143,7 @@ class ScriptedBackend:
         self._changed = threading.Condition()
         self._open: set[socket.socket] = set()
         self._failures: list[Exception] = []
-        self._listener = socket.socket()
-        if receive_buffer_bytes is not None:
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(128)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()

@@ -7,7 +7,7 @@ import pytest
 import websockets.sync.client
 
 from realtime_proxy.testing.events import CONTENT_TYPE, read_events, write_events
-from realtime_proxy.testing.raw_client import Ending
+from realtime_proxy.testing.raw_client import Ending, RawClient
 from realtime_proxy.testing.scripted_backend import ScriptedBackend
 from realtime_proxy.testing.websocket_client import (
     BINARY,
@@ -15,6 +15,7 @@ from realtime_proxy.testing.websocket_client import (
     PING,
     PONG,
     TEXT,
+    WebSocketClient,
     encode_close,
     encode_frame,
 )
@@ -90,7 +91,7 @@ class SocketBackend:
     def script(self, call):
         events = read_events(call.body)
         self.requests.append(events)
-        if len(self.requests) == 1:
+        if ("OPEN", b"") in events:
             self.respond(call, self.opening, self.opening_fields)
             return
         self.gate.wait(10)
@@ -592,6 +593,30 @@ def test_event_is_never_sent_twice(websocket, socket_backend, path):
     first = socket_backend.backend.wait_for(path).connection_number
     assert connections == [first], "the connection was not one that was kept"
     assert socket_backend.wait_for_events(3) == [("OPEN", b""), ("TEXT", b"1"), ("TEXT", b"2")]
+
+
+@pytest.mark.slow
+def test_backend_that_restarts(websocket, start, path):
+    """While it is away its clients stay; what they send, and that one left, is told it later."""
+    with ScriptedBackend() as backend:
+        program = start(f'[[route]]\ntargets = [{{ url = "{backend.url}", over_http = true }}]\n')
+        SocketBackend(backend, path)
+        staying, leaving = (WebSocketClient(RawClient(program.address)) for _ in range(2))
+        for socket in (staying, leaving):
+            socket.open(path)
+    backend.wait_until_closed()
+    for socket in (staying, leaving):
+        socket.send(TEXT, b"1")
+    program.wait_for_log("backend unreachable.*\n(.*\n)*.*backend unreachable")
+    staying.send(TEXT, b"2")
+    leaving.client.close()
+    with ScriptedBackend(port=backend.port) as restarted:
+        there = SocketBackend(restarted, path)
+        there.echoes = True
+        assert [staying.read().content for _ in range(2)] == [b"1", b"2"]
+        events = there.wait_for_events(4)
+        staying.client.close()
+    assert sorted(events) == sorted([("TEXT", b"1")] * 2 + [("TEXT", b"2"), ("DISCONNECT", b"")])
 
 
 # -- publishing and control ----------------------------------------------------------------------
