@@ -22,6 +22,22 @@ BACKLOG = 4096
 # Accepting fails for these when the process or machine is out of something: wait and try again.
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 _RETRY_SECONDS = 0.1
+# For these it fails when the client, or the way to it, has gone already: take the next.
+_CLIENT_GONE = frozenset(
+    (
+        errno.ECONNABORTED,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENONET,
+        errno.ENOPROTOOPT,
+        errno.EOPNOTSUPP,
+        errno.EPERM,
+        errno.EPROTO,
+    )
+)
+_MAX_NAME = 240  # of a host in a file name
 # A flood of new clients must not keep the others waiting.
 _ACCEPTED_AT_ONCE = 64
 
@@ -105,10 +121,12 @@ def _remove_dead_socket(path: Path) -> None:
     except FileNotFoundError:
         return
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
+        probe.setblocking(False)  # one who listens may be too busy to take the probe
+        with contextlib.suppress(BlockingIOError):
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
 
 
 class Acceptor:
@@ -139,6 +157,8 @@ class Acceptor:
                     if error.errno in _OUT_OF_RESOURCES:
                         log.error("can't accept connections", problem=error.strerror)
                         await trio.sleep(_RETRY_SECONDS)
+                    elif error.errno not in _CLIENT_GONE:
+                        raise
                 else:
                     self._accepted(raw, address)
 
@@ -211,7 +231,7 @@ class Certificates:
         return context
 
     def _load(self, name: str) -> ssl.SSLContext | None:
-        if self._folder is None or "/" in name or name.startswith("."):
+        if self._folder is None or "/" in name or name.startswith(".") or len(name) > _MAX_NAME:
             return None
         rest = name.partition(".")[2]
         for stem in (name, f"_.{rest}"):

@@ -71,6 +71,15 @@ async def test_deadlines_come_in_their_order(timers, fired, mock_clock):
     assert fired.names == [1, 2, 3, 4, 5]
 
 
+async def test_a_deadline_of_the_next_tick_waits_for_it(timers, fired, mock_clock):
+    timers.after(1, fired("first"))
+    timers.after(1 + TICK_SECONDS, fired("second"))
+    await jump(1)
+    assert fired.names == ["first"]
+    await jump(TICK_SECONDS)
+    assert fired.names == ["first", "second"]
+
+
 async def test_an_earlier_deadline_is_seen_while_waiting_for_a_later_one(timers, fired, mock_clock):
     timers.after(100, fired("late"))
     await jump(1)

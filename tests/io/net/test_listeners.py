@@ -1,0 +1,411 @@
+import errno
+import grp
+import os
+import pwd
+import socket
+import ssl
+import stat
+
+import pytest
+import trio
+import trio.testing
+import trustme
+
+from realtime_proxy.config.addresses import TcpAddress, UnixAddress
+from realtime_proxy.errors import ConfigError
+from realtime_proxy.net.listeners import (
+    Acceptor,
+    Certificates,
+    Room,
+    open_listener,
+    open_listeners,
+    server_context,
+)
+from realtime_proxy.net.tls import TlsCodec
+
+SECONDS = 10
+
+# -- opening -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listen(sockets):
+    """Opens a listener that is closed at the end of the test."""
+
+    def make(address):
+        sockets.append(open_listener(address))
+        return sockets[-1]
+
+    return make
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_listening_on_tcp(listen, host):
+    listener = listen(TcpAddress(host, 0))
+    with socket.create_connection(listener.getsockname()[:2], SECONDS):
+        raw, _ = listener.accept()
+        raw.close()
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def test_listening_on_all_of_v6_leaves_v4_free(listen):
+    port = listen(TcpAddress("::", 0)).getsockname()[1]
+    assert listen(TcpAddress("0.0.0.0", port)).getsockname()[1] == port
+
+
+def test_an_address_in_use_is_refused(listen):
+    port = listen(TcpAddress("127.0.0.1", 0)).getsockname()[1]
+    with pytest.raises(ConfigError, match=f"127.0.0.1:{port}: Address already in use") as caught:
+        listen(TcpAddress("127.0.0.1", port))
+    assert caught.value.problems[0].key_path == "server.listen"
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_that_is_not_ours_is_refused(listen, host):
+    with pytest.raises(ConfigError, match="can't listen on"):
+        listen(TcpAddress(host, 0))
+
+
+def test_several_listeners_share_one_port(sockets):
+    sockets += open_listeners(TcpAddress("127.0.0.1", 0), 3)
+    assert len({listener.fileno() for listener in sockets}) == 3
+    assert len({listener.getsockname() for listener in sockets}) == 1
+
+
+def test_a_port_that_others_share_is_refused_nevertheless(sockets):
+    sockets += open_listeners(TcpAddress("127.0.0.1", 0), 2)
+    with pytest.raises(ConfigError, match="in use"):
+        open_listeners(TcpAddress(*sockets[0].getsockname()), 2)
+
+
+def test_listening_on_a_path(listen, tmp_path):
+    path = tmp_path / "socket"
+    listener = listen(UnixAddress(str(path), mode=0o640))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        raw, _ = listener.accept()
+        raw.close()
+
+
+def test_a_path_may_get_an_owner(listen, tmp_path):
+    path = tmp_path / "socket"
+    user, group = os.getuid(), os.getgid()
+    names = pwd.getpwuid(user).pw_name, grp.getgrgid(group).gr_name
+    listen(UnixAddress(str(path), user=names[0], group=names[1]))
+    assert (path.stat().st_uid, path.stat().st_gid) == (user, group)
+
+
+@pytest.mark.parametrize("who", [{"user": "no such user"}, {"group": "no such group"}])
+def test_an_owner_who_does_not_exist_is_refused(listen, tmp_path, who):
+    with pytest.raises(ConfigError, match="no such user or group"):
+        listen(UnixAddress(str(tmp_path / "socket"), **who))
+
+
+def test_a_path_left_over_is_taken(listen, tmp_path):
+    address = UnixAddress(str(tmp_path / "socket"))
+    listen(address).close()
+    listen(address)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(address.path)
+
+
+def test_a_path_that_somebody_listens_on_is_refused(listen, tmp_path):
+    address = UnixAddress(str(tmp_path / "socket"))
+    listen(address)
+    with pytest.raises(ConfigError, match="in use"):
+        listen(address)
+
+
+def test_a_path_whose_listener_is_busy_is_refused_without_waiting(sockets, listen, tmp_path):
+    path = str(tmp_path / "socket")
+    busy = socket.socket(socket.AF_UNIX)
+    sockets.append(busy)
+    busy.bind(path)
+    busy.listen(0)
+    for _ in range(2):  # more than its queue takes
+        client = socket.socket(socket.AF_UNIX)
+        sockets.append(client)
+        client.setblocking(False)
+        try:
+            client.connect(path)
+        except BlockingIOError:
+            break
+    with pytest.raises(ConfigError, match="in use"):
+        listen(UnixAddress(path))
+
+
+def test_a_file_that_is_no_socket_is_left_alone(listen, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("precious")
+    with pytest.raises(ConfigError, match="in use"):
+        listen(UnixAddress(str(path)))
+    assert path.read_text() == "precious"
+
+
+def test_a_path_in_no_folder_is_refused(listen, tmp_path):
+    with pytest.raises(ConfigError, match="No such file"):
+        listen(UnixAddress(str(tmp_path / "none" / "socket")))
+
+
+# -- accepting -----------------------------------------------------------------------------
+
+
+class Taken(list):
+    """The connections that were accepted, closed at the end of the test."""
+
+    def __init__(self, sockets):
+        self._sockets = sockets
+        self.came = trio.Event()
+
+    def __call__(self, raw, peer):
+        self._sockets.append(raw)
+        self.append((raw, peer))
+        self.came.set()
+
+
+@pytest.fixture
+def taken(sockets):
+    return Taken(sockets)
+
+
+@pytest.fixture
+def dial(sockets):
+    """Connects to a listener."""
+
+    def make(listener):
+        client = socket.socket(listener.family)
+        sockets.append(client)
+        client.connect(listener.getsockname())
+        return client
+
+    return make
+
+
+async def test_accepting_on_tcp(listen, taken, dial, nursery):
+    listener = listen(TcpAddress("127.0.0.1", 0))
+    nursery.start_soon(Acceptor(listener, taken, Room(10)).run)
+    with trio.fail_after(SECONDS):
+        dial(listener)
+        dial(listener)
+        await trio.testing.wait_all_tasks_blocked()
+    assert [peer for _, peer in taken] == ["127.0.0.1"] * 2
+    assert {raw.gettimeout() for raw, _ in taken} == {0.0}
+    assert taken[0][0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_accepting_on_a_path(listen, taken, dial, nursery, tmp_path):
+    listener = listen(UnixAddress(str(tmp_path / "socket")))
+    nursery.start_soon(Acceptor(listener, taken, Room(10)).run)
+    with trio.fail_after(SECONDS):
+        dial(listener)
+        await trio.testing.wait_all_tasks_blocked()
+    assert [peer for _, peer in taken] == [""]
+
+
+async def test_those_for_whom_there_is_no_room_wait(listen, taken, dial, nursery):
+    listener = listen(TcpAddress("127.0.0.1", 0))
+    room = Room(2)
+    nursery.start_soon(Acceptor(listener, taken, room).run)
+    with trio.fail_after(SECONDS):
+        for _ in range(4):
+            dial(listener)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(taken) == 2
+        room.leave()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(taken) == 3
+        room.leave()
+        room.leave()
+        await trio.testing.wait_all_tasks_blocked()
+    assert len(taken) == 4
+
+
+async def test_two_listeners_share_their_room(listen, taken, dial, nursery):
+    listeners = [listen(TcpAddress("127.0.0.1", 0)) for _ in range(2)]
+    room = Room(1)
+    for listener in listeners:
+        nursery.start_soon(Acceptor(listener, taken, room).run)
+    with trio.fail_after(SECONDS):
+        await trio.testing.wait_all_tasks_blocked()
+        for listener in listeners:
+            dial(listener)
+        await trio.testing.wait_all_tasks_blocked()
+    assert len(taken) == 1
+
+
+async def test_a_listener_is_closed_when_accepting_ends(listen, taken):
+    listener = listen(TcpAddress("127.0.0.1", 0))
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Acceptor(listener, taken, Room(1)).run)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert listener.fileno() == -1
+
+
+class Failing:
+    """A listener whose `accept` fails with these errors first."""
+
+    def __init__(self, listener, *errors):
+        self._listener = listener
+        self._errors = list(errors)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+
+    def fileno(self):
+        return self._listener.fileno()
+
+    def accept(self):
+        if self._errors:
+            raise OSError(self._errors.pop(0), "failed")
+        return self._listener.accept()
+
+
+@pytest.mark.parametrize("error", [errno.ECONNABORTED, errno.EPROTO, errno.EMFILE, errno.ENOBUFS])
+async def test_accepting_outlives_troubles_that_pass(
+    listen, taken, dial, nursery, autojump_clock, error
+):
+    listener = listen(TcpAddress("127.0.0.1", 0))
+    dial(listener)
+    nursery.start_soon(Acceptor(Failing(listener, error, error), taken, Room(1)).run)
+    with trio.fail_after(SECONDS):
+        await taken.came.wait()
+
+
+async def test_accepting_ends_with_troubles_that_stay(listen, taken):
+    listener = Failing(listen(TcpAddress("127.0.0.1", 0)), errno.EINVAL)
+    with trio.fail_after(SECONDS), pytest.raises(OSError, match="failed"):
+        await Acceptor(listener, taken, Room(1)).run()
+
+
+# -- certificates --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def issue(authority, tmp_path_factory):
+    """Writes a certificate for these names, as NAME.crt and NAME.key."""
+
+    def make(folder, stem, *names):
+        certificate = authority.issue_cert(*names)
+        (folder / f"{stem}.key").write_bytes(certificate.private_key_pem.bytes())
+        (folder / f"{stem}.crt").write_bytes(
+            b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
+        )
+        return folder / f"{stem}.crt", folder / f"{stem}.key"
+
+    return make
+
+
+def names_shown(server, authority, name):
+    """The names in the certificate that a client gets who asks for a name; empty if refused."""
+    client_context = ssl.create_default_context()
+    authority.configure_trust(client_context)
+    client_context.check_hostname = False
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context.wrap_bio(incoming, outgoing, server_hostname=name)
+    codec = TlsCodec(server, None)
+    for _ in range(3):
+        try:
+            client.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            codec.handshake(outgoing.read())
+            incoming.write(codec.output())
+    return [value for _, value in client.getpeercert()["subjectAltName"]]
+
+
+def test_the_certificate_is_chosen_by_name(authority, issue, tmp_path):
+    default = server_context(*issue(tmp_path, "default", "default.example"))
+    folder = tmp_path / "more"
+    folder.mkdir()
+    issue(folder, "a.example", "a.example")
+    issue(folder, "_.b.example", "*.b.example")
+    issue(folder, "own.b.example", "own.b.example")
+    server = Certificates(default, folder).default
+    for name, shown in [
+        ("a.example", "a.example"),
+        ("A.EXAMPLE", "a.example"),
+        ("x.b.example", "*.b.example"),
+        ("own.b.example", "own.b.example"),
+        ("own.b.example", "own.b.example"),
+        ("x.y.b.example", "default.example"),
+        ("b.example", "default.example"),
+        ("other.example", "default.example"),
+        ("a" * 60 + ("." + "b" * 60) * 3, "default.example"),
+        ("127.0.0.1", "default.example"),
+        (None, "default.example"),
+    ]:
+        assert names_shown(server, authority, name) == [shown], name
+
+
+def test_a_certificate_that_comes_later_is_found(authority, issue, tmp_path):
+    default = server_context(*issue(tmp_path, "default", "default.example"))
+    server = Certificates(default, tmp_path).default
+    assert names_shown(server, authority, "a.example") == ["default.example"]
+    issue(tmp_path, "a.example", "a.example")
+    assert names_shown(server, authority, "a.example") == ["a.example"]
+
+
+def test_a_certificate_that_is_not_usable_is_passed_over(authority, issue, tmp_path):
+    default = server_context(*issue(tmp_path, "default", "default.example"))
+    issue(tmp_path, "a.example", "a.example")
+    (tmp_path / "a.example.key").write_text("nonsense")
+    server = Certificates(default, tmp_path).default
+    assert names_shown(server, authority, "a.example") == ["default.example"]
+
+
+def test_names_never_lead_out_of_the_folder(issue, tmp_path):
+    """As a name would have to be written for it: nothing checks them before us."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    default = server_context(*issue(tmp_path, "default", "default.example"))
+    chosen = Certificates(default, folder)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).wrap_bio(
+        ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True
+    )
+    before = tls.context
+    for name in ("../default", "..", "folder/../../default", ".hidden", "a" * 255, "a\0b"):
+        assert default.sni_callback(tls, name, default) is None
+    assert tls.context is before
+    assert chosen.default is default
+
+
+def test_without_a_folder_there_is_one_certificate(authority, issue, tmp_path):
+    default = server_context(*issue(tmp_path, "default", "default.example"))
+    server = Certificates(default, None).default
+    assert names_shown(server, authority, "a.example") == ["default.example"]
+
+
+@pytest.mark.parametrize("spoilt", ["missing", "nonsense", "of another"])
+def test_unusable_files_are_refused_with_their_names(issue, tmp_path, spoilt):
+    certificate, key = issue(tmp_path, "a", "a.example")
+    if spoilt == "missing":
+        key.unlink()
+    elif spoilt == "nonsense":
+        key.write_text("nonsense")
+    else:
+        key.write_bytes(trustme.CA().issue_cert("a.example").private_key_pem.bytes())
+    with pytest.raises(ConfigError, match=r"a\.crt with .*a\.key"):
+        server_context(certificate, key)
+
+
+def test_only_http_is_agreed_upon(issue, tmp_path, authority):
+    server = server_context(*issue(tmp_path, "a", "a.example"))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname="a.example")
+    codec = TlsCodec(server, None)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    codec.handshake(outgoing.read())
+    incoming.write(codec.output())
+    client.do_handshake()
+    assert client.selected_alpn_protocol() == "http/1.1"
