@@ -101,9 +101,20 @@ class Hub:
             self._counters.items_published += new
             data = None
             for worker in self._channels.holders(item.channel):
-                data = data or encode_item(item)
+                data = data or self._encoded(item)
+                if data is None:
+                    break
                 parts.setdefault(worker, []).append(data)
         return list(parts.items())
+
+    def _encoded(self, item: Item) -> bytes | None:
+        """An item as it goes over links, None if it can't: one item must not end publishing."""
+        try:
+            return encode_item(item)
+        except RecursionError:
+            log.warning("item skipped: nested too deeply", channel=item.channel)
+            self._counters.items_refused += 1
+            return None
 
     def _has_room(self, link: _Link, parts: list[bytes]) -> bool:
         """Take up room on a link, if it has that much."""
