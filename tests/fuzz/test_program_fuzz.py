@@ -14,7 +14,8 @@ from fuzzer.campaign import run_campaign
 from fuzzer.program import Program
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
-QUICK = 400
+# Of every attack within make test; of slow ones fewer.
+QUICK = 500
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +26,11 @@ def listener():
         yield listener
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory, listener):
-    program = Program(tmp_path_factory.mktemp("fuzz"), listener.getsockname()[1])
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow)])
+def program(request, tmp_path_factory, listener):
+    """One for all attacks, with one worker, then another with two."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    program = Program(folder, listener.getsockname()[1], workers=request.param)
     yield program
     status = program.stop()
     assert (status, program.complaints) == (0, [])
@@ -37,9 +40,9 @@ def name_of(value):
     return getattr(value, "__name__", None)
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=name_of)
-async def test_some_inputs(program, listener, attack):
-    await run_campaign(program, listener, attack, QUICK, SEED)
+@pytest.mark.parametrize(("attack", "count"), ATTACKS.items(), ids=name_of)
+async def test_some_inputs(program, listener, attack, count):
+    await run_campaign(program, listener, attack, min(QUICK, count // 20), SEED)
 
 
 @pytest.mark.slow

@@ -131,7 +131,7 @@ def next_item(attack):
 class HttpItems(Attack):
     """Publish items in well-formed requests to the control port."""
 
-    valid = tuple(json.dumps(item).encode() for item in corpus.ITEMS)
+    valid = (*(json.dumps(item).encode() for item in corpus.ITEMS), corpus.DEEP_ITEM)
     words = corpus.ITEM_WORDS
 
     def next_input(self):
@@ -150,6 +150,7 @@ class ZmqItems(Attack):
     words = corpus.ITEM_WORDS
     valid = (
         *(b"J" + json.dumps(item).encode() for item in corpus.ITEMS),
+        b"J" + corpus.DEEP_ITEM,
         *(b"T" + corpus.as_tnetstring(item) for item in corpus.ITEMS),
         *map(corpus.as_tnetstring, corpus.ITEMS),
     )

@@ -18,6 +18,8 @@ async def run_campaign(program, listener, attack_class, count, seed):
     """Throw `count` inputs of one attack, and print what it cost. Raises FindingError."""
     backend = ScriptedBackend(listener)
     health = Health(program, backend)
+    if not program.is_running:
+        raise FindingError("the program has ended", program.complaints)
     attack = attack_class(program, backend, seed)
     async with trio.open_nursery() as nursery:
         await nursery.start(backend.run)
@@ -28,10 +30,8 @@ async def run_campaign(program, listener, attack_class, count, seed):
         seconds = time.monotonic() - started
         nursery.cancel_scope.cancel()
     attack.close()
-    print(
-        f"{attack_class.__name__}: {count} inputs of seed {seed} in {seconds:.1f} s, "
-        f"{program.resident_bytes / 1e6:.0f} MB, {program.descriptors} descriptors"
-    )
+    size = f"{program.resident_bytes / 1e6:.0f} MB" if program.is_running else "ended"
+    print(f"{attack_class.__name__}: {count} inputs of seed {seed} in {seconds:.1f} s, {size}")
     if finding is not None:
         raise FindingError(f"{attack_class.__name__}, seed {seed}: {finding}")
 

@@ -312,6 +312,11 @@ ITEMS = [
     {"channel": CHANNEL, "formats": {"http-response": {"action": "hint"}}},
     {"channel": CHANNEL, "formats": {"ws-message": {"action": "refresh"}}},
 ]
+# With a number too large for most formats, in lists as deep as JSON is read.
+DEEP_ITEM = (
+    b'{"channel": "fuzz", "formats": {"http-response": {"body-patch": [{"op": "add", "path": "/a",'
+    b' "value": ' + b"[" * 700 + b"1180591620717411303424" + b"]" * 700 + b"}]}}}"
+)
 ITEM_WORDS = [
     b'"',
     b"{",

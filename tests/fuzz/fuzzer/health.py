@@ -49,7 +49,7 @@ class Audience:
             task_status.started()
 
     async def _listen(self, request, mark, task_status):
-        while True:
+        while self._program.is_running:
             with contextlib.suppress(OSError):
                 async with connected(self._program.port) as raw:
                     await raw.send(request)

@@ -1,5 +1,6 @@
 """The program under fire: started as a user starts it, its log and its size watched."""
 
+import itertools
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ FINE_LEVELS = {"debug", "info", "warning"}
 CONFIG = """
 [server]
 listen = ["127.0.0.1:0"]
+workers = {workers}
 
 [[server.tls]]
 listen = "127.0.0.1:0"
@@ -40,7 +42,6 @@ http = "127.0.0.1:{control}"
 
 [log]
 format = "json"
-level = "{level}"
 
 [[route]]
 targets = [{{ demo = true }}]
@@ -52,9 +53,12 @@ targets = [{{ url = "http://127.0.0.1:{backend}", over_http = true }}]
 
 
 class Program:
-    """A running realtime-proxy. Everything wrong in its log is in `complaints`."""
+    """A running realtime-proxy. Everything wrong in its log is in `complaints`.
 
-    def __init__(self, folder, backend_port, *, level="info"):
+    Its size is that of all its processes.
+    """
+
+    def __init__(self, folder, backend_port, workers):
         self.complaints = []
         self.lines = 0
         self.baseline = None  # descriptors and memory when it is well
@@ -64,7 +68,7 @@ class Program:
         config = folder / "routes.toml"
         config.write_text(
             CONFIG.format(
-                folder=folder, control=self.control_port, backend=backend_port, level=level
+                folder=folder, control=self.control_port, backend=backend_port, workers=workers
             )
         )
         self._process = subprocess.Popen(
@@ -111,13 +115,19 @@ class Program:
         return self._process.poll() is None
 
     @property
+    def _processes(self):
+        own = Path(f"/proc/{self._process.pid}")
+        children = [listed.read_text().split() for listed in own.glob("task/*/children")]
+        return [own, *(own.with_name(child) for child in itertools.chain(*children))]
+
+    @property
     def descriptors(self):
-        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+        return sum(len(list((process / "fd").iterdir())) for process in self._processes)
 
     @property
     def resident_bytes(self):
-        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        pages = sum(int((process / "statm").read_text().split()[1]) for process in self._processes)
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self):
         """End it as a service manager does; its exit status."""
