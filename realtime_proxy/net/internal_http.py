@@ -10,7 +10,13 @@ import trio
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.messages import RequestHead, Response, text_response
 from realtime_proxy.wire.http1_body import BodyReader
-from realtime_proxy.wire.http1_server import CONTINUE, HeadLimits, RequestParser
+from realtime_proxy.wire.http1_rules import encode_head
+from realtime_proxy.wire.http1_server import (
+    CONTINUE,
+    HeadLimits,
+    IncomingRequest,
+    RequestParser,
+)
 
 REQUEST_SECONDS = 60.0
 IDLE_SECONDS = 60.0
@@ -58,8 +64,6 @@ class InternalHttpServer:
                 await _Client(stream, self._limits, self._answer).serve()
             except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
                 pass  # the client is gone, or takes too long
-            except Exception:
-                log.exception("request on an internal port failed")
             finally:
                 with trio.move_on_after(1):
                     await stream.aclose()
@@ -82,11 +86,11 @@ class _Client:
             while await self._serve_one():
                 pass
         except ProtocolError as error:
-            await self._send(_refusal(error), keep_alive=False)
+            await self._send(text_response(error.status, str(error)), keep_alive=False)
             await self._drain()
 
     async def _serve_one(self) -> bool:
-        while (request := self._parser.next_request()) is None:
+        while (request := self._next_request()) is None:
             if not await self._receive(REQUEST_SECONDS if self._parser.buffer else IDLE_SECONDS):
                 return False
         self._version = request.head.version
@@ -101,12 +105,26 @@ class _Client:
             await self._stream.send_all(CONTINUE)
         reader = BodyReader(request.framing)
         body = await self._body(reader)
-        reply = await self._answer(head, body)
+        reply = await self._reply(head, body)
         keep_alive = reply.keep_alive and request.keep_alive
         await self._send(reply.response, keep_alive=keep_alive, has_body=head.method != b"HEAD")
         if not keep_alive:
             await self._drain()
         return keep_alive
+
+    def _next_request(self) -> IncomingRequest | None:
+        try:
+            return self._parser.next_request()
+        except ProtocolError as error:
+            raise _refusal(error) from error
+
+    async def _reply(self, head: RequestHead, body: bytes) -> InternalReply:
+        try:
+            return await self._answer(head, body)
+        except Exception:
+            # A defect met on one request is told to its sender, and ends nothing else.
+            log.exception("request on an internal port failed")
+            return InternalReply(text_response(500, "Internal Server Error"))
 
     async def _body(self, reader: BodyReader) -> bytes:
         data, self._parser.buffer = self._parser.buffer, b""
@@ -128,12 +146,12 @@ class _Client:
 
     async def _send(self, response: Response, *, keep_alive: bool, has_body: bool = True) -> None:
         head = response.head()
-        lines = [b"HTTP/%b %d %b" % (self._version, head.status, head.reason)]
-        lines += [b"%b: %b" % field for field in head.headers]
-        lines.append(b"Content-Length: %d" % len(response.body))
-        lines.append(b"Connection: keep-alive" if keep_alive else b"Connection: close")
-        lines.append(b"\r\n")
-        data = b"\r\n".join(lines)
+        data = encode_head(
+            b"HTTP/%b %d %b" % (self._version, head.status, head.reason),
+            head.headers,
+            b"Content-Length: %d" % len(response.body),
+            b"Connection: keep-alive" if keep_alive else b"Connection: close",
+        )
         with trio.fail_after(REQUEST_SECONDS):
             await self._stream.send_all(data + response.body if has_body else data)
 
@@ -145,10 +163,12 @@ class _Client:
                 pass
 
 
-def _refusal(error: ProtocolError) -> Response:
-    """What publishers have always been told of a request that can't be read."""
+def _refusal(error: ProtocolError) -> ProtocolError:
+    """What publishers have always been told of a head that can't be read."""
     if error.status in (414, 431):
-        return text_response(400, "Request header too large.")
-    if error.status == 400 and str(error).startswith("Content-Length"):
-        return text_response(400, "Bad Content-Length.")
-    return text_response(error.status, str(error))
+        return ProtocolError(400, "Request header too large.")
+    if str(error).startswith("Content-Length"):
+        return ProtocolError(400, "Bad Content-Length.")
+    if "Transfer-Encoding" in str(error):
+        return ProtocolError(411, "Request requires Content-Length.")
+    return ProtocolError(400, "Failed to parse request header.")
