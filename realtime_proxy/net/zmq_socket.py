@@ -74,12 +74,12 @@ class PullSocket(_ReceivingSocket):
         self._socket.rcvhwm = _HIGH_WATER_MARK
         try:
             self._socket.bind(endpoint)
-        except zmq.ZMQError as error:
+            if ipc_mode is not None and endpoint.startswith("ipc://"):
+                Path(endpoint.removeprefix("ipc://")).chmod(stat.S_IMODE(ipc_mode))
+        except (OSError, zmq.ZMQError) as error:
             self.close()
             message = f"can't bind {endpoint}: {error}"
             raise ConfigError([Problem("publish.pull", message)]) from error
-        if ipc_mode is not None and endpoint.startswith("ipc://"):
-            Path(endpoint.removeprefix("ipc://")).chmod(stat.S_IMODE(ipc_mode))
 
     @property
     def endpoint(self) -> str:

@@ -1,0 +1,218 @@
+import stat
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+import zmq
+
+from realtime_proxy.errors import ConfigError
+from realtime_proxy.net.zmq_socket import MAX_BATCH, PairSocket, PullSocket
+
+SECONDS = 10
+ANYWHERE = "tcp://127.0.0.1:*"
+
+
+@pytest.fixture
+def pull():
+    """A bound socket, closed at the end of the test."""
+    with PullSocket(ANYWHERE) as socket:
+        yield socket
+
+
+@pytest.fixture
+def push():
+    """Makes publishers that are connected to an endpoint."""
+    with zmq.Context() as context:
+
+        def make(endpoint):
+            socket = context.socket(zmq.PUSH)
+            socket.linger = 0
+            socket.sndhwm = 0
+            socket.connect(endpoint)
+            return socket
+
+        made = []
+        yield lambda endpoint: made.append(make(endpoint)) or made[-1]
+        for socket in made:
+            socket.close()
+
+
+async def receive(socket, count):
+    messages = []
+    with trio.fail_after(SECONDS):
+        while len(messages) < count:
+            batch = await socket.receive()
+            assert 0 < len(batch) <= MAX_BATCH
+            messages += batch
+    return messages
+
+
+async def test_a_message_arrives(pull, push):
+    publisher = push(pull.endpoint)
+    publisher.send(b"abc")
+    assert await receive(pull, 1) == [[b"abc"]]
+    publisher.send(b"def")
+    assert await receive(pull, 1) == [[b"def"]]
+
+
+async def test_parts_stay_together(pull, push):
+    publisher = push(pull.endpoint)
+    publisher.send_multipart([b"a", b"", b"c"])
+    publisher.send(b"")
+    assert await receive(pull, 2) == [[b"a", b"", b"c"], [b""]]
+
+
+@pytest.mark.parametrize("count", [MAX_BATCH - 1, MAX_BATCH, MAX_BATCH + 1, 5_000])
+async def test_many_at_once_all_arrive_in_order(pull, push, count):
+    """The descriptor signals a change only: none may be left lying."""
+    publisher = push(pull.endpoint)
+    for number in range(count):
+        publisher.send(b"%d" % number)
+    assert await receive(pull, count) == [[b"%d" % number] for number in range(count)]
+    publisher.send(b"last")
+    assert await receive(pull, 1) == [[b"last"]]
+
+
+async def test_publishers_come_and_go(pull, push):
+    for number in range(3):
+        publisher = push(pull.endpoint)
+        publisher.send(b"%d" % number)
+        assert await receive(pull, 1) == [[b"%d" % number]]
+        publisher.close()
+
+
+async def test_waiting_wakes_for_a_message(pull, push, nursery):
+    messages = []
+
+    async def wait():
+        messages.extend(await receive(pull, 1))
+        nursery.cancel_scope.cancel()
+
+    nursery.start_soon(wait)
+    await trio.testing.wait_all_tasks_blocked()
+    push(pull.endpoint).send(b"abc")
+    with trio.fail_after(SECONDS):
+        await trio.sleep_forever()
+
+
+async def test_waiting_can_be_given_up_and_begun_again(pull, push):
+    with trio.move_on_after(0) as scope:
+        await pull.receive()
+    assert scope.cancelled_caught
+    push(pull.endpoint).send(b"abc")
+    assert await receive(pull, 1) == [[b"abc"]]
+
+
+async def test_receiving_lets_others_run(pull, push):
+    """Even if there is always more."""
+    publisher = push(pull.endpoint)
+    for _ in range(MAX_BATCH * 3):
+        publisher.send(b"x")
+    await receive(pull, 1)
+    with trio.move_on_after(0) as scope:
+        await pull.receive()
+    assert scope.cancelled_caught
+
+
+def test_the_port_that_was_taken_is_told(pull):
+    assert pull.endpoint.startswith("tcp://127.0.0.1:")
+    assert int(pull.endpoint.rpartition(":")[2]) > 0
+
+
+def test_an_address_in_use_is_refused(pull):
+    with pytest.raises(ConfigError, match="Address already in use") as caught:
+        PullSocket(pull.endpoint)
+    assert caught.value.problems[0].key_path == "publish.pull"
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["nonsense", "tcp://192.0.2.1:5560", "ipc:///no/such/folder/x"]
+)
+def test_an_address_that_can_not_be_had_is_refused(endpoint):
+    with pytest.raises(ConfigError, match=f"can't bind {endpoint}"):
+        PullSocket(endpoint)
+
+
+async def test_a_path_with_its_permissions(tmp_path, push):
+    endpoint = f"ipc://{tmp_path}/pull"
+    with PullSocket(endpoint, 0o640) as pull:
+        assert stat.S_IMODE((tmp_path / "pull").stat().st_mode) == 0o640
+        push(endpoint).send(b"abc")
+        assert await receive(pull, 1) == [[b"abc"]]
+
+
+def test_permissions_that_can_not_be_set_are_refused():
+    with pytest.raises(ConfigError, match="ipc://@abstract-name-of-a-test"):
+        PullSocket("ipc://@abstract-name-of-a-test", 0o600)
+
+
+def test_permissions_are_for_paths_only():
+    with PullSocket(ANYWHERE, 0o600) as socket:
+        assert socket.endpoint.startswith("tcp://")
+
+
+def test_closing_gives_the_address_back(tmp_path):
+    endpoint = f"ipc://{tmp_path}/pull"
+    socket = PullSocket(endpoint)
+    socket.close()
+    socket.close()
+    assert not Path(f"{tmp_path}/pull").exists()
+
+
+# -- links between processes ---------------------------------------------------------------
+
+
+@pytest.fixture
+def link(tmp_path):
+    """Both ends of a link."""
+    endpoint = f"ipc://{tmp_path}/link"
+    with PairSocket(endpoint, bind=True) as one, PairSocket(endpoint, bind=False) as other:
+        yield one, other
+
+
+async def test_a_link_carries_both_ways_in_order(link):
+    one, other = link
+    other.send([b"ready"])
+    assert await receive(one, 1) == [[b"ready"]]
+    for number in range(1_000):
+        one.send([b"item", b"%d" % number])
+        other.send([b"ask", b"%d" % number])
+    assert await receive(other, 1_000) == [[b"item", b"%d" % number] for number in range(1_000)]
+    assert await receive(one, 1_000) == [[b"ask", b"%d" % number] for number in range(1_000)]
+
+
+async def test_an_answer_is_seen_while_sending_goes_on(link, nursery):
+    """Sending takes the signal of an arrival away from the descriptor."""
+    one, other = link
+    answers = []
+
+    async def answer():
+        while True:
+            for parts in await other.receive():
+                other.send(parts)
+
+    async def listen():
+        while len(answers) < 200:
+            answers.extend(await one.receive())
+        nursery.cancel_scope.cancel()
+
+    with trio.fail_after(SECONDS):
+        other.send([b"ready"])
+        await receive(one, 1)
+        nursery.start_soon(answer)
+        nursery.start_soon(listen)
+        for number in range(200):
+            one.send([b"%d" % number])
+            await trio.lowlevel.checkpoint()
+        await trio.sleep_forever()
+
+
+def test_sending_to_nobody_harms_nobody(tmp_path):
+    with PairSocket(f"ipc://{tmp_path}/link", bind=True) as alone:
+        alone.send([b"abc"])
+
+
+def test_a_link_that_can_not_be_made_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="can't make the link"):
+        PairSocket(f"ipc://{tmp_path}/{'a' * 200}", bind=True)
