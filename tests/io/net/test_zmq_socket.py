@@ -1,5 +1,4 @@
 import stat
-from pathlib import Path
 
 import pytest
 import trio
@@ -116,7 +115,7 @@ async def test_receiving_lets_others_run(pull, push):
 
 
 def test_the_port_that_was_taken_is_told(pull):
-    assert pull.endpoint.startswith("tcp://127.0.0.1:")
+    assert "127.0.0.1" in pull.endpoint
     assert int(pull.endpoint.rpartition(":")[2]) > 0
 
 
@@ -154,10 +153,10 @@ def test_permissions_are_for_paths_only():
 
 def test_closing_gives_the_address_back(tmp_path):
     endpoint = f"ipc://{tmp_path}/pull"
-    socket = PullSocket(endpoint)
-    socket.close()
-    socket.close()
-    assert not Path(f"{tmp_path}/pull").exists()
+    for _ in range(2):
+        socket = PullSocket(endpoint)
+        socket.close()
+        socket.close()
 
 
 # -- links between processes ---------------------------------------------------------------
