@@ -84,6 +84,7 @@ def measure(count: int, kind: str, workers: int) -> dict[str, Any]:
             crowd.result()
         seconds = time.monotonic() - begun_at
         proxy.settle()
+        time.sleep(5)  # connections to the backend are given up meanwhile
         figures = {
             "kind": kind,
             "count": count,

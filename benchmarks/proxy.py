@@ -135,6 +135,10 @@ class Proxy:
                 return
             before = now
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send its process a signal."""
+        self._process.send_signal(number)
+
     # -- the end ---------------------------------------------------------------------------
 
     def close(self) -> None:
