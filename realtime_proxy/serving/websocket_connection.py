@@ -5,8 +5,6 @@ task runs only while a request to the backend is under way.
 """
 
 import contextlib
-import random
-import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -14,36 +12,25 @@ import attrs
 import structlog
 import trio
 
-from realtime_proxy.backend.response import BackendResponse
-from realtime_proxy.channels.group import Subscription
 from realtime_proxy.errors import (
     BackendError,
-    BackendMisbehaved,
-    BackendUnreachable,
     ProtocolError,
 )
 from realtime_proxy.grip.control_message import (
-    ControlMessage,
-    FlushDelayed,
-    KeepAliveOff,
-    SendDelayed,
-    SetKeepAlive,
-    SetMeta,
     Subscribe,
-    Unsubscribe,
 )
-from realtime_proxy.grip.keep_alive import KeepAliveMode
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.item import Action, Item, MessageType
+from realtime_proxy.model.item import Action, Item
 from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.pipeline.decision import CloseWith, Drop
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.pipeline.handler import WebSocketEvent
 from realtime_proxy.serving.client_exchange import answer_for
-from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
-from realtime_proxy.serving.upstream import BackendRequest, Upstream
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.websocket_backend import WebSocketBackend
+from realtime_proxy.serving.websocket_control import WebSocketControl
 from realtime_proxy.sessions.effects import (
     AcceptClient,
     CallBackend,
@@ -55,11 +42,9 @@ from realtime_proxy.sessions.effects import (
     SendClose,
     SendMessage,
 )
-from realtime_proxy.sessions.keep_alive import first_delay, idle_delay
-from realtime_proxy.sessions.websocket_over_http import CONTENT_TYPE, WebSocketOverHttp
+from realtime_proxy.sessions.websocket_over_http import WebSocketOverHttp
 from realtime_proxy.wire.encodings import WireForm
-from realtime_proxy.wire.http1_client import encode_request_head
-from realtime_proxy.wire.http1_rules import parse_request_block
+from realtime_proxy.wire.http1_rules import encode_head
 from realtime_proxy.wire.http1_server import (
     BodyForm,
     IncomingRequest,
@@ -70,7 +55,6 @@ from realtime_proxy.wire.websocket import (
     NORMAL_CLOSURE,
     FrameReader,
     Message,
-    Opcode,
     PeerClosed,
     PeerFailed,
     encode_close,
@@ -80,21 +64,9 @@ from realtime_proxy.wire.websocket import (
 if TYPE_CHECKING:
     from realtime_proxy.serving.http_connection import HttpConnection
 
-# The largest body of a backend's answer (websocket-over-http.md W-2.20).
-MAX_ANSWER_BYTES = 1_000_000
 # While a client owes so much reading, its backend is not asked for more (W-2.18).
 MAX_UNREAD_BYTES = 200_000
 CLOSE_SECONDS = 10.0
-# A backend that can't be reached has got nothing, so it is asked again, while it restarts for
-# example; after these pauses the client is given up (websocket-over-http.md W-5.3).
-RETRY_SECONDS = (1, 2, 4, 8, 16)
-OPCODES = {
-    MessageType.TEXT: Opcode.TEXT,
-    MessageType.BINARY: Opcode.BINARY,
-    MessageType.PING: Opcode.PING,
-    MessageType.PONG: Opcode.PONG,
-}
-
 log = structlog.get_logger()
 
 
@@ -105,47 +77,29 @@ class WebSocketOrder:
     connection: "HttpConnection"
     request: IncomingRequest
     route: LiveRoute
-    targets: tuple[LiveTarget, ...]  # those of the route that take events over HTTP
     head: RequestHead  # as handlers left it, to be repeated with every event
     accept_token: bytes
     trusted: bool
     exchange: Exchange | None
 
 
-@attrs.define
-class _KeepAlive:
-    """The keep-alive that the backend asked for, and its timer."""
-
-    order: SetKeepAlive
-    frame: bytes
-    armed_at: float
-    timer: Timer | None = None
-
-
 class WebSocketConnection:
     """One WebSocket: the client's side, its subscriptions, and its requests to the backend."""
 
     __slots__ = (
+        "_backend",
         "_close_timer",
-        "_delayed",
+        "_control",
         "_exchange",
         "_frames",
         "_heard_at",
-        "_id",
         "_idle_timer",
         "_is_released",
-        "_keep_alive",
-        "_meta",
         "_next_call",
         "_opening",
-        "_packed_head",
         "_poll_timer",
         "_route",
-        "_sent_at",
         "_session",
-        "_subscriptions",
-        "_targets",
-        "_trusted",
         "_working",
         "connection",
         "form",
@@ -161,26 +115,37 @@ class WebSocketConnection:
         self.personal = chain is not None and chain.has_delivery
         self._route = order.route
         self._exchange = order.exchange
-        self._trusted = order.trusted
         self._opening: WebSocketOrder | None = order
-        self._targets = order.targets
-        self._packed_head = encode_request_head(order.head)
-        self._id = str(uuid.uuid4()).encode()
-        relays = order.trusted or not order.route.grip
-        self._session = WebSocketOverHttp(one_event=order.targets[0].one_event, trusted=relays)
+        self._backend = WebSocketBackend(
+            order.connection.context,
+            order.route,
+            order.head,
+            order.exchange,
+            trusted=order.trusted,
+        )
+        self._session = WebSocketOverHttp(
+            one_event=self._backend.target.one_event,
+            trusted=order.trusted or not order.route.grip,
+        )
+        self._control = WebSocketControl(self)
         self._frames: FrameReader | None = None
-        self._subscriptions: dict[str, Subscription] = {}
-        self._meta: dict[str, str] | None = None
-        self._keep_alive: _KeepAlive | None = None
-        self._delayed: tuple[Timer, bytes] | None = None
         self._poll_timer: Timer | None = None
         self._close_timer: Timer | None = None
         self._idle_timer: Timer | None = None
         self._heard_at = 0.0
-        self._sent_at = 0.0
         self._next_call: bytes | None = None
         self._working = True
         self._is_released = False
+
+    @property
+    def channel_prefix(self) -> str:
+        """What the route puts before the names of channels."""
+        return self._route.channel_prefix
+
+    @property
+    def implicit_channels(self) -> tuple[str, ...]:
+        """The channels that the target adds, which can't be left."""
+        return self._backend.target.subscribe
 
     async def begin(self) -> None:
         """Ask the backend whether it accepts, and go on with what follows from its answer."""
@@ -268,9 +233,9 @@ class WebSocketConnection:
                 case CallBackend():
                     self._call_soon(effect.events)
                 case SendMessage():
-                    self._send(encode_frame(effect.opcode, effect.content))
+                    self.send(encode_frame(effect.opcode, effect.content))
                 case Control():
-                    self._control(effect.message)
+                    self._control.follow(effect.message)
                 case AcceptClient():
                     self._accept(effect.headers)
                 case RejectClient():
@@ -282,25 +247,26 @@ class WebSocketConnection:
                 case EndClient():
                     self._end(effect.reason)
 
-    def _send(self, frame: bytes) -> None:
+    def send(self, frame: bytes) -> None:
+        """Send a frame of this connection's own, and note when."""
         self.writer.write(frame)
-        self._sent_at = self.connection.context.timers.now()
+        self._control.sent_at = self.connection.context.timers.now()
 
     def _accept(self, headers: Headers) -> None:
         opening, self._opening = self._opening, None
         if opening is None:
             return
-        lines = [
-            b"HTTP/1.1 101 Switching Protocols",
-            b"Upgrade: websocket",
-            b"Connection: Upgrade",
-            b"Sec-WebSocket-Accept: " + opening.accept_token,
-            *(b"%b: %b" % field for field in headers),
-            b"\r\n",
-        ]
-        self._send(b"\r\n".join(lines))
-        for channel in self._targets[0].subscribe:
-            self._subscribe(channel)
+        self.send(
+            encode_head(
+                b"HTTP/1.1 101 Switching Protocols",
+                headers,
+                b"Upgrade: websocket",
+                b"Connection: Upgrade",
+                b"Sec-WebSocket-Accept: " + opening.accept_token,
+            )
+        )
+        for channel in self.implicit_channels:
+            self._control.subscribe(channel)
         chain, exchange = self._route.chain, self._exchange
         if chain is not None and exchange is not None:
             exchange.held = "websocket"
@@ -330,8 +296,8 @@ class WebSocketConnection:
         self.connection.resume(keep_alive=request.keep_alive)
 
     def _send_close(self, close: SendClose) -> None:
-        self._send(encode_close(close.code, close.reason))
-        self._leave_channels()
+        self.send(encode_close(close.code, close.reason))
+        self._control.leave_channels()
         if self._close_timer is None:
             timers = self.connection.context.timers
             self._close_timer = timers.after(CLOSE_SECONDS, self._close_unanswered)
@@ -351,7 +317,7 @@ class WebSocketConnection:
         if self._is_released:
             return False
         self._is_released = True
-        self._leave_channels()
+        self._control.release()
         self._stop_timers()
         chain, exchange = self._route.chain, self._exchange
         if chain is not None and exchange is not None:
@@ -362,115 +328,6 @@ class WebSocketConnection:
         for timer in (self._poll_timer, self._close_timer, self._idle_timer):
             if timer is not None:
                 timer.cancel()
-        if self._keep_alive is not None and self._keep_alive.timer is not None:
-            self._keep_alive.timer.cancel()
-        if self._delayed is not None:
-            self._delayed[0].cancel()
-
-    # -- control messages ------------------------------------------------------------------
-
-    def _control(self, message: ControlMessage) -> None:
-        match message:
-            case Subscribe():
-                self._subscribe(self._route.channel_prefix + message.channel)
-            case Unsubscribe():
-                self._unsubscribe(self._route.channel_prefix + message.channel)
-            case SetMeta():
-                self._set_meta(message)
-            case SetKeepAlive():
-                self._set_keep_alive(message)
-            case KeepAliveOff():
-                self._stop_keep_alive()
-            case SendDelayed():
-                self._delay(message)
-            case FlushDelayed():
-                self._flush_delayed()
-
-    def _subscribe(self, channel: str) -> None:
-        limit = self.connection.context.grip.max_channels
-        if channel in self._subscriptions or len(self._subscriptions) >= limit:
-            return
-        registry = self.connection.context.registry
-        if len(self._subscriptions) == 1:
-            self._share_first_channel()
-        shared = bool(self._subscriptions)
-        self._subscriptions[channel] = registry.subscribe(channel, self, shared=shared)
-        log.debug("subscribe", channel=channel, route=self._route.id)
-
-    def _share_first_channel(self) -> None:
-        """With a second channel, the order between the two matters from now on."""
-        registry = self.connection.context.registry
-        for channel, subscription in list(self._subscriptions.items()):
-            self._subscriptions[channel] = registry.subscribe(channel, self, shared=True)
-            registry.unsubscribe(channel, subscription)
-
-    def _unsubscribe(self, channel: str) -> None:
-        if channel in self._targets[0].subscribe:
-            return
-        subscription = self._subscriptions.pop(channel, None)
-        if subscription is not None:
-            self.connection.context.registry.unsubscribe(channel, subscription)
-
-    def _leave_channels(self) -> None:
-        registry = self.connection.context.registry
-        for channel, subscription in self._subscriptions.items():
-            registry.unsubscribe(channel, subscription)
-        self._subscriptions.clear()
-
-    def _set_meta(self, message: SetMeta) -> None:
-        meta = self._meta = self._meta or {}
-        if message.value is None:
-            meta.pop(message.name, None)
-        else:
-            meta[message.name] = message.value
-
-    def _set_keep_alive(self, message: SetKeepAlive) -> None:
-        self._stop_keep_alive()
-        frame = encode_frame(OPCODES[message.type], message.content)
-        keep_alive = self._keep_alive = _KeepAlive(message, frame, 0.0)
-        self._arm_keep_alive(keep_alive)
-
-    def _arm_keep_alive(self, keep_alive: _KeepAlive) -> None:
-        timers = self.connection.context.timers
-        keep_alive.armed_at = timers.now()
-        delay = first_delay(keep_alive.order.timeout_seconds)
-        keep_alive.timer = timers.after(delay, self._keep_alive_due)
-
-    def _stop_keep_alive(self) -> None:
-        if self._keep_alive is not None and self._keep_alive.timer is not None:
-            self._keep_alive.timer.cancel()
-        self._keep_alive = None
-
-    def _keep_alive_due(self) -> None:
-        keep_alive = self._keep_alive
-        if keep_alive is None:
-            return
-        timers = self.connection.context.timers
-        if keep_alive.order.mode is KeepAliveMode.IDLE:
-            silent = timers.now() - max(keep_alive.armed_at, self._last_write_at())
-            if delay := idle_delay(keep_alive.order.timeout_seconds, silent):
-                keep_alive.timer = timers.after(delay, self._keep_alive_due)
-                return
-        if not self.writer.backlog_bytes:
-            self._send(keep_alive.frame)
-        self._arm_keep_alive(keep_alive)
-
-    def _last_write_at(self) -> float:
-        groups = (subscription.group for subscription in self._subscriptions.values())
-        return max([self._sent_at, *(group.last_write_at for group in groups)])
-
-    def _delay(self, message: SendDelayed) -> None:
-        self._flush_delayed()
-        frame = encode_frame(OPCODES[message.type], message.content)
-        timer = self.connection.context.timers.after(message.timeout_seconds, self._flush_delayed)
-        self._delayed = (timer, frame)
-
-    def _flush_delayed(self) -> None:
-        if self._delayed is not None:
-            timer, frame = self._delayed
-            self._delayed = None
-            timer.cancel()
-            self._send(frame)
 
     # -- silence ---------------------------------------------------------------------------
 
@@ -479,7 +336,7 @@ class WebSocketConnection:
         limit = context.server.hold_timeout_seconds
         if not limit:
             return
-        silent = context.timers.now() - max(self._heard_at, self._last_write_at())
+        silent = context.timers.now() - max(self._heard_at, self._control.last_write_at())
         if silent >= limit:
             self.connection.close(CloseReason.IDLE)
         else:
@@ -522,73 +379,23 @@ class WebSocketConnection:
         channels: list[str] = []
         for effect in effects:
             if isinstance(effect, AcceptClient):
-                channels += self._targets[0].subscribe
+                channels += self.implicit_channels
             elif isinstance(effect, Control) and isinstance(effect.message, Subscribe):
-                channels.append(self._route.channel_prefix + effect.message.channel)
+                channels.append(self.channel_prefix + effect.message.channel)
         return channels
 
     async def _call(self, events: bytes) -> list[Effect]:
         if self.writer.backlog_bytes > MAX_UNREAD_BYTES:
             with contextlib.suppress(trio.BrokenResourceError):  # its end is reported elsewhere
                 await self.connection.send(b"")
-        upstream = Upstream(self.connection.context, self._route)
-        request = self._request(events)
-        pauses = iter(RETRY_SECONDS)
-        while True:
-            try:
-                response = await upstream.ask_target(self._targets[0], request)
-                return self._session.response_arrived(response.head, await _whole_body(response))
-            except BackendUnreachable as error:
-                if self._session.is_accepted:
-                    pause = next(pauses, None)
-                    if pause is None:
-                        return self._failed(error)
-                    log.warning("backend unreachable", route=self._route.id, problem=str(error))
-                    await trio.sleep(pause + random.random())  # noqa: S311  not all at once
-                elif len(self._targets) == 1:
-                    return self._failed(error)
-                else:
-                    self._targets = self._targets[1:]
-                    self._session.one_event = self._targets[0].one_event
-            except (BackendError, ProtocolError) as error:
-                return self._failed(error)
+        try:
+            head, body = await self._backend.ask(self._session, events)
+        except (BackendError, ProtocolError) as error:
+            return self._failed(error)
+        return self._session.response_arrived(head, body)
 
     def _failed(self, error: BackendError | ProtocolError) -> list[Effect]:
         self.connection.context.counters.backend_failures += 1
-        route = self._route
-        log.warning("backend failed", route=route.id, problem=str(error))
-        if isinstance(error, BackendUnreachable) and not self._session.is_accepted:
-            labels = ", ".join(target.label for target in self._route.targets if target.over_http)
-            error = BackendUnreachable(f"Unable to connect to any targets. Tried: {labels}")
-        answer = answer_for(error, debug=route.debug)
+        log.warning("backend failed", route=self._route.id, problem=str(error))
+        answer = answer_for(error, debug=self._route.debug)
         return self._session.backend_failed(answer.status, answer.body)
-
-    def _request(self, events: bytes) -> BackendRequest:
-        """The same head for every request of the connection, around new events."""
-        _, target, _, headers = parse_request_block(self._packed_head)
-        headers += (
-            (b"Accept", CONTENT_TYPE),
-            (b"Connection-Id", self._id),
-            (b"Content-Type", CONTENT_TYPE),
-            (b"Content-Length", b"%d" % len(events)),
-        )
-        headers += ((b"Meta-" + name, value) for name, value in self._session.meta.values())
-        return BackendRequest(
-            RequestHead(b"POST", target, headers),
-            events,
-            trusted=self._trusted,
-            once_only=True,
-            exchange=self._exchange,
-        )
-
-
-async def _whole_body(response: BackendResponse) -> bytes:
-    try:
-        body = response.take()
-        while not response.complete:
-            body += await response.read()
-            if len(body) > MAX_ANSWER_BYTES:
-                raise BackendMisbehaved(f"answer exceeds {MAX_ANSWER_BYTES} bytes")
-        return body
-    finally:
-        response.close()

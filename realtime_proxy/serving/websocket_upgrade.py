@@ -31,8 +31,7 @@ class WebSocketUpgrade(ClientExchange):
         return await super()._serve()
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
-        targets = tuple(target for target in route.targets if target.over_http)
-        if not targets:
+        if not route.has_over_http:
             raise ProtocolError(502, "WebSockets to this route need a target with over_http.")
         headers = head.headers.without(_NOT_FOR_EVENTS).without_prefix(b"meta-")
         if route.grip:
@@ -41,7 +40,6 @@ class WebSocketUpgrade(ClientExchange):
             connection=self._connection,
             request=self._request,
             route=route,
-            targets=targets,
             head=RequestHead(b"POST", head.target, headers),
             accept_token=accept_token(self._request.head) or b"",
             trusted=self._trusted,

@@ -1,0 +1,118 @@
+"""The requests that carry a WebSocket's events to its backend (WebSocket-over-HTTP)."""
+
+import random
+import uuid
+
+import structlog
+import trio
+
+from realtime_proxy.backend.response import BackendResponse
+from realtime_proxy.errors import BackendMisbehaved, BackendUnreachable
+from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.serving.context import ServingContext
+from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
+from realtime_proxy.serving.upstream import BackendRequest, Upstream
+from realtime_proxy.sessions.websocket_over_http import CONTENT_TYPE, WebSocketOverHttp
+from realtime_proxy.wire.http1_client import encode_request_head
+from realtime_proxy.wire.http1_rules import parse_request_block
+
+# The largest body of a backend's answer (websocket-over-http.md W-2.20).
+MAX_ANSWER_BYTES = 1_000_000
+# A backend that can't be reached has got nothing, so it is asked again, while it restarts for
+# example; after these pauses the client is given up (websocket-over-http.md W-5.3).
+RETRY_SECONDS = (1, 2, 4, 8, 16)
+
+log = structlog.get_logger()
+
+
+class WebSocketBackend:
+    """The backend of one WebSocket: the same request head every time, around new events.
+
+    The head is kept as one block of bytes, which is what a quiet connection can afford.
+    """
+
+    __slots__ = ("_context", "_exchange", "_id", "_packed_head", "_route", "_targets", "_trusted")
+
+    def __init__(
+        self,
+        context: ServingContext,
+        route: LiveRoute,
+        head: RequestHead,
+        exchange: Exchange | None,
+        *,
+        trusted: bool,
+    ) -> None:
+        """`head` is the upgrade request as handlers left it."""
+        self._context = context
+        self._route = route
+        self._targets = tuple(target for target in route.targets if target.over_http)
+        self._packed_head = encode_request_head(head)
+        self._exchange = exchange
+        self._trusted = trusted
+        self._id = str(uuid.uuid4()).encode()
+
+    @property
+    def target(self) -> LiveTarget:
+        """The target that is asked, or that accepted."""
+        return self._targets[0]
+
+    async def ask(self, session: WebSocketOverHttp, events: bytes) -> tuple[ResponseHead, bytes]:
+        """The whole answer to some events. Raises BackendError, or ProtocolError.
+
+        Before the client is accepted, targets that can't be reached are passed over; after, the
+        one that accepted is asked again for a while.
+        """
+        upstream = Upstream(self._context, self._route)
+        request = self._request(session, events)
+        pauses = iter(RETRY_SECONDS)
+        while True:
+            try:
+                response = await upstream.ask_target(self.target, request)
+                return response.head, await _whole_body(response)
+            except BackendUnreachable as error:
+                if not session.is_accepted:
+                    self._pass_over(session, error)
+                    continue
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                log.warning("backend unreachable", route=self._route.id, problem=str(error))
+                await trio.sleep(pause + random.random())  # noqa: S311  not all at once
+
+    def _pass_over(self, session: WebSocketOverHttp, error: BackendUnreachable) -> None:
+        if len(self._targets) == 1:
+            labels = ", ".join(target.label for target in self._route.targets if target.over_http)
+            message = f"Unable to connect to any targets. Tried: {labels}"
+            raise BackendUnreachable(message, timed_out=error.status == 504) from error
+        self._targets = self._targets[1:]
+        session.one_event = self.target.one_event
+
+    def _request(self, session: WebSocketOverHttp, events: bytes) -> BackendRequest:
+        _, target, _, headers = parse_request_block(self._packed_head)
+        headers += (
+            (b"Accept", CONTENT_TYPE),
+            (b"Connection-Id", self._id),
+            (b"Content-Type", CONTENT_TYPE),
+            (b"Content-Length", b"%d" % len(events)),
+        )
+        headers += ((b"Meta-" + name, value) for name, value in session.meta.values())
+        return BackendRequest(
+            RequestHead(b"POST", target, headers),
+            events,
+            trusted=self._trusted,
+            once_only=True,
+            exchange=self._exchange,
+        )
+
+
+async def _whole_body(response: BackendResponse) -> bytes:
+    try:
+        body = response.take()
+        while not response.complete:
+            body += await response.read()
+            if len(body) > MAX_ANSWER_BYTES:
+                raise BackendMisbehaved(f"answer exceeds {MAX_ANSWER_BYTES} bytes")
+        return body
+    finally:
+        response.close()
