@@ -7,6 +7,18 @@ from realtime_proxy.testing.raw_client import encode_request
 ROUTES = """
 [[route]]
 targets = [{{ url = "{url}" }}]
+
+[[route]]
+host = "secret"
+handlers = ["keys"]
+targets = [{{ url = "{url}" }}]
+
+[handler.keys]
+use = "key_auth"
+
+[[handler.keys.consumers]]
+username = "anna"
+keys = ["sesame"]
 """
 
 
@@ -191,6 +203,14 @@ def test_expect_is_not_answered_without_a_body(connect, path):
     client = connect()
     client.request("GET", path, [("Expect", "100-continue")])
     assert client.read_head().status == 200
+
+
+def test_expect_is_not_answered_by_who_refuses(connect, backend, path):
+    client = connect()
+    client.request("POST", path, EXPECT, host="secret")
+    reply = client.read_head()
+    assert (reply.status, reply.get("connection")) == (401, "close")
+    assert not backend.calls_to(path)
 
 
 def test_expect_of_an_old_client_is_ignored(connect, backend, path):
@@ -408,6 +428,15 @@ def test_connection_cannot_take_away_what_a_message_needs(connect, backend, path
     call = backend.wait_for(path)
     assert (call.get("host"), call.get("content-length")) == ("test", "23")
     assert not backend.calls_to("/inner")
+
+
+def test_connection_cannot_take_away_who_a_client_is(connect, backend, path):
+    client = connect()
+    fields = [("apikey", "sesame"), ("X-Consumer-Username", "root")]
+    fields.append(("Connection", "x-consumer-username"))
+    client.request("GET", path, fields, host="secret")
+    assert client.read_reply().status == 200
+    assert backend.wait_for(path).get_all("x-consumer-username") == ["anna"]
 
 
 def test_connection_of_a_backend_cannot_take_away_the_length(connect, backend, path):
