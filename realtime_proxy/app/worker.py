@@ -160,7 +160,7 @@ class Worker:
             context, client, peer, tls=tls is not None, on_closed=self._closed
         )
         self._open.add(connection)
-        connection.wait()
+        connection.begin()
         if tls is not None:
             client.ready(READ)  # a request may have come along with the end of the handshake
 

@@ -121,6 +121,17 @@ class HttpConnection:
 
     # -- waiting ---------------------------------------------------------------------------
 
+    def begin(self) -> None:
+        """Serve what the client has sent already, which it often has; else wait for it."""
+        data = self.socket.receive()
+        if data is None:
+            self.wait()
+        elif data:
+            self._leftover = data
+            self._start(self._serve)
+        else:
+            self.close(CloseReason.CLIENT_GONE)
+
     def wait(self) -> None:
         """Wait for a request without a task."""
         self._state = _State.WAITING
