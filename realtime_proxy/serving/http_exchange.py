@@ -141,6 +141,7 @@ class HttpExchange(ClientExchange):
                 if data:
                     await connection.send(data)
             self._uploads_to = None
+            connection.owes_body = False
         except BackendError:
             return  # a backend may answer without reading everything; its response decides
         except (ProtocolError, trio.BrokenResourceError) as error:

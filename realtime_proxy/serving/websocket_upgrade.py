@@ -21,13 +21,15 @@ _NOT_FOR_EVENTS = frozenset(
 class WebSocketUpgrade(ClientExchange):
     """The request that opens a WebSocket."""
 
-    __slots__ = ()
+    __slots__ = ("_accept_token",)
 
     is_websocket = True
 
     async def _serve(self) -> After:
-        if self._request.framing.has_body or accept_token(self._request.head) is None:
+        token = accept_token(self._request.head)
+        if token is None or self._request.framing.has_body:
             raise ProtocolError(400, _INVALID)
+        self._accept_token = token
         return await super()._serve()
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
@@ -41,7 +43,7 @@ class WebSocketUpgrade(ClientExchange):
             request=self._request,
             route=route,
             head=RequestHead(b"POST", head.target, headers),
-            accept_token=accept_token(self._request.head) or b"",
+            accept_token=self._accept_token,
             trusted=self._trusted,
             exchange=self._exchange,
         )
