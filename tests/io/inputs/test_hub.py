@@ -1,0 +1,270 @@
+"""The hub, with workers whose ends of the links are played by the tests."""
+
+import contextlib
+
+import pytest
+import trio
+import trio.testing
+
+from realtime_proxy.inputs import hub as hub_module
+from realtime_proxy.inputs.hub import Hub
+from realtime_proxy.inputs.link_messages import decode_item, encode_item
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.item import HttpStream, Item
+from realtime_proxy.net.zmq_socket import PairSocket
+
+SECONDS = 10
+
+
+def item(channel, content=b"x"):
+    return Item(channel, http_stream=HttpStream(content=content))
+
+
+class PlayedWorker:
+    """A worker's end of a link: says what it is told to, and hears one message after another."""
+
+    def __init__(self, socket, scope):
+        self.socket = socket
+        self.ready = trio.Event()
+        self._scope = scope
+        self._heard = []
+
+    async def hears(self):
+        """The next message, waited for."""
+        if not self._heard:
+            with trio.fail_after(SECONDS):
+                self._heard = await self.socket.receive()
+        return self._heard.pop(0)
+
+    async def hears_items(self):
+        kind, *parts = await self.hears()
+        assert kind == b"I"
+        return [decode_item(part) for part in parts], sum(map(len, parts))
+
+    async def holds(self, *channels):
+        for channel in channels:
+            self.socket.send([b"H", channel.encode()])
+            assert await self.hears() == [b"G", channel.encode()]
+
+    async def is_heard(self):
+        """Come back when the hub has taken everything said so far."""
+        self.socket.send([b"H", b"heard?"])
+        assert await self.hears() == [b"G", b"heard?"]
+
+    def die(self):
+        self._scope.cancel()
+        self.socket.close()
+
+
+@pytest.fixture
+def counters():
+    return Counters()
+
+
+@pytest.fixture
+def hub(counters):
+    return Hub(counters, max_link_bytes=10_000)
+
+
+@pytest.fixture
+async def join(hub, tmp_path, nursery):
+    """Let a worker join, by its number."""
+    with contextlib.ExitStack() as stack:
+
+        def join(number, life=0):
+            endpoint = f"ipc://{tmp_path}/{number}-{life}"
+            bound = stack.enter_context(PairSocket(endpoint, bind=True))
+            scope = trio.CancelScope()
+            worker = PlayedWorker(stack.enter_context(PairSocket(endpoint, bind=False)), scope)
+
+            async def serve():
+                with scope, bound:
+                    await hub.serve(number, bound, worker.ready)
+
+            nursery.start_soon(serve)
+            return worker
+
+        yield join
+        nursery.cancel_scope.cancel()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+async def test_a_worker_is_ready_when_it_says_so(join):
+    worker = join(0)
+    await worker.is_heard()
+    assert not worker.ready.is_set()
+    worker.socket.send([b"Y"])
+    with trio.fail_after(SECONDS):
+        await worker.ready.wait()
+
+
+async def test_a_worker_gets_items_of_its_channels_only(hub, join, counters):
+    one, other = join(0), join(1)
+    await one.holds("a", "é")
+    await other.holds("a", "b")
+    hub.submit([item("a", b"1"), item("b", b"2"), item("é", b"3"), item("nobody"), item("a", b"4")])
+    assert (await one.hears_items())[0] == [item("a", b"1"), item("é", b"3"), item("a", b"4")]
+    assert (await other.hears_items())[0] == [item("a", b"1"), item("b", b"2"), item("a", b"4")]
+    assert counters.items_published == 5
+
+
+async def test_a_released_channel_is_heard_of_no_more(hub, join):
+    worker = join(0)
+    await worker.holds("a", "b")
+    worker.socket.send([b"R", b"a"])
+    await worker.is_heard()
+    hub.submit([item("a"), item("b")])
+    assert (await worker.hears_items())[0] == [item("b")]
+
+
+async def test_items_published_by_a_worker_reach_all(hub, join):
+    one, other = join(0), join(1)
+    await one.holds("a")
+    await other.holds("a")
+    other.socket.send([b"P", encode_item(item("a"))])
+    assert (await one.hears_items())[0] == [item("a")]
+    assert (await other.hears_items())[0] == [item("a")]
+
+
+# -- workers that die ----------------------------------------------------------------------------
+
+
+async def test_a_dead_worker_is_forgotten(hub, join):
+    worker, other = join(0), join(1)
+    await worker.holds("a")
+    await other.holds("a")
+    worker.die()
+    hub.submit([item("a", b"1")])  # may come before its death is known
+    await trio.testing.wait_all_tasks_blocked()
+    hub.submit([item("a", b"2")])
+    assert (await other.hears_items())[0] == [item("a", b"1")]
+    assert (await other.hears_items())[0] == [item("a", b"2")]
+    next_life = join(0, life=1)
+    await next_life.holds("b")
+    hub.submit([item("a", b"3"), item("b", b"4")])
+    assert (await next_life.hears_items())[0] == [item("b", b"4")]
+
+
+# -- workers that are too slow -------------------------------------------------------------------
+
+
+async def test_what_a_slow_worker_can_not_take_is_counted_and_told(hub, join, counters):
+    slow, quick = join(0), join(1)
+    await slow.holds("a")
+    await quick.holds("a")
+    sent = [item("a", b"%d" % number * 3_000) for number in range(9)]
+    for one in sent:
+        hub.submit([one])
+        _, size = await quick.hears_items()
+        quick.socket.send([b"T", b"%d" % size])
+        await quick.is_heard()
+    assert counters.items_lost == 6
+    got = [await slow.hears_items() for _ in range(3)]
+    assert [one for items, _ in got for one in items] == sent[:3]
+
+    slow.socket.send([b"T", b"%d" % got[0][1]])
+    await slow.is_heard()  # not half of it is free
+    hub.submit([sent[0]])
+    assert counters.items_lost == 7
+    slow.socket.send([b"T", b"%d" % got[1][1]])
+    assert await slow.hears() == [b"L", b"7"]
+    hub.submit([sent[4]])
+    assert (await slow.hears_items())[0] == [sent[4]]
+    assert counters.items_lost == 7
+
+
+async def test_one_item_larger_than_the_bound_passes(hub, join, counters):
+    worker = join(0)
+    await worker.holds("a")
+    large = item("a", b"x" * 20_000)
+    hub.submit([large])
+    assert (await worker.hears_items())[0] == [large]
+    assert counters.items_lost == 0
+
+
+# -- counting ------------------------------------------------------------------------------------
+
+
+async def count(hub, items, results):
+    with trio.fail_after(SECONDS):
+        results.append(await hub.count(items))
+
+
+async def answers(worker, found):
+    """Answer a count."""
+    kind, number, *parts = await worker.hears()
+    assert kind == b"C"
+    worker.socket.send([b"N", number, b"%d" % found])
+    worker.socket.send([b"T", b"%d" % sum(map(len, parts))])
+    return [decode_item(part) for part in parts]
+
+
+async def test_subscribers_are_counted_over_all_who_hold_a_channel(hub, join, counters):
+    one, other, third = join(0), join(1), join(2)
+    await one.holds("a")
+    await other.holds("a", "b")
+    results = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count, hub, [item("a"), item("b"), item("c")], results)
+        assert await answers(one, 3) == [item("a")]
+        assert await answers(other, 4) == [item("a"), item("b")]
+    assert results == [7]
+    await third.is_heard()  # and was not asked
+    assert counters.items_published == 0
+
+
+async def test_where_nobody_listens_nobody_is_asked(hub, join):
+    await join(0).is_heard()
+    assert await hub.count([item("a")]) == 0
+
+
+async def test_a_worker_that_dies_counts_for_nothing(hub, join):
+    one, other = join(0), join(1)
+    await one.holds("a")
+    await other.holds("a")
+    results = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count, hub, [item("a")], results)
+        await answers(one, 3)
+        await other.hears()
+        other.die()
+    assert results == [3]
+
+
+async def test_a_worker_that_does_not_answer_is_not_waited_for(hub, join, monkeypatch):
+    monkeypatch.setattr(hub_module, "COUNT_SECONDS", 0.01)
+    one, other = join(0), join(1)
+    await one.holds("a")
+    await other.holds("a")
+    results = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count, hub, [item("a")], results)
+        number = (await one.hears())[1]
+    assert results == [0]
+    one.socket.send([b"N", number, b"5"])  # too late
+    await one.is_heard()
+
+
+async def test_counts_do_not_mix(hub, join):
+    worker = join(0)
+    await worker.holds("a")
+    first, second = [], []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count, hub, [item("a")], first)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(count, hub, [item("a")], second)
+        one, other = await worker.hears(), await worker.hears()
+        worker.socket.send([b"N", other[1], b"2"])
+        worker.socket.send([b"N", one[1], b"1"])
+        worker.socket.send([b"N", one[1], b"1"])
+    assert (first, second) == ([1], [2])
+
+
+async def test_a_count_that_is_given_up_leaves_nothing_behind(hub, join):
+    worker = join(0)
+    await worker.holds("a")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count, hub, [item("a")], [])
+        assert (await worker.hears())[0] == b"C"
+        nursery.cancel_scope.cancel()
+    assert not hub._counts

@@ -1,0 +1,258 @@
+"""A worker's end of a link, with the supervisor's played by the tests, and both ends together."""
+
+import pytest
+import trio
+import trio.testing
+
+from realtime_proxy.channels.registry import Registry
+from realtime_proxy.inputs.hub import Hub
+from realtime_proxy.inputs.intake import Intake
+from realtime_proxy.inputs.link_messages import decode_item, encode_item
+from realtime_proxy.inputs.worker_link import WorkerLink
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.item import Action, HttpStream, Item
+from realtime_proxy.net.timers import Timers
+from realtime_proxy.net.zmq_socket import PairSocket
+from realtime_proxy.testing.recording_subscriber import RecordingSubscriber
+from realtime_proxy.wire.encodings import WireForm
+
+SECONDS = 10
+
+
+def item(channel, content=b"x"):
+    return Item(channel, http_stream=HttpStream(content=content))
+
+
+class Worker:
+    """The parts of a worker that a link is for."""
+
+    def __init__(self, socket):
+        self.registry = Registry()
+        self.intake = Intake(self.registry, Timers(), Counters())
+        self.link = WorkerLink(socket, self.registry, self.intake)
+
+    async def run(self):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.link.run)
+            nursery.start_soon(self.intake.run)
+
+    async def subscribe(self, *channels, form=WireForm.RAW):
+        subscriber = RecordingSubscriber(form)
+        with trio.fail_after(SECONDS):
+            async with self.link.holding(channels):
+                places = [
+                    (name, self.registry.subscribe(name, subscriber, shared=len(channels) > 1))
+                    for name in channels
+                ]
+        return subscriber, places
+
+    def unsubscribe(self, places):
+        for channel, place in places:
+            self.registry.unsubscribe(channel, place)
+
+
+class PlayedHub:
+    """The supervisor's end of a link."""
+
+    def __init__(self, socket):
+        self.socket = socket
+        self._heard = []
+
+    async def hears(self):
+        if not self._heard:
+            with trio.fail_after(SECONDS):
+                self._heard = await self.socket.receive()
+        return self._heard.pop(0)
+
+    async def grants(self, *channels):
+        for channel in channels:
+            assert await self.hears() == [b"H", channel.encode()]
+            self.socket.send([b"G", channel.encode()])
+
+
+@pytest.fixture
+async def ends(tmp_path, nursery):
+    """A worker, and the hub that the test plays."""
+    endpoint = f"ipc://{tmp_path}/link"
+    with PairSocket(endpoint, bind=True) as ours, PairSocket(endpoint, bind=False) as theirs:
+        worker = Worker(theirs)
+        nursery.start_soon(worker.run)
+        yield worker, PlayedHub(ours)
+        nursery.cancel_scope.cancel()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+async def hold(worker, hub, *channels, **options):
+    """Subscribe, with the hub's permission."""
+    result = []
+
+    async def subscribe():
+        result.extend(await worker.subscribe(*channels, **options))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(subscribe)
+        await hub.grants(*channels)
+    return result
+
+
+async def test_being_ready_is_told(ends):
+    worker, hub = ends
+    worker.link.tell_ready()
+    assert await hub.hears() == [b"Y"]
+
+
+async def test_subscribing_waits_for_all_channels(ends):
+    worker, hub = ends
+    subscribed = trio.Event()
+
+    async def subscribe():
+        await worker.subscribe("a", "é")
+        subscribed.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(subscribe)
+        assert await hub.hears() == [b"H", b"a"]
+        assert await hub.hears() == [b"H", "é".encode()]
+        hub.socket.send([b"G", b"a"])
+        hub.socket.send([b"C", b"0", encode_item(item("a"))])
+        assert (await hub.hears())[0] == b"N"  # the first grant has arrived
+        assert not subscribed.is_set()
+        hub.socket.send([b"G", "é".encode()])
+        with trio.fail_after(SECONDS):
+            await subscribed.wait()
+
+
+async def test_items_reach_subscribers_and_are_then_reported(ends):
+    worker, hub = ends
+    subscriber, _ = await hold(worker, hub, "a")
+    parts = [encode_item(item("a", b"1")), encode_item(item("a", b"2"))]
+    hub.socket.send([b"I", *parts])
+    assert await hub.hears() == [b"T", b"%d" % sum(map(len, parts))]
+    assert b"".join(subscriber.written) == b"12"
+
+
+async def test_items_nobody_waits_for_any_more_are_reported_too(ends):
+    worker, hub = ends
+    worker.link.tell_ready()
+    await hub.hears()
+    part = encode_item(item("a"))
+    hub.socket.send([b"I", part])
+    assert await hub.hears() == [b"T", b"%d" % len(part)]
+
+
+async def test_what_is_not_delivered_yet_is_not_reported(tmp_path, nursery):
+    """A worker that can't keep up must not take more and more."""
+    endpoint = f"ipc://{tmp_path}/link"
+    with PairSocket(endpoint, bind=True) as ours, PairSocket(endpoint, bind=False) as theirs:
+        hub, worker = PlayedHub(ours), Worker(theirs)
+        nursery.start_soon(worker.link.run)  # and nobody delivers
+        await hold(worker, hub, "a")
+        hub.socket.send([b"I", encode_item(item("a"))])
+        hub.socket.send([b"C", b"0"])
+        assert await hub.hears() == [b"N", b"0", b"0"]
+        assert await hub.hears() == [b"T", b"0"]  # that of the count
+        nursery.start_soon(worker.intake.run)
+        assert (await hub.hears())[0] == b"T"
+        nursery.cancel_scope.cancel()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+async def test_the_last_to_leave_gives_the_channel_back(ends):
+    worker, hub = ends
+    _, first = await hold(worker, hub, "a")
+    _, second = await worker.subscribe("a")  # held already: no question
+    worker.unsubscribe(first)
+    worker.unsubscribe(second)
+    worker.link.tell_ready()
+    assert await hub.hears() == [b"R", b"a"]
+    assert await hub.hears() == [b"Y"]
+
+
+async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(ends):
+    worker, hub = ends
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(worker.subscribe, "a", "b")
+        assert await hub.hears() == [b"H", b"a"]
+        assert await hub.hears() == [b"H", b"b"]
+        nursery.cancel_scope.cancel()
+    hub.socket.send([b"G", b"a"])
+    hub.socket.send([b"G", b"b"])
+    assert await hub.hears() == [b"R", b"a"]
+    assert await hub.hears() == [b"R", b"b"]
+
+
+async def test_subscribers_are_counted(ends):
+    worker, hub = ends
+    await hold(worker, hub, "a")
+    await worker.subscribe("a")
+    await worker.subscribe("a", form=WireForm.RESPONSE)  # the item is not for this one
+    parts = [encode_item(item("a")), encode_item(item("b"))]
+    hub.socket.send([b"C", b"7", *parts])
+    assert await hub.hears() == [b"N", b"7", b"2"]
+    assert await hub.hears() == [b"T", b"%d" % sum(map(len, parts))]
+
+
+async def test_publishing_goes_to_the_hub(ends):
+    worker, hub = ends
+    worker.link.publish(item("a"))
+    kind, part = await hub.hears()
+    assert (kind, decode_item(part)) == (b"P", item("a"))
+
+
+async def test_after_a_loss_long_polls_are_asked_again(ends):
+    worker, hub = ends
+    poll, _ = await hold(worker, hub, "a", form=WireForm.RESPONSE)
+    stream, _ = await hold(worker, hub, "b")
+    hub.socket.send([b"L", b"3"])
+    part = encode_item(item("b"))
+    hub.socket.send([b"I", part])
+    assert await hub.hears() == [b"T", b"%d" % len(part)]
+    assert [hint.http_response.action for hint in poll.items] == [Action.HINT]
+    assert (stream.written, stream.items) == ([b"x"], [])
+
+
+# -- both ends -----------------------------------------------------------------------------------
+
+
+async def test_everyone_gets_a_gapless_run_from_the_first_item_on(tmp_path, nursery):
+    hub = Hub(Counters())
+    workers = []
+    sockets = []
+    for number in range(2):
+        endpoint = f"ipc://{tmp_path}/{number}"
+        sockets += [PairSocket(endpoint, bind=True), PairSocket(endpoint, bind=False)]
+        workers.append(Worker(sockets[-1]))
+        nursery.start_soon(hub.serve, number, sockets[-2], trio.Event())
+        nursery.start_soon(workers[-1].run)
+    published = 0
+    starts = []
+
+    async def publish():
+        nonlocal published
+        while True:
+            hub.submit([item("a", b"%d " % published)])
+            published += 1
+            await trio.lowlevel.checkpoint()
+
+    async def come(worker):
+        subscriber, _ = await worker.subscribe("a")
+        starts.append((subscriber, published))
+
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as publishing:
+            publishing.start_soon(publish)
+            async with trio.open_nursery() as coming:
+                for number in range(100):
+                    coming.start_soon(come, workers[number % 2])
+                    await trio.lowlevel.checkpoint()
+            publishing.cancel_scope.cancel()
+        while hub._links[0].pending_bytes or hub._links[1].pending_bytes:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+    for subscriber, start in starts:
+        got = [int(number) for number in b"".join(subscriber.written).split()]
+        assert got == list(range(got[0], published)) if got else start == published
+        assert not got or got[0] <= start
+    nursery.cancel_scope.cancel()
+    await trio.lowlevel.cancel_shielded_checkpoint()
+    for socket in sockets:
+        socket.close()
