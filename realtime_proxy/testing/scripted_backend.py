@@ -121,6 +121,12 @@ class BackendCall:
 Script = Callable[[BackendCall], None]
 
 
+def read_and_answer(call: BackendCall) -> None:
+    """Read the whole request, then answer 200 without a body."""
+    _ = call.body
+    call.respond()
+
+
 class ScriptedBackend:
     """Listens on a port of the loopback interface (0: a free one), with a thread per connection.
 
@@ -130,7 +136,7 @@ class ScriptedBackend:
 
     def __init__(
         self,
-        answer: Script = BackendCall.respond,
+        answer: Script = read_and_answer,
         *,
         tls: ssl.SSLContext | None = None,
         port: int = 0,

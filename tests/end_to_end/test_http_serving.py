@@ -55,7 +55,7 @@ def test_connection_close_of_the_backend_is_its_own(connect, backend, path):
 
 
 def test_pipelined_requests_are_answered_in_order(connect, backend, path):
-    backend.answer = lambda call: call.respond(body=call.target.encode() + b" " + call.body)
+    backend.scripts[path] = lambda call: call.respond(body=call.target.encode() + b" " + call.body)
     client = connect()
     client.send(
         encode_request("GET", f"{path}?1")
