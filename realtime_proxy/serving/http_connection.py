@@ -14,17 +14,18 @@ import trio
 
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.close_reason import CloseReason
-from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, text_response
 from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.timers import Timer
+from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.serving.client_exchange import After
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.http_exchange import HttpExchange
-from realtime_proxy.serving.http_holds import HoldOrder
 from realtime_proxy.serving.http_repeat import repeat_request
+from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody
 from realtime_proxy.serving.websocket_upgrade import WebSocketUpgrade
+from realtime_proxy.sessions.remembered_poll import RememberedPoll
 from realtime_proxy.wire.http1_server import (
     BodyForm,
     IncomingRequest,
@@ -328,13 +329,13 @@ class HttpConnection:
         else:
             self.wait()
 
-    def repeat(self, order: HoldOrder, grip_last: Headers) -> None:
+    def repeat(self, route: LiveRoute, exchange: Exchange | None, poll: RememberedPoll) -> None:
         """Ask the backend of a hold again."""
         self._hold = None
 
         async def work() -> None:
             self.socket.watch_end(once=True)
-            after = await repeat_request(order, grip_last)
+            after = await repeat_request(self, route, exchange, poll)
             if after is After.NEXT:
                 self.resume(keep_alive=True)
             else:

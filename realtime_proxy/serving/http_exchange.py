@@ -17,6 +17,7 @@ from realtime_proxy.grip.instruct import (
 )
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
+from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.rewriting import trailer_fields
 from realtime_proxy.serving.client_exchange import NOT_FOR_CLIENTS, After, ClientExchange
 from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold, StreamHold
@@ -59,20 +60,20 @@ class HttpExchange(ClientExchange):
         self._uploaded = _NEVER
         self._upload_failure: Exception | None = None
 
-    async def run_again(self, order: HoldOrder, head: RequestHead) -> After:
+    async def run_again(
+        self, route: LiveRoute, exchange: Exchange | None, head: RequestHead, *, trusted: bool
+    ) -> After:
         """Ask the backend of a hold again; its response is treated like a first one."""
-        self._route = order.route
-        self._trusted = order.trusted
-        self._exchange = order.exchange
-        if self._exchange is not None:
-            self._exchange.held = ""
-        request = BackendRequest(
-            head, self._body.remembered, trusted=order.trusted, exchange=order.exchange
-        )
+        self._route = route
+        self._trusted = trusted
+        self._exchange = exchange
+        if exchange is not None:
+            exchange.held = ""
+        request = BackendRequest(head, self._body.remembered, trusted=trusted, exchange=exchange)
 
         async def ask() -> After:
-            response, target = await Upstream(self._context, order.route).ask(request)
-            return await self._respond(order.route, target, request, response)
+            response, target = await Upstream(self._context, route).ask(request)
+            return await self._respond(route, target, request, response)
 
         return await self._guarded(ask)
 
@@ -233,7 +234,7 @@ class HttpExchange(ClientExchange):
         order = self._hold_order(route, target, request, instruct, shown)
         if instruct.hold is HoldMode.RESPONSE:
             async with self._context.holding(order.channels):
-                ResponseHold(order, instruct).begin()
+                ResponseHold(order, instruct).begin(instruct.timeout_seconds)
             return After.HELD
         return await self._hold_stream(order, instruct, shown)
 

@@ -17,8 +17,9 @@ from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.serving.live_route import LiveRoute
-from realtime_proxy.sessions.http_response import answer_of_item, answer_of_timeout
+from realtime_proxy.sessions.http_response import answer_of_item
 from realtime_proxy.sessions.keep_alive import first_delay, idle_delay
+from realtime_proxy.sessions.remembered_poll import RememberedPoll
 from realtime_proxy.wire.encodings import WireForm
 from realtime_proxy.wire.http1_server import (
     LAST_CHUNK,
@@ -199,55 +200,94 @@ class StreamHold(_Hold):
 class ResponseHold(_Hold):
     """A long-poll: answered by the first item, or at its deadline by the backend's response."""
 
-    __slots__ = ("_instruct", "_order")
+    __slots__ = ("_is_over", "_packed")
 
     kind = "response"
 
     def __init__(self, order: HoldOrder, instruct: Instruct) -> None:
         super().__init__(order, WireForm.RESPONSE)
-        self._order = order
-        self._instruct = instruct
+        self._packed = _remembered(order, instruct).pack()
+        self._is_over = False
         self._subscribe(order.channels)
 
-    def begin(self) -> None:
+    def begin(self, timeout_seconds: float) -> None:
         """Wait for an item or the deadline."""
         self.connection.hold(self)
         timers = self.connection.context.timers
-        self._timer = timers.after(self._instruct.timeout_seconds, self._time_out)
+        self._timer = timers.after(timeout_seconds, self._time_out)
 
     def item_arrived(self, item: Item) -> None:
         """Answer with the item, or ask the backend again on a hint."""
         payload = item.http_response
-        if payload is None or (not self._subscriptions and self._order.channels):
+        if payload is None or self._is_over:
             return
         if payload.action is Action.HINT:
-            self._release()
-            self.connection.repeat(self._order, self._grip_last())
+            self.ask_again()
         elif payload.action is Action.SEND:
-            answer = answer_of_item(payload, self._order.headers, self._instruct.body)
-            self._answer(answer, CloseReason.FINISHED)
+            poll = RememberedPoll.unpack(self._packed)
+            answer = answer_of_item(payload, Headers(poll.headers), poll.body)
+            self._answer(poll, answer, CloseReason.FINISHED)
 
-    def _grip_last(self) -> Headers:
-        return Headers(
-            (b"Grip-Last", f"{channel.name}; last-id={channel.prev_id}".encode())
-            for channel in self._instruct.channels
-            if channel.prev_id is not None
-        )
+    def ask_again(self) -> None:
+        """Ask the backend again; its response takes this hold's place."""
+        self._end()
+        poll = RememberedPoll.unpack(self._packed)
+        self.connection.repeat(self._route, self._exchange, poll)
+
+    def client_gone(self, reason: CloseReason) -> None:
+        """The client's connection has ended, whatever the reason."""
+        self._is_over = True
+        super().client_gone(reason)
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._release()
 
     def _time_out(self) -> None:
-        self._answer(answer_of_timeout(self._instruct, self._order.headers), CloseReason.TIMED_OUT)
+        poll = RememberedPoll.unpack(self._packed)
+        answer = Response(poll.status, Headers(poll.headers), poll.body, poll.reason)
+        self._answer(poll, answer, CloseReason.TIMED_OUT)
 
-    def _answer(self, response: Response, reason: CloseReason) -> None:
-        self._release()
-        request = self._order.request
-        form = response_form(request.head, response.status, len(response.body))
+    def _answer(self, poll: RememberedPoll, response: Response, reason: CloseReason) -> None:
+        self._end()
+        request = RequestHead(poll.method, b"", Headers(), poll.version)
+        length = len(response.body)
+        form = response_form(request, response.status, length)
+        old = poll.version == b"1.0"
         data = encode_response_head(
-            response.head(),
-            form,
-            len(response.body),
-            keep_alive=request.keep_alive,
-            old_client=request.head.version == b"1.0",
+            response.head(), form, length, keep_alive=poll.keep_alive, old_client=old
         )
         self.writer.write(data if form == BodyForm.NONE else data + response.body)
         self._tell_closed(reason)
-        self.connection.resume(keep_alive=request.keep_alive)
+        self.connection.resume(keep_alive=poll.keep_alive)
+
+
+def _remembered(order: HoldOrder, instruct: Instruct) -> RememberedPoll:
+    request, backend = order.request, order.backend_head
+    return RememberedPoll(
+        method=request.head.method,
+        version=request.head.version,
+        keep_alive=request.keep_alive,
+        status=instruct.status,
+        reason=instruct.reason,
+        headers=tuple(order.headers),
+        body=instruct.body,
+        backend_method=backend.method,
+        backend_target=backend.target,
+        backend_headers=tuple(_with_length(order)),
+        backend_body=order.body,
+        is_trusted=order.trusted,
+        last_ids=tuple(
+            (channel.name, channel.prev_id)
+            for channel in instruct.channels
+            if channel.prev_id is not None
+        ),
+    )
+
+
+def _with_length(order: HoldOrder) -> Headers:
+    """The fields to ask again with: the whole body is known by now."""
+    headers = order.backend_head.headers
+    if not order.body and not order.request.framing.has_body:
+        return headers
+    return headers.replaced(b"Content-Length", b"%d" % len(order.body))

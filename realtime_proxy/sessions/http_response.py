@@ -1,6 +1,5 @@
-"""What answers a response hold: the first item, or the backend's own response at the deadline."""
+"""What answers a response hold: the first item, over the response the hold came with."""
 
-from realtime_proxy.grip.instruct import Instruct
 from realtime_proxy.grip.json_patch import patched_body
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import HttpResponse
@@ -29,8 +28,3 @@ def answer_of_item(payload: HttpResponse, held: Headers, body: bytes) -> Respons
 
 def _exposed(headers: Headers) -> set[bytes]:
     return set(headers.tokens(b"grip-expose-headers"))
-
-
-def answer_of_timeout(instruct: Instruct, held: Headers) -> Response:
-    """The response that the backend gave along with the hold."""
-    return Response(instruct.status, held, instruct.body, instruct.reason)

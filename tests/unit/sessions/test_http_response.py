@@ -2,11 +2,9 @@
 
 import pytest
 
-from realtime_proxy.grip.instruct import parse_instruct
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import HttpResponse
-from realtime_proxy.model.messages import ResponseHead
-from realtime_proxy.sessions.http_response import answer_of_item, answer_of_timeout
+from realtime_proxy.sessions.http_response import answer_of_item
 
 HELD = Headers([(b"Content-Type", b"text/plain"), (b"X-Held", b"1"), (b"x-both", b"held")])
 
@@ -71,13 +69,3 @@ def test_patch_that_does_not_fit():
     patch = [{"op": "remove", "path": "/none"}]
     answer = answer_of_item(HttpResponse(status=201, body_patch=patch), HELD, b"{}")
     assert (answer.status, answer.body) == (201, b"")
-
-
-def test_timeout_sends_what_the_backend_gave():
-    head = ResponseHead(
-        200, b"OK", fields((b"Grip-Hold", b"response"), (b"Grip-Status", b"404 None yet"))
-    )
-    instruct = parse_instruct(head, b"nothing")
-    answer = answer_of_timeout(instruct, HELD)
-    assert (answer.status, answer.reason, answer.body) == (404, b"None yet", b"nothing")
-    assert answer.headers == HELD
