@@ -152,7 +152,14 @@ class ClientSocket:
 
         Raises trio.BrokenResourceError when it is gone or takes nothing for `timeout_seconds`.
         """
+        # What waits already, an answer of a hold for one, must not count against these bytes.
+        await self._drain(timers, timeout_seconds)
         self.write(data)
+        await self._drain(timers, timeout_seconds)
+        if self.overflowed or self.closed:
+            raise trio.BrokenResourceError("the client is gone or too slow")
+
+    async def _drain(self, timers: Timers, timeout_seconds: float) -> None:
         while self._backlog:
             first = self._backlog[0]
             self._drained = trio.Event()
@@ -164,8 +171,6 @@ class ClientSocket:
                 self._drained = None
             if self._backlog and self._backlog[0] is first:
                 self._overflow()
-        if self.overflowed or self.closed:
-            raise trio.BrokenResourceError("the client is gone or too slow")
 
     # -- reading ---------------------------------------------------------------------------
 

@@ -209,6 +209,16 @@ class Patience:
         await trio.testing.wait_all_tasks_blocked()
 
 
+async def test_send_all_bears_with_what_was_owed_before(connect, timers):
+    client, peer = connect(limit=10)
+    with trio.fail_after(SECONDS):
+        client.write(MUCH)  # one item may be larger than the limit
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.send_all, b"next", timers, SECONDS)
+            assert await read_exactly(peer, len(MUCH) + 4) == MUCH + b"next"
+    assert not client.overflowed
+
+
 async def test_send_all_gives_up_one_who_takes_nothing(connect, nursery):
     client, _ = connect()
     patience = Patience()
