@@ -29,8 +29,8 @@ from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.net.zmq_socket import PairSocket
 
-# A worker that dies sooner than this is not replaced faster than this: it may do so for ever. With
-# the start of the next one it stays within two seconds.
+# Workers of one slot are not started faster than this: they may die at once, for ever. With the
+# start of the next one it stays within two seconds.
 _SHORT_LIFE_SECONDS = 1.0
 _STOP_SECONDS = 10.0
 # Not from the working directory, where a file of a site may have the name of a library.
@@ -94,8 +94,7 @@ class Supervisor:
                 message = f"a worker ended before it could serve ({end}); see the log"
                 raise ConfigError([Problem("server.workers", message)])
             log.error("worker ended, and is replaced", worker=slot, end=end)
-            if trio.current_time() - begun_at < _SHORT_LIFE_SECONDS:
-                await trio.sleep(_SHORT_LIFE_SECONDS)
+            await trio.sleep_until(begun_at + _SHORT_LIFE_SECONDS)
             generation += 1
 
     async def _run_worker(self, slot: int, link: str, lifeline: int, ready: trio.Event) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -91,6 +92,12 @@ class Program:
         """Fail if something was logged since the last time that should never be."""
         new, self._seen = self.log[self._seen :], len(self.log)
         assert not _ALARMS.search(new), new
+
+    @property
+    def workers(self):
+        """The process ids of its workers."""
+        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return sorted(int(pid) for file in children for pid in file.read_text().split())
 
     def stop(self):
         self.process.terminate()
@@ -184,6 +191,29 @@ def start(tmp_path_factory, running):
         for program in started:
             running.remove(program)
             stack.callback(program.stop)
+
+
+@pytest.fixture
+def start_own(tmp_path_factory, monkeypatch):
+    """Start programs which the test itself ends, as it likes; temporary files are in `folder`."""
+    started = []
+    folder = tmp_path_factory.mktemp("own")
+    monkeypatch.setenv("TMPDIR", str(folder))
+
+    def start_one(rest, **options):
+        program = Program(tmp_path_factory.mktemp("program"), rest, **options)
+        program.folder = folder
+        started.append(program)
+        return program
+
+    yield start_one
+    for program in started:
+        if program.process.poll() is None:
+            for pid in program.workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            program.process.kill()
+        program.process.wait()
 
 
 @pytest.fixture(autouse=True)
