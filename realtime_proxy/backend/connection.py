@@ -16,6 +16,7 @@ class BackendConnection:
     """A connection that carries one request at a time."""
 
     __slots__ = (
+        "_blocked_since",
         "_raw",
         "_silence",
         "_timed_out",
@@ -27,6 +28,7 @@ class BackendConnection:
         "idle_seconds",
         "is_reused",
         "origin",
+        "owes_body",
     )
 
     def __init__(
@@ -39,28 +41,36 @@ class BackendConnection:
         self._timer: Timer | None = None
         self._silence = 0.0
         self._waiting_since: float | None = None
+        self._blocked_since: float | None = None
         self._timed_out = False
         self.is_reused = False
+        self.owes_body = False  # the request is not complete: no other may follow it
         self.given_back_at = 0.0
         self.idle_seconds = 0.0
 
     async def send(self, data: bytes) -> None:
         """Send all of it. Raises BackendMisbehaved when the connection is lost."""
-        if self._tls is not None:
-            data = self._tls.seal(data)
-        if self._waiting_since is not None:
-            self._waiting_since = self._timers.now()  # an upload that moves is not silence
-        while True:
-            try:
-                sent = self._raw.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                raise self._lost(error) from error
-            if sent == len(data):
-                return
-            data = data[sent:]
-            await trio.lowlevel.wait_writable(self._raw)
+        try:
+            if self._tls is not None:
+                data = self._tls.seal(data)
+            while data := data[self._send_some(data) :]:
+                await trio.lowlevel.wait_writable(self._raw)
+        except OSError as error:
+            raise self._lost(error) from error
+        finally:
+            self._blocked_since = None
+
+    def _send_some(self, data: bytes) -> int:
+        """How much the kernel takes now; an upload that moves is not silence."""
+        try:
+            sent = self._raw.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent and self._waiting_since is not None:
+            self._waiting_since = self._timers.now()
+        if sent < len(data) and (sent or self._blocked_since is None):
+            self._blocked_since = self._timers.now()
+        return sent
 
     async def receive(self) -> bytes:
         """What arrives next; empty at the end. Raises BackendMisbehaved when it is lost.
@@ -84,7 +94,10 @@ class BackendConnection:
                 return plain
 
     def limit_silence(self, seconds: float) -> None:
-        """From now on, fail with BackendTimeout once `receive` has waited this long for nothing."""
+        """From now on, fail with BackendTimeout once nothing has moved for so long.
+
+        That is: `receive` waits for something, or `send` for being taken.
+        """
         self._silence = seconds
         self._timer = self._timers.after(seconds, self._check_silence)
 
@@ -95,10 +108,10 @@ class BackendConnection:
             self._timer = None
 
     def _check_silence(self) -> None:
-        since = self._waiting_since
+        moments = [at for at in (self._waiting_since, self._blocked_since) if at is not None]
         left = self._silence
-        if since is not None:
-            left -= self._timers.now() - since
+        if moments:
+            left -= self._timers.now() - max(moments)
         if left > 0:
             self._timer = self._timers.after(left, self._check_silence)
             return
@@ -148,7 +161,7 @@ async def connect(
         _close(raw)
         message = f"{origin}: no connection in {timeout_seconds:g} s"
         raise BackendUnreachable(message, timed_out=True) from error
-    except (OSError, ssl.SSLError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         _close(raw)
         raise BackendUnreachable(f"{origin}: {error}") from error
     except BaseException:

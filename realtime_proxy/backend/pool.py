@@ -71,8 +71,10 @@ class Pool:
         """Close what has been idle for too long, and forget origins without connections."""
         now = self._timers.now()
         for origin, waiting in list(self._idle.items()):
-            while waiting and now - waiting[0].given_back_at >= waiting[0].idle_seconds:
-                waiting.popleft().close()
+            for connection in list(waiting):  # each has a time of its own
+                if now - connection.given_back_at >= connection.idle_seconds:
+                    waiting.remove(connection)
+                    connection.close()
             if not waiting:
                 del self._idle[origin]
 

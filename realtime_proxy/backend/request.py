@@ -21,7 +21,8 @@ IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"
 class OutgoingRequest:
     """A request as bytes: its head and as much of the body as is here.
 
-    `upload` is called once these are sent if more is to come; it then owns the write side.
+    `upload` is called once these are sent if more is to come; it then owns the write side, and
+    says when all is sent by taking `owes_body` off the connection.
     `repeatable` says that it may be sent again if a kept connection turns out to be dead.
     """
 
@@ -53,6 +54,7 @@ class BackendCaller:
     ) -> NetworkResponse:
         settings = self._pool.settings
         parser = ResponseParser(request.method, settings.max_header_bytes)
+        connection.owes_body = request.upload is not None
         connection.limit_silence(settings.read_timeout_seconds)
         try:
             head, body = await self._send_and_receive(connection, request, parser)
@@ -64,19 +66,24 @@ class BackendCaller:
     async def _send_and_receive(
         self, connection: BackendConnection, request: OutgoingRequest, parser: ResponseParser
     ) -> tuple[ResponseHead, BodyReader]:
-        received = b""
+        anything_came = False
         try:
-            await connection.send(request.data)
-            if request.upload is not None:
-                request.upload(connection)
+            await self._send(connection, request)
             begun = None
             while begun is None:
                 received = await connection.receive()
                 if not received:
                     raise BackendMisbehaved("connection closed without a response")
+                anything_came = True
                 begun = parser.feed_head(received)
         except BackendMisbehaved as error:
-            raise BackendMisbehaved(
-                str(error), before_response=not received and not parser.buffer
-            ) from error
+            raise BackendMisbehaved(str(error), before_response=not anything_came) from error
         return begun
+
+    async def _send(self, connection: BackendConnection, request: OutgoingRequest) -> None:
+        try:
+            await connection.send(request.data)
+        except BackendMisbehaved:
+            connection.owes_body = True  # its answer may be here all the same
+        if request.upload is not None:
+            request.upload(connection)

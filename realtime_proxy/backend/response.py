@@ -102,7 +102,8 @@ class NetworkResponse:
         if self._parser.buffer:  # an unread end that is already here costs nothing to skip
             with contextlib.suppress(BackendMisbehaved):
                 self.take()
-        if self._body.complete and not self._body.rest and self._parser.keep_alive:
+        is_clean = self._body.complete and not self._body.rest and not connection.owes_body
+        if is_clean and self._parser.keep_alive:
             self._give_back(connection, self.head)
         else:
             connection.close()

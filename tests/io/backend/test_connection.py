@@ -1,0 +1,320 @@
+import socket
+import ssl
+
+import pytest
+import trio
+import trio.testing
+
+from realtime_proxy.backend.connection import connect
+from realtime_proxy.backend.origin import Origin
+from realtime_proxy.errors import BackendMisbehaved, BackendTimeout, BackendUnreachable
+
+SECONDS = 10
+MUCH = bytes(range(256)) * 50_000
+
+
+async def listen(peer):
+    """Read, and say nothing."""
+    await peer.ended()
+
+
+async def stay(_peer):
+    """Neither read nor speak nor leave."""
+    await trio.sleep_forever()
+
+
+@pytest.fixture
+def dial(backend, wheel):
+    """Connects to the backend; closed at the end of the test."""
+    made = []
+
+    async def make(context=None, origin=None):
+        with trio.fail_after(SECONDS):
+            made.append(await connect(origin or backend.origin, context, wheel, SECONDS))
+        return made[-1]
+
+    yield make
+    for connection in made:
+        connection.close()
+
+
+async def receive_all(connection):
+    parts = []
+    with trio.fail_after(SECONDS):
+        while part := await connection.receive():
+            parts.append(part)
+    return b"".join(parts)
+
+
+# -- bytes both ways -----------------------------------------------------------------------
+
+
+async def test_bytes_go_both_ways(backend, dial):
+    async def echo(peer):
+        left = len(MUCH)
+        parts = []
+        while left:
+            parts.append(await peer.stream.receive_some())
+            left -= len(parts[-1])
+        await peer.stream.send_all(b"".join(parts))
+
+    backend.scripts = [echo]
+    connection = await dial()
+    with trio.fail_after(SECONDS):
+        await connection.send(b"")
+        await connection.send(MUCH)
+    assert await receive_all(connection) == MUCH
+
+
+async def test_a_lost_connection_is_told(backend, dial):
+    async def hang_up(peer):
+        await peer.reset()
+
+    backend.scripts = [hang_up]
+    connection = await dial()
+    with trio.fail_after(SECONDS):
+        with pytest.raises(BackendMisbehaved, match="connection lost: Connection reset"):
+            await connection.receive()
+        with pytest.raises(BackendMisbehaved, match="connection lost"):
+            await connection.send(MUCH)
+
+
+# -- connecting ----------------------------------------------------------------------------
+
+
+async def test_nobody_listens(wheel):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with (
+        trio.fail_after(SECONDS),
+        pytest.raises(BackendUnreachable, match=f"127.0.0.1:{port}") as caught,
+    ):
+        await connect(Origin("127.0.0.1", port), None, wheel, SECONDS)
+    assert caught.value.status == 502
+
+
+@pytest.mark.parametrize(
+    "host", ["no-such-host.invalid", "a" * 64 + ".example", ".a.example", "\udcff"]
+)
+async def test_a_name_that_leads_nowhere(wheel, host):
+    with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable):
+        await connect(Origin(host, 80), None, wheel, SECONDS)
+
+
+async def test_one_who_never_says_hello(wheel):
+    """The time to connect includes the TLS handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = Origin(*listener.getsockname())
+        context = ssl.create_default_context()
+        with (
+            trio.fail_after(SECONDS),
+            pytest.raises(BackendUnreachable, match=r"in 0\.1 s") as caught,
+        ):
+            await connect(origin, context, wheel, 0.1)
+    assert caught.value.status == 504
+
+
+async def test_connecting_can_be_given_up(wheel):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = Origin(*listener.getsockname())
+        with trio.move_on_after(0.1) as scope:
+            await connect(origin, ssl.create_default_context(), wheel, SECONDS)
+        assert scope.cancelled_caught
+        raw, _ = listener.accept()
+        with raw:
+            raw.settimeout(SECONDS)
+            while raw.recv(65_536):  # the greeting, then the end
+                pass
+
+
+# -- silence -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def outcome(nursery):
+    """Has work done by a task of its own; tells how it ended once it has."""
+
+    def begin(work, *arguments):
+        ended = []
+
+        async def watch():
+            try:
+                ended.append(await work(*arguments))
+            except BackendTimeout as error:
+                ended.append(error.status)
+
+        nursery.start_soon(watch)
+        return ended
+
+    return begin
+
+
+async def turn(wheel, seconds):
+    await trio.testing.wait_all_tasks_blocked()
+    wheel.turn(seconds)
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_silence_is_not_endured_for_ever(backend, dial, wheel, outcome):
+    backend.scripts = [listen]
+    connection = await dial()
+    connection.limit_silence(10)
+    with trio.fail_after(SECONDS):
+        ended = outcome(connection.receive)
+        await turn(wheel, 9.9)
+        assert ended == []
+        await turn(wheel, 0.2)
+        assert ended == [504]
+
+
+async def test_a_backend_that_takes_nothing_is_not_endured_for_ever(backend, dial, wheel, outcome):
+    backend.scripts = [stay]
+    connection = await dial()
+    connection.limit_silence(10)
+    with trio.fail_after(SECONDS):
+        ended = outcome(connection.send, MUCH)
+        await turn(wheel, 9.9)
+        assert ended == []
+        await turn(wheel, 0.2)
+        assert ended == [504]
+
+
+async def test_without_a_limit_silence_is_endured(dial, wheel):
+    connection = await dial()
+    connection.limit_silence(10)
+    connection.unlimit_silence()
+    connection.unlimit_silence()
+    assert wheel.due == []
+
+
+async def test_only_waiting_counts_as_silence(dial, wheel):
+    """Who has not been asked for anything owes nothing."""
+    connection = await dial()
+    with trio.fail_after(SECONDS):
+        connection.limit_silence(10)
+        for _ in range(5):
+            wheel.turn(9)
+        await connection.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert (await connection.receive()).startswith(b"HTTP/1.1 200")
+        for _ in range(5):
+            wheel.turn(9)
+    assert not connection.is_stale
+    connection.close()
+    assert wheel.due == []
+
+
+async def test_an_upload_that_moves_is_not_silence(backend, dial, wheel, outcome):
+    """As long as the backend takes something, it may keep its answer back."""
+    peers = []
+
+    async def keep(peer):
+        peers.append(peer)
+        await trio.sleep_forever()
+
+    backend.scripts = [keep]
+    connection = await dial()
+    with trio.fail_after(SECONDS):
+        connection.limit_silence(10)
+        received = outcome(connection.receive)
+        sent = outcome(connection.send, MUCH)
+        for _ in range(4):
+            await turn(wheel, 9)
+            assert await peers[0].stream.receive_some(2_000_000)
+        await turn(wheel, 9)
+        assert (received, sent) == ([], [])
+        await turn(wheel, 2)
+        assert (received, sent) == ([504], [504])
+
+
+# -- idle connections ----------------------------------------------------------------------
+
+
+async def test_an_idle_connection_is_not_stale(dial):
+    connection = await dial()
+    assert not connection.is_stale
+
+
+@pytest.mark.parametrize("how", ["closed", "reset", "spoke"])
+async def test_an_idle_connection_whose_backend_did_something_is_stale(backend, dial, how):
+    async def act(peer):
+        if how == "reset":
+            await peer.reset()
+        elif how == "spoke":
+            await peer.send(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+
+    backend.scripts = [act]
+    connection = await dial()
+    with trio.fail_after(SECONDS):
+        await trio.testing.wait_all_tasks_blocked()
+    assert connection.is_stale
+
+
+# -- TLS -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def secure(nursery, backend, authority):
+    """The backend's certificate is for localhost."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    backend._tls = context
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    return Origin("localhost", backend.origin.port, tls=True), trusting
+
+
+async def test_bytes_go_both_ways_over_tls(backend, secure, dial):
+    origin, trusting = secure
+
+    async def echo(peer):
+        left = len(MUCH)
+        parts = []
+        while left:
+            parts.append(await peer.stream.receive_some())
+            left -= len(parts[-1])
+        await peer.stream.send_all(b"".join(parts))
+        await peer.stream.aclose()
+
+    backend.scripts = [echo]
+    connection = await dial(trusting, origin)
+    with trio.fail_after(SECONDS):
+        await connection.send(MUCH)
+    assert await receive_all(connection) == MUCH
+    with trio.fail_after(SECONDS), pytest.raises(BackendMisbehaved):
+        await connection.send(MUCH)
+
+
+async def test_a_certificate_for_another_name_is_refused(backend, secure, wheel):
+    _, trusting = secure
+    with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="certificate"):
+        await connect(backend.origin, trusting, wheel, SECONDS)
+
+
+async def test_a_certificate_of_nobody_we_know_is_refused(secure, wheel):
+    origin, _ = secure
+    with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="certificate"):
+        await connect(origin, ssl.create_default_context(), wheel, SECONDS)
+
+
+async def test_a_backend_without_tls_is_refused(backend, wheel):
+    async def speak_plainly(peer):
+        await peer.stream.receive_some()
+        await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    backend.scripts = [speak_plainly]
+    with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="SSL"):
+        await connect(backend.origin, ssl.create_default_context(), wheel, SECONDS)
+
+
+async def test_garbage_for_records_is_told(backend, secure, dial):
+    origin, trusting = secure
+
+    async def speak_plainly(peer):
+        await peer.stream.do_handshake()
+        await peer.stream.transport_stream.send_all(b"HTTP/1.1 200 OK\r\n\r\n")
+        await peer.ended()
+
+    backend.scripts = [speak_plainly]
+    connection = await dial(trusting, origin)
+    with trio.fail_after(SECONDS), pytest.raises(BackendMisbehaved, match="connection lost"):
+        await connection.receive()

@@ -1,0 +1,207 @@
+import attrs
+import pytest
+import trio
+
+from realtime_proxy.backend.request import BackendCaller, OutgoingRequest
+from realtime_proxy.backend.response import LocalResponse
+from realtime_proxy.errors import BackendMisbehaved, BackendTimeout
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import Response
+
+SECONDS = 10
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture
+def respond(backend, pool):
+    """Has the backend send these parts, then close if asked to; gives the response."""
+
+    async def make(*parts, method=b"GET", closes=False):
+        async def script(peer):
+            await peer.request()
+            await peer.send(*parts)
+            if not closes:
+                await peer.ended()
+
+        backend.scripts = [script]
+        request = OutgoingRequest(method, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", repeatable=True)
+        with trio.fail_after(SECONDS):
+            return await BackendCaller(pool).call(backend.origin, request)
+
+    return make
+
+
+async def read_all(response):
+    data = b""
+    with trio.fail_after(SECONDS):
+        while part := await response.read():
+            data += part
+    return data
+
+
+def kept(pool):
+    """How many connections wait in the pool."""
+    return sum(len(waiting) for waiting in pool._idle.values())
+
+
+# -- bodies --------------------------------------------------------------------------------
+
+
+async def test_a_body_by_length(respond, pool):
+    response = await respond(HEAD + b"Content-Length: 6\r\n\r\nab", b"cd", b"ef")
+    assert response.length == 6
+    assert await read_all(response) == b"abcdef"
+    assert response.complete
+    response.close()
+    assert kept(pool) == 1
+
+
+async def test_a_chunked_body_with_trailers(respond, pool):
+    parts = (HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r", b"\nabc\r\n0\r\nA: ", b"b\r\n\r\n")
+    response = await respond(*parts)
+    assert response.length is None
+    assert await read_all(response) == b"abc"
+    assert response.trailers == [(b"a", b"b")]
+    response.close()
+    assert kept(pool) == 1
+
+
+async def test_a_body_that_the_close_ends(respond, pool):
+    response = await respond(HEAD + b"\r\nab", b"cd", closes=True)
+    assert await read_all(response) == b"abcd"
+    assert response.complete
+    response.close()
+    assert kept(pool) == 0
+
+
+@pytest.mark.parametrize(
+    ("head", "method"),
+    [
+        (HEAD + b"Content-Length: 0\r\n\r\n", b"GET"),
+        (HEAD + b"Content-Length: 9\r\n\r\n", b"HEAD"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b"GET"),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", b"GET"),
+    ],
+)
+async def test_a_response_without_a_body_is_complete(respond, pool, head, method):
+    response = await respond(head, method=method)
+    assert response.complete
+    assert await read_all(response) == b""
+    response.close()
+    assert kept(pool) == 1
+
+
+async def test_what_is_here_is_taken_without_waiting(respond):
+    response = await respond(HEAD + b"Content-Length: 4\r\n\r\nab")
+    assert response.take() == b"ab"
+    assert response.take() == b""
+    assert not response.complete
+    response.close()
+
+
+# -- cut short, or nonsense ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fields", [b"Content-Length: 6\r\n\r\nab", b"Transfer-Encoding: chunked\r\n\r\n6\r\nab"]
+)
+async def test_a_body_that_is_cut_short_is_told(respond, pool, fields):
+    response = await respond(HEAD + fields, closes=True)
+    with pytest.raises(BackendMisbehaved, match="within the response"):
+        await read_all(response)
+    assert not response.complete
+    response.close()
+    assert kept(pool) == 0
+
+
+async def test_malformed_chunks_are_told(respond, pool):
+    response = await respond(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"nonsense\r\n")
+    with pytest.raises(BackendMisbehaved, match="chunked body"):
+        await read_all(response)
+    response.close()
+    assert kept(pool) == 0
+
+
+async def test_malformed_chunks_that_nobody_reads_only_end_the_connection(respond, pool):
+    response = await respond(HEAD + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n")
+    response.close()
+    assert kept(pool) == 0
+
+
+async def test_silence_within_a_body_is_told(respond, pool):
+    pool.settings = attrs.evolve(pool.settings, read_timeout_seconds=0.1)
+    response = await respond(HEAD + b"Content-Length: 4\r\n\r\nab")
+    with pytest.raises(BackendTimeout):
+        await read_all(response)
+    response.close()
+    assert kept(pool) == 0
+
+
+# -- what becomes of the connection --------------------------------------------------------
+
+
+async def test_an_unread_end_that_is_here_is_skipped(respond, pool):
+    response = await respond(HEAD + b"Content-Length: 4\r\n\r\nabcd")
+    response.close()
+    assert kept(pool) == 1
+
+
+async def test_an_unread_end_that_is_not_here_is_not_waited_for(respond, pool):
+    response = await respond(HEAD + b"Content-Length: 4\r\n\r\nab")
+    response.close()
+    assert kept(pool) == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + b"Content-Length: 2\r\n\r\nabHTTP/1.1 200 OK\r\n",
+        HEAD + b"Content-Length: 2\r\nConnection: close\r\n\r\nab",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    ],
+)
+async def test_a_connection_that_can_not_carry_another_request_is_closed(respond, pool, data):
+    response = await respond(data)
+    assert await read_all(response) == b"ab"
+    response.close()
+    assert kept(pool) == 0
+
+
+async def test_closing_twice_gives_back_once(respond, pool):
+    response = await respond(HEAD + b"Content-Length: 2\r\n\r\nab")
+    response.close()
+    response.close()
+    assert kept(pool) == 1
+
+
+async def test_a_closed_response_has_no_more(respond):
+    response = await respond(HEAD + b"Content-Length: 4\r\n\r\nab")
+    response.close()
+    assert await read_all(response) == b""
+    assert not response.complete
+
+
+async def test_reading_that_is_given_up_leaves_nothing_open(respond, backend, pool):
+    response = await respond(HEAD + b"Content-Length: 4\r\n\r\nab")
+    response.take()
+    with trio.move_on_after(0.05) as scope:
+        await response.read()
+    assert scope.cancelled_caught
+    response.close()
+    assert kept(pool) == 0
+    with trio.fail_after(SECONDS):
+        await backend.ended.wait()
+
+
+# -- made here -----------------------------------------------------------------------------
+
+
+async def test_a_local_response_is_here_at_once():
+    response = LocalResponse(Response(404, Headers([(b"A", b"b")]), b"abc"), "demo")
+    assert (response.head.status, response.head.reason) == (404, b"Not Found")
+    assert (response.length, response.source, response.trailers) == (3, "demo", [])
+    assert not response.complete
+    assert await response.read() == b"abc"
+    assert response.complete
+    assert response.take() == await response.read() == b""
+    response.close()
