@@ -31,7 +31,7 @@ from realtime_proxy.net.zmq_socket import PairSocket
 
 # Workers of one slot are not started faster than this: they may die at once, for ever. With the
 # start of the next one it stays within two seconds.
-_SHORT_LIFE_SECONDS = 1.0
+_START_INTERVAL_SECONDS = 1.0
 _STOP_SECONDS = 10.0
 # Not from the working directory, where a file of a site may have the name of a library.
 _COMMAND = (sys.executable, "-P", "-m", "realtime_proxy.app.worker_process")
@@ -94,7 +94,7 @@ class Supervisor:
                 message = f"a worker ended before it could serve ({end}); see the log"
                 raise ConfigError([Problem("server.workers", message)])
             log.error("worker ended, and is replaced", worker=slot, end=end)
-            await trio.sleep_until(begun_at + _SHORT_LIFE_SECONDS)
+            await trio.sleep_until(begun_at + _START_INTERVAL_SECONDS)
             generation += 1
 
     async def _run_worker(self, slot: int, link: str, lifeline: int, ready: trio.Event) -> str:

@@ -1,0 +1,74 @@
+import contextlib
+import socket
+
+import pytest
+import trio
+import zmq
+
+from realtime_proxy.app.publish_side import PublishSide
+from realtime_proxy.config.schema import Publish
+from realtime_proxy.errors import ConfigError
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.item import HttpStream, Item
+
+SECONDS = 10
+ITEM = Item("a", http_stream=HttpStream(content=b"x"))
+
+
+class Publishing:
+    """Takes items as an intake does."""
+
+    def __init__(self):
+        self.items = []
+        self.some = trio.Event()
+
+    def submit(self, items):
+        self.items += items
+        self.some.set()
+
+    async def count(self, items):
+        return len(items)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+async def test_items_come_by_http_and_zeromq(nursery):
+    http, pull = free_port(), f"tcp://127.0.0.1:{free_port()}"
+    publishing = Publishing()
+    side = PublishSide(Publish(http=f"127.0.0.1:{http}", pull=pull), Counters())
+    with contextlib.closing(side), trio.fail_after(SECONDS):
+        nursery.start_soon(side.run, publishing)
+        body = b'{"items": [{"channel": "a", "formats": {"http-stream": {"content": "x"}}}]}'
+        head = b"POST /publish/ HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+        async with await trio.open_tcp_stream("127.0.0.1", http) as client:
+            await client.send_all(head + body)
+            assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
+        assert publishing.items == [ITEM]
+        publishing.some = trio.Event()
+        with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+            push.connect(pull)
+            push.send(b'J{"channel": "a", "formats": {"http-stream": {"content": "x"}}}')
+            await publishing.some.wait()
+        assert publishing.items == [ITEM, ITEM]
+        nursery.cancel_scope.cancel()
+
+
+async def test_both_may_be_left_out():
+    side = PublishSide(Publish(http="", pull=""), Counters())
+    with trio.fail_after(SECONDS):
+        await side.run(Publishing())
+    side.close()
+
+
+def test_an_address_of_others_is_refused_and_nothing_stays_open():
+    pull = f"tcp://127.0.0.1:{free_port()}"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        http = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ConfigError, match="can't listen on"):
+            PublishSide(Publish(http=http, pull=pull), Counters())
+    again = PublishSide(Publish(http=http, pull=pull), Counters())
+    again.close()
+    again.close()

@@ -1,0 +1,100 @@
+import json
+import sys
+import types
+
+import pytest
+import structlog
+
+from realtime_proxy.app import logs
+from realtime_proxy.app.logs import set_up_logs
+from realtime_proxy.config.schema import Log
+from realtime_proxy.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch):
+    """Logging is the whole process's: give it back as it was."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(logs, "log", structlog.get_logger())
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Set logs up for a file, and read it."""
+    file = tmp_path / "log.txt"
+
+    def set_up(**settings):
+        set_up_logs(Log(file=str(file), **settings))
+        return file
+
+    return set_up
+
+
+def test_lines_for_people(written):
+    file = written()
+    structlog.get_logger().info("begun", route="a")
+    assert "begun" in file.read_text()
+    assert "route=a" in file.read_text()
+    assert "\x1b" not in file.read_text()
+
+
+def test_lines_as_json(written):
+    file = written(format="json")
+    try:
+        raise ValueError("odd")
+    except ValueError:
+        structlog.get_logger().exception("failed", route="a")
+    (line,) = file.read_text().splitlines()
+    entry = json.loads(line)
+    assert (entry["event"], entry["level"], entry["route"]) == ("failed", "error", "a")
+    assert entry["exception"][0]["exc_value"] == "odd"
+
+
+@pytest.mark.parametrize("level", ["error", "warning", "info", "debug"])
+def test_what_is_less_urgent_is_left_out(written, level):
+    file = written(level=level)
+    log = structlog.get_logger()
+    levels = ["error", "warning", "info", "debug"]
+    for name in levels:
+        getattr(log, name)(f"<{name}>")
+    said = [name for name in levels if f"<{name}>" in file.read_text()]
+    assert said == levels[: levels.index(level) + 1]
+
+
+def test_a_file_is_continued(written):
+    written().write_text("before\n")
+    written()
+    structlog.get_logger().info("after")
+    assert written().read_text().startswith("before\n")
+
+
+def test_without_a_file_it_goes_to_standard_output(capsys):
+    set_up_logs(Log())
+    structlog.get_logger().info("begun")
+    assert "begun" in capsys.readouterr().out
+
+
+def test_a_file_that_can_not_be_written(tmp_path):
+    with pytest.raises(ConfigError, match=r"log.file: can't write .*: No such file"):
+        set_up_logs(Log(file=str(tmp_path / "no" / "log.txt")))
+
+
+def test_failures_that_nobody_sees_are_logged(written):
+    file = written()
+    failure = types.SimpleNamespace(exc_value=ValueError("odd"), object="a finalizer")
+    sys.unraisablehook(failure)
+    assert "failure ignored" in file.read_text()
+    assert "ValueError: odd" in file.read_text()
+
+
+def test_a_name_that_is_no_ascii_is_a_clients_mistake(written):
+    file = written()
+    try:
+        b"\xff".decode("ascii")
+    except UnicodeDecodeError as error:
+        sys.unraisablehook(types.SimpleNamespace(exc_value=error, object=b"\xff"))
+    assert "impossible name" in file.read_text()
+    assert "Traceback" not in file.read_text()
