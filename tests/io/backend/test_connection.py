@@ -226,6 +226,34 @@ async def test_an_upload_that_moves_is_not_silence(backend, dial, wheel, outcome
         assert (received, sent) == ([504], [504])
 
 
+async def test_what_is_sent_meanwhile_puts_silence_off(backend, dial, wheel, outcome):
+    backend.scripts = [listen]
+    connection = await dial()
+    with trio.fail_after(SECONDS):
+        connection.limit_silence(10)
+        received = outcome(connection.receive)
+        for _ in range(4):
+            await turn(wheel, 9)
+            await connection.send(b"x")
+        await turn(wheel, 9)
+        assert received == []
+        await turn(wheel, 2)
+        assert received == [504]
+
+
+async def test_what_was_sent_in_the_end_is_not_waited_for(backend, dial, wheel, outcome):
+    backend.scripts = [listen]
+    connection = await dial()
+    with trio.fail_after(SECONDS):
+        connection.limit_silence(10)
+        sent = outcome(connection.send, MUCH)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sent == [None]
+        for _ in range(4):
+            wheel.turn(9)
+    assert not connection.is_stale
+
+
 # -- idle connections ----------------------------------------------------------------------
 
 
