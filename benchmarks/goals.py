@@ -147,6 +147,9 @@ def judge_own(own: Mapping[str, Any], cores: int) -> list[Verdict]:
         goal = Goal("TLS fan-out against plain", f"tls_fanout, {kind}", "cpu", "plain", "<=", 1.4)
         ratios = figures["ratios"]
         found.append(Verdict(goal, figures["ratio"], min(ratios), max(ratios)))
+        for name in ("plain", "tls"):
+            shown = Goal(goal.row, goal.scenario, f"cpu of a delivery, {name}", None, unit=" µs")
+            found.append(verdict(shown, figures[name]))
     for work, by_metric in own.get("two_workers", {}).items():
         for metric in ("wall", "capacity"):
             # Proxying in wall time needs a core for the backend, too.

@@ -3,9 +3,10 @@
     python -m benchmarks.hot_paths [--seconds 6] [--kit DIR]
 
 Needs py-spy beside this interpreter (`pip install py-spy`), and the right to trace a process. The
-load and the backend are those of the benchmark kit, of which a copy is made. For every path two
-lists are printed: functions by their own share of the samples, and functions of ours by the
-share of all samples in which they are on the stack. System calls count for whoever makes them.
+load and the backend are those of the benchmark kit, of which a copy is made. For every path it
+prints the share of each folder; then two lists, functions by their own share of the samples, and
+functions of ours by the share of all samples in which they are on the stack. System calls count
+for whoever makes them.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from benchmarks.proxy import Proxy, free_ports
 from benchmarks.run import CHECKOUT, copy_of_kit
 
 SAMPLES_PER_SECOND = 500
+_ROOM = re.compile(r"\((?:realtime_proxy/)?(\w+)/")
 _LINE = re.compile(r":\d+\)$")
 PATHS = ("fan-out, paced", "proxied GET", "opening holds", "WebSocket events")
 _CONTENT = "@@%019dxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -84,7 +86,12 @@ def describe(samples: Counter[tuple[str, ...]], lines: int) -> str:
         for name in {_short(frame) for frame in stack if "realtime_proxy/" in frame}:
             within[name] += count
     total = sum(samples.values()) or 1
-    text = [f"{total} samples"]
+    rooms: Counter[str] = Counter()
+    for stack, count in samples.items():
+        room = _ROOM.search(stack[-1])
+        rooms[room[1] if room else "other"] += count
+    shares = ", ".join(f"{name} {count / total:.0%}" for name, count in rooms.most_common(10))
+    text = [f"{total} samples: {shares}"]
     pairs = zip(own.most_common(lines), within.most_common(lines), strict=False)
     for (mine, a), (ours, b) in pairs:
         text.append(f"{a / total:6.1%}  {mine:<58} {b / total:6.1%}  {ours}")

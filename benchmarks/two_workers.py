@@ -1,6 +1,6 @@
 """Two workers against one: fan-out to many WebSockets, and proxied requests.
 
-    python -m benchmarks.two_workers [--count 4000] [--reps 5] [--quick] [--json FILE]
+    python -m benchmarks.two_workers [--count 8000] [--reps 5] [--quick] [--json FILE]
 
 On few cores a load generator takes from two workers the second core that it left to one. So the
 load is in the kernel before the clock matters, and the clients only look on while the server works:
@@ -123,14 +123,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--count", type=int, default=4_000, help="held clients")
+    parser.add_argument("--count", type=int, default=8_000, help="held clients")
     parser.add_argument("--reps", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="two short repetitions")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
     size = Size(given.count, items=20, connections=256, requests=60)
     if given.quick:
-        size = Size(min(2_000, given.count), items=10, connections=128, requests=30)
+        size = Size(min(4_000, given.count), items=10, connections=128, requests=30)
     figures: dict[str, Any] = {}
     for work, found in measure(size, 2 if given.quick else given.reps).items():
         figures[work] = {
