@@ -5,7 +5,7 @@ worker's link, so every item published after the grant follows it there, and a h
 only after the grant: nothing falls between.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Generic, TypeVar
 
 Waiter = TypeVar("Waiter")
@@ -37,7 +37,7 @@ class HubChannels:
         for channel in [name for name, holders in self._holders.items() if worker in holders]:
             self.release(worker, channel)
 
-    def holders(self, channel: str) -> Iterable[int]:
+    def holders(self, channel: str) -> Collection[int]:
         """The workers that get items of a channel."""
         return self._holders.get(channel, ())
 

@@ -1,6 +1,6 @@
 """A worker's end of its link: channels are asked for, items are handed to the intake."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -66,16 +66,14 @@ class WorkerLink:
             case Kind.ITEMS:
                 self._items_arrived(parts)
             case Kind.COUNT:
-                items = [decode_item(part) for part in parts[1:]]
-                found = sum(self._registry.count(item) for item in items)
+                found = sum(self._registry.count(item) for item in _decoded(parts[1:]))
                 self._socket.send([Kind.COUNTED, parts[0], b"%d" % found])
                 self._taken(parts[1:])
             case Kind.LOST:
                 self._items_lost(int(parts[0]))
 
     def _items_arrived(self, parts: list[bytes]) -> None:
-        items = [decode_item(part) for part in parts]
-        self._intake.submit(items, lambda: self._taken(parts))
+        self._intake.submit(_decoded(parts), lambda: self._taken(parts))
 
     def _taken(self, parts: list[bytes]) -> None:
         self._socket.send([Kind.TAKEN, b"%d" % sum(map(len, parts))])
@@ -85,3 +83,14 @@ class WorkerLink:
         log.error("items were lost on the way to this worker", items=count)
         hint = HttpResponse(action=Action.HINT)
         self._intake.submit(Item(channel, http_response=hint) for channel in self._channels.names())
+
+
+def _decoded(parts: list[bytes]) -> Iterator[Item]:
+    for part in parts:
+        try:
+            item = decode_item(part)
+        except Exception:
+            # What one item is made of must not end the worker.
+            log.exception("item failed", size=len(part))
+        else:
+            yield item

@@ -10,7 +10,7 @@ from realtime_proxy.inputs import hub as hub_module
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.inputs.link_messages import decode_item, encode_item
 from realtime_proxy.metrics.counters import Counters
-from realtime_proxy.model.item import HttpStream, Item
+from realtime_proxy.model.item import HttpResponse, HttpStream, Item
 from realtime_proxy.net.zmq_socket import PairSocket
 
 SECONDS = 10
@@ -124,6 +124,16 @@ async def test_items_published_by_a_worker_reach_all(hub, join):
     other.socket.send([b"P", encode_item(item("a"))])
     assert (await one.hears_items())[0] == [item("a")]
     assert (await other.hears_items())[0] == [item("a")]
+
+
+async def test_an_item_that_can_not_be_sent_keeps_no_other_back(hub, join):
+    worker = join(0)
+    await worker.holds("a")
+    endless = []
+    endless.append(endless)
+    odd = Item("a", http_response=HttpResponse(body_patch=endless))
+    hub.submit([item("a", b"1"), odd, item("a", b"2")])
+    assert (await worker.hears_items())[0] == [item("a", b"1"), item("a", b"2")]
 
 
 # -- workers that die ----------------------------------------------------------------------------

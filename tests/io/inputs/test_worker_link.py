@@ -131,6 +131,15 @@ async def test_items_reach_subscribers_and_are_then_reported(ends):
     assert b"".join(subscriber.written) == b"12"
 
 
+async def test_what_is_no_item_keeps_no_other_back(ends):
+    worker, hub = ends
+    subscriber, _ = await hold(worker, hub, "a")
+    parts = [encode_item(item("a", b"1")), b"nonsense", encode_item(item("a", b"2"))]
+    hub.socket.send([b"I", *parts])
+    assert await hub.hears() == [b"T", b"%d" % sum(map(len, parts))]
+    assert b"".join(subscriber.written) == b"12"
+
+
 async def test_items_nobody_waits_for_any_more_are_reported_too(ends):
     worker, hub = ends
     worker.link.tell_ready()
