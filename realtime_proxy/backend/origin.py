@@ -1,5 +1,7 @@
 """Where a backend is, and how its certificate is checked."""
 
+import ipaddress
+import socket
 import ssl
 
 import attrs
@@ -13,10 +15,23 @@ class Origin:
     port: int
     tls: bool = False
     insecure: bool = False
+    # The address family of a literal address; None for a name, which may have several.
+    family: socket.AddressFamily | None = attrs.field(init=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "family", _family_of(self.host))
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+def _family_of(host: str) -> socket.AddressFamily | None:
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return None
+    return socket.AF_INET if version == 4 else socket.AF_INET6
 
 
 def client_context(origin: Origin) -> ssl.SSLContext:

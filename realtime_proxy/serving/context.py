@@ -21,6 +21,7 @@ from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.wire.http1_server import HeadLimits
 
+MAX_FAREWELLS = 64
 # The only process holds every channel as it is.
 _AT_ONCE: AbstractAsyncContextManager[None] = nullcontext()
 # Of these the proxy makes its own towards backends, or answers itself.
@@ -43,6 +44,11 @@ class ServingContext:
     verifier: Verifier | None
     identity_headers: frozenset[bytes]
     link: WorkerLink | None = None  # to the supervisor, where there are several workers
+    # Taken for telling backends of clients that have left: when many leave at once, these must
+    # not open as many connections.
+    farewells: trio.CapacityLimiter = attrs.field(
+        factory=lambda: trio.CapacityLimiter(MAX_FAREWELLS)
+    )
     head_limits: HeadLimits = attrs.field(init=False)
     dropped_headers: frozenset[bytes] = attrs.field(init=False)
 

@@ -389,10 +389,16 @@ class WebSocketConnection:
             with contextlib.suppress(trio.BrokenResourceError):  # its end is reported elsewhere
                 await self.connection.send(b"")
         try:
-            head, body = await self._backend.ask(self._session, events)
+            head, body = await self._ask(events)
         except (BackendError, ProtocolError) as error:
             return self._failed(error)
         return self._session.response_arrived(head, body)
+
+    async def _ask(self, events: bytes) -> tuple[ResponseHead, bytes]:
+        if not self._session.has_ended:
+            return await self._backend.ask(self._session, events)
+        async with self.connection.context.farewells:
+            return await self._backend.ask(self._session, events)
 
     def _failed(self, error: BackendError | ProtocolError) -> list[Effect]:
         self.connection.context.counters.backend_failures += 1

@@ -121,6 +121,11 @@ class WebSocketOverHttp:
         return self.waiting_bytes < MAX_WAITING_BYTES
 
     @property
+    def has_ended(self) -> bool:
+        """True once the client is gone; its backend may still have to be told."""
+        return self._state is _State.ENDED
+
+    @property
     def is_finished(self) -> bool:
         """True once neither side has to hear anything more."""
         return self._state is _State.ENDED and not self._in_flight and not self._waiting
