@@ -63,6 +63,7 @@ class Worker:
         if link_socket is not None:
             self._link = WorkerLink(link_socket, self._registry, self.intake)
         self._pool = Pool(config.backend, self._timers)
+        self._on_closed = self._closed  # made once: each access makes a new object
         self._room = Room(config.server.max_connections)
         self._open: set[HttpConnection] = set()
 
@@ -157,7 +158,7 @@ class Worker:
         self._counters.connections += 1
         client = ClientSocket(raw, tls, self._watcher, self._config.server.max_backlog_bytes)
         connection = HttpConnection(
-            context, client, peer, tls=tls is not None, on_closed=self._closed
+            context, client, peer, tls=tls is not None, on_closed=self._on_closed
         )
         self._open.add(connection)
         connection.begin()

@@ -35,6 +35,7 @@ class Group:
     __slots__ = (
         "_gaps",
         "_running",
+        "channel",
         "form",
         "is_shared",
         "last_write_at",
@@ -43,8 +44,11 @@ class Group:
         "writers",
     )
 
-    def __init__(self, form: WireForm, *, personal: bool, shared: bool = False) -> None:
+    def __init__(
+        self, channel: str, form: WireForm, *, personal: bool, shared: bool = False
+    ) -> None:
         """`shared`: the members are subscribed to other channels as well."""
+        self.channel = channel
         self.form = form
         self.is_shared = shared
         self.personal = personal

@@ -35,13 +35,14 @@ class Registry:
         group = groups.get(key)
         if group is None:
             group = groups[key] = Group(
-                subscriber.form, personal=subscriber.personal, shared=shared
+                channel, subscriber.form, personal=subscriber.personal, shared=shared
             )
         return group.join(subscriber)
 
-    def unsubscribe(self, channel: str, subscription: Subscription) -> None:
-        """Take a subscriber off a channel; a channel nobody listens to is forgotten."""
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Take a subscriber off its channel; a channel nobody listens to is forgotten."""
         group = subscription.group
+        channel = group.channel
         group.leave(subscription)
         if group:
             return

@@ -76,7 +76,7 @@ class _Hold:
         chain = order.route.chain
         self.personal = chain is not None and chain.has_delivery
         self._timer: Timer | None = None
-        self._subscriptions: list[tuple[str, Subscription]] = []
+        self._subscriptions: list[Subscription] = []
 
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is more than bytes to append."""
@@ -93,7 +93,7 @@ class _Hold:
         registry = self.connection.context.registry
         for channel in channels:
             subscription = registry.subscribe(channel, self, shared=len(channels) > 1)
-            self._subscriptions.append((channel, subscription))
+            self._subscriptions.append(subscription)
             log.debug("subscribe", channel=channel, route=self._route.id)
         if self._exchange is not None and self._route.chain is not None:
             self._exchange.held = self.kind
@@ -102,8 +102,8 @@ class _Hold:
     def _release(self) -> None:
         """Leave every channel, and forget the timer."""
         registry = self.connection.context.registry
-        for channel, subscription in self._subscriptions:
-            registry.unsubscribe(channel, subscription)
+        for subscription in self._subscriptions:
+            registry.unsubscribe(subscription)
         self._subscriptions.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -119,7 +119,7 @@ class _Hold:
 
     def _last_delivery_at(self) -> float:
         return max(
-            (subscription.group.last_write_at for _, subscription in self._subscriptions),
+            (subscription.group.last_write_at for subscription in self._subscriptions),
             default=0.0,
         )
 

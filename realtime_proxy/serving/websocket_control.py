@@ -52,7 +52,7 @@ class WebSocketControl:
 
     def __init__(self, websocket: "WebSocketConnection") -> None:
         self._websocket = websocket
-        self._subscriptions: dict[str, Subscription] = {}
+        self._subscriptions: list[Subscription] = []
         self._meta: dict[str, str] | None = None
         self._keep_alive: _KeepAlive | None = None
         self._delayed: tuple[Timer, bytes] | None = None
@@ -87,7 +87,7 @@ class WebSocketControl:
 
     def last_write_at(self) -> float:
         """When something was last sent to the client, items included."""
-        groups = (subscription.group for subscription in self._subscriptions.values())
+        groups = (subscription.group for subscription in self._subscriptions)
         return max([self.sent_at, *(group.last_write_at for group in groups)])
 
     # -- channels --------------------------------------------------------------------------
@@ -96,33 +96,43 @@ class WebSocketControl:
         """Subscribe to a channel by its whole name, unless there are too many already."""
         context = self._websocket.connection.context
         subscriptions = self._subscriptions
-        if channel in subscriptions or len(subscriptions) >= context.grip.max_channels:
+        if self._find(channel) is not None or len(subscriptions) >= context.grip.max_channels:
             return
         if len(subscriptions) == 1:
             self._share_first_channel()
-        shared = bool(subscriptions)
-        subscriptions[channel] = context.registry.subscribe(channel, self._websocket, shared=shared)
+        subscriptions.append(
+            context.registry.subscribe(channel, self._websocket, shared=bool(subscriptions))
+        )
         log.debug("subscribe", channel=channel)
+
+    def _find(self, channel: str) -> Subscription | None:
+        """A list, since nearly all have one channel, and no one many."""
+        for subscription in self._subscriptions:
+            if subscription.group.channel == channel:
+                return subscription
+        return None
 
     def _share_first_channel(self) -> None:
         """With a second channel, the order between the two matters from now on."""
         registry = self._websocket.connection.context.registry
-        for channel, subscription in list(self._subscriptions.items()):
-            self._subscriptions[channel] = registry.subscribe(channel, self._websocket, shared=True)
-            registry.unsubscribe(channel, subscription)
+        first = self._subscriptions[0]
+        self._subscriptions[0] = registry.subscribe(
+            first.group.channel, self._websocket, shared=True
+        )
+        registry.unsubscribe(first)
 
     def _unsubscribe(self, channel: str) -> None:
-        if channel in self._websocket.implicit_channels:
+        subscription = self._find(channel)
+        if subscription is None or channel in self._websocket.implicit_channels:
             return
-        subscription = self._subscriptions.pop(channel, None)
-        if subscription is not None:
-            self._websocket.connection.context.registry.unsubscribe(channel, subscription)
+        self._subscriptions.remove(subscription)
+        self._websocket.connection.context.registry.unsubscribe(subscription)
 
     def leave_channels(self) -> None:
         """Get no more items."""
         registry = self._websocket.connection.context.registry
-        for channel, subscription in self._subscriptions.items():
-            registry.unsubscribe(channel, subscription)
+        for subscription in self._subscriptions:
+            registry.unsubscribe(subscription)
         self._subscriptions.clear()
 
     def _set_meta(self, message: SetMeta) -> None:

@@ -78,20 +78,19 @@ class _State(Enum):
 class WebSocketOverHttp:
     """One client's session with its backend.
 
-    Every method returns the effects that follow. `meta` has what the backend stored with
-    `Set-Meta-*`: the name to send it under and the value, by the name in lower case.
+    Every method returns the effects that follow.
     """
 
     __slots__ = (
         "_client_close",
         "_in_flight",
+        "_meta",
         "_poll_seconds",
         "_prefix",
         "_state",
         "_trusted",
         "_waiting",
         "is_accepted",
-        "meta",
         "one_event",
         "waiting_bytes",
     )
@@ -108,7 +107,12 @@ class WebSocketOverHttp:
         self._in_flight = False
         self._poll_seconds: int | None = None
         self._client_close: tuple[int | None, str] = (None, "")
-        self.meta: dict[bytes, tuple[bytes, bytes]] = {}
+        self._meta: dict[bytes, tuple[bytes, bytes]] | None = None  # most backends store nothing
+
+    @property
+    def meta(self) -> dict[bytes, tuple[bytes, bytes]]:
+        """What the backend stored with `Set-Meta-*`: name to send and value, by lower-case name."""
+        return self._meta or {}
 
     @property
     def is_open(self) -> bool:
@@ -329,9 +333,9 @@ class WebSocketOverHttp:
             lowered = name.lower()
             if lowered.startswith(b"set-meta-"):
                 if value:
-                    self.meta[lowered[9:]] = (name[9:], value)
+                    self._meta = self.meta | {lowered[9:]: (name[9:], value)}
                 else:
-                    self.meta.pop(lowered[9:], None)
+                    self._meta = {k: v for k, v in self.meta.items() if k != lowered[9:]}
             elif lowered == b"keep-alive-interval":
                 seconds = int(value) if value.isdigit() and len(value) < _MAX_DIGITS else 0
                 self._poll_seconds = max(seconds, MIN_POLL_SECONDS) if seconds else None

@@ -233,24 +233,25 @@ def test_who_comes_while_items_are_published_misses_none(program, clients):
 
     publisher = threading.Thread(target=publish_numbers, args=(program, "race", numbers()))
     publisher.start()
+    streams = {}
     try:
-        streams = clients(program, 4 * MANY)
-        open_streams(streams, "race")
+        for _ in range(4):
+            group = clients(program)
+            open_streams(group, "race")
+            streams |= {stream: stream.read_chunk() for stream in group}
     finally:
         is_over.set()
         publisher.join(DEADLINE_SECONDS)
     last = next(count)
     publish_numbers(program, "race", iter([last]))
     firsts = set()
-    for stream in streams:
-        got = b""
+    for stream, got in streams.items():
         while f"{last},".encode() not in got:
             got += stream.read_chunk()
         first = int(got.partition(b",")[0])
         firsts.add(first)
         assert got == "".join(f"{number}," for number in range(first, last + 1)).encode()
-    assert last > 10
-    assert len(firsts) > 1
+    assert len(firsts) >= 4
 
 
 def test_a_websocket_that_subscribes_while_items_are_published_misses_none(program, clients):

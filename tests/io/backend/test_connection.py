@@ -213,13 +213,16 @@ async def test_an_upload_that_moves_is_not_silence(backend, dial, wheel, outcome
 
     backend.scripts = [keep]
     connection = await dial()
+    connection._raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
     with trio.fail_after(SECONDS):
         connection.limit_silence(10)
         received = outcome(connection.receive)
-        sent = outcome(connection.send, MUCH)
+        sent = outcome(connection.send, MUCH * 2)
         for _ in range(4):
             await turn(wheel, 9)
-            assert await peers[0].stream.receive_some(2_000_000)
+            while connection._blocked_since < wheel.time:  # until the kernel takes more of it
+                assert await peers[0].stream.receive_some(500_000)
+                await trio.testing.wait_all_tasks_blocked()
         await turn(wheel, 9)
         assert (received, sent) == ([], [])
         await turn(wheel, 2)

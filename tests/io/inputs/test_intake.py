@@ -166,7 +166,7 @@ async def test_a_writer_that_fails_ends_nothing(running):
         running.intake.submit([item(1)])
         await delivered()
     assert [entry["log_level"] for entry in logs if entry["log_level"] != "debug"] == ["error"]
-    running.registry.unsubscribe("a", place)
+    running.registry.unsubscribe(place)
     subscriber = running.subscribe("a")
     running.intake.submit([item(2)])
     await delivered()

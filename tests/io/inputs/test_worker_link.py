@@ -41,14 +41,14 @@ class Worker:
         with trio.fail_after(SECONDS):
             async with self.link.holding(channels):
                 places = [
-                    (name, self.registry.subscribe(name, subscriber, shared=len(channels) > 1))
+                    self.registry.subscribe(name, subscriber, shared=len(channels) > 1)
                     for name in channels
                 ]
         return subscriber, places
 
     def unsubscribe(self, places):
-        for channel, place in places:
-            self.registry.unsubscribe(channel, place)
+        for place in places:
+            self.registry.unsubscribe(place)
 
 
 class PlayedHub:

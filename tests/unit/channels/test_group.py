@@ -20,7 +20,7 @@ def deliver(group, item=ITEM, now=1.0):
 
 
 def group_of(*subscribers, form=WireForm.RAW, personal=False):
-    group = Group(form, personal=personal)
+    group = Group("a", form, personal=personal)
     return group, [group.join(subscriber) for subscriber in subscribers]
 
 

@@ -29,9 +29,9 @@ def test_a_channel_nobody_listens_to_is_forgotten():
     first = registry.subscribe("a", RecordingSubscriber(WireForm.RAW), shared=True)
     second = registry.subscribe("a", RecordingSubscriber(WireForm.CHUNK))
     assert registry.has_subscribers("a")
-    registry.unsubscribe("a", first)
+    registry.unsubscribe(first)
     assert (len(registry), deserted) == (1, [])
-    registry.unsubscribe("a", second)
+    registry.unsubscribe(second)
     assert (len(registry), deserted) == (0, ["a"])
     assert not registry.has_subscribers("a")
     assert list(registry.groups("a")) == []
@@ -42,9 +42,9 @@ def test_leaving_twice_forgets_nobody_else():
     deserted = []
     registry.on_deserted = deserted.append
     first = registry.subscribe("a", RecordingSubscriber(WireForm.RAW))
-    registry.unsubscribe("a", first)
+    registry.unsubscribe(first)
     registry.subscribe("a", RecordingSubscriber(WireForm.RAW))
-    registry.unsubscribe("a", first)
+    registry.unsubscribe(first)
     assert registry.has_subscribers("a")
     assert deserted == ["a"]
 
@@ -57,7 +57,7 @@ def test_a_channel_emptied_within_a_fan_out_can_be_joined_at_once():
 
         def item_arrived(self, item):
             super().item_arrived(item)
-            registry.unsubscribe("a", self.place)
+            registry.unsubscribe(self.place)
             self.place = registry.subscribe("a", self)
 
     subscriber = Renewing(WireForm.RESPONSE)
