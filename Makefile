@@ -8,7 +8,7 @@ ARGS ?=
 BENCH ?= hold-stream-2000,fanout-stream-1000,fanout-ws-1000,echo-100,poll-200,http-get
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all browser lint types format parity bench fuzz docs clean
+.PHONY: help setup run test test-all browser lint types format parity bench bench-all fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,12 +65,13 @@ parity: setup .venv-parity/.made ## the tests that Pushpin passes, against this 
 	@touch $@
 
 # The kit compiles its load generator beside itself, so it gets a copy that may be written to.
-bench: setup ## measure beside Pushpin and the rest, in short form (ARGS='--targets project')
-	@mkdir -p build
-	cp -R $(SHARED)/bench build
-	$(BIN)/python build/bench/bench.py --quick --scenarios $(BENCH) $(ARGS)
+bench: setup ## measure beside Pushpin and the rest, in short form (ARGS='--only echo-100')
+	$(BIN)/python -m benchmarks.run --quick --kit $(SHARED)/bench $(ARGS)
 
-fuzz: setup ## parsers against random input
+bench-all: setup ## measure everything and write benchmarks/RESULTS.md: about 45 minutes
+	$(BIN)/python -m benchmarks.run --kit $(SHARED)/bench $(ARGS)
+
+fuzz: setup ## a hundred thousand wrong inputs, and parsers against random ones
 	$(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 docs: setup ## write docs/configuration.md from the schema
