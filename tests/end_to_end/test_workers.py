@@ -245,7 +245,8 @@ def test_who_comes_while_items_are_published_misses_none(program, clients):
     last = next(count)
     publish_numbers(program, "race", iter([last]))
     firsts = set()
-    for stream, got in streams.items():
+    for stream, begin in streams.items():
+        got = begin
         while f"{last},".encode() not in got:
             got += stream.read_chunk()
         first = int(got.partition(b",")[0])
