@@ -225,7 +225,8 @@ async def test_an_upload_that_moves_is_not_silence(backend, dial, wheel, outcome
                 await trio.testing.wait_all_tasks_blocked()
         await turn(wheel, 9)
         assert (received, sent) == ([], [])
-        await turn(wheel, 2)
+        while not sent:  # what was read last may still make room
+            await turn(wheel, 11)
         assert (received, sent) == ([504], [504])
 
 
@@ -244,14 +245,12 @@ async def test_what_is_sent_meanwhile_puts_silence_off(backend, dial, wheel, out
         assert received == [504]
 
 
-async def test_what_was_sent_in_the_end_is_not_waited_for(backend, dial, wheel, outcome):
+async def test_what_was_sent_in_the_end_is_not_waited_for(backend, dial, wheel):
     backend.scripts = [listen]
     connection = await dial()
     with trio.fail_after(SECONDS):
         connection.limit_silence(10)
-        sent = outcome(connection.send, MUCH)
-        await trio.testing.wait_all_tasks_blocked()
-        assert sent == [None]
+        await connection.send(MUCH)
         for _ in range(4):
             wheel.turn(9)
     assert not connection.is_stale
