@@ -76,14 +76,17 @@ class BackendConnection:
             self._blocked_since = self._timers.now()
         return sent
 
-    async def receive(self) -> bytes:
+    async def receive(self, *, waits_first: bool = True) -> bytes:
         """What arrives next; empty at the end. Raises BackendMisbehaved when it is lost.
 
-        The answer to a request is never there at once, so this waits first.
+        The answer to a request is never there at once, so this waits first; more of an answer
+        often is.
         """
         self._waiting_since = self._timers.now()
         while True:
-            await trio.lowlevel.wait_readable(self._raw)
+            if waits_first:
+                await trio.lowlevel.wait_readable(self._raw)
+            waits_first = True
             try:
                 data = self._raw.recv(RECEIVE_BYTES)
                 if self._timed_out:

@@ -40,10 +40,23 @@ class BackendResponse(Protocol):
         """Done with it: the connection is kept if the response is complete, else closed."""
 
 
+# A backend that always has more ready must not keep others waiting.
+_READS_AT_ONCE = 8
+
+
 class NetworkResponse:
     """A response that arrives on a connection."""
 
-    __slots__ = ("_body", "_connection", "_give_back", "_parser", "head", "length", "source")
+    __slots__ = (
+        "_body",
+        "_connection",
+        "_give_back",
+        "_parser",
+        "_reads",
+        "head",
+        "length",
+        "source",
+    )
 
     def __init__(
         self,
@@ -60,6 +73,7 @@ class NetworkResponse:
         self._body = body
         self._connection: BackendConnection | None = connection
         self._give_back = give_back
+        self._reads = 0
 
     @property
     def trailers(self) -> Headers:
@@ -80,7 +94,9 @@ class NetworkResponse:
         """More of the body; nothing once it is complete. Raises BackendError when cut short."""
         part = self.take()
         while not part and not self._body.complete and self._connection is not None:
-            data = await self._connection.receive()
+            self._reads += 1
+            waits_first = self._reads % _READS_AT_ONCE == 0
+            data = await self._connection.receive(waits_first=waits_first)
             if not data:
                 if self._body.end_of_input():
                     break
