@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from enum import Enum
 
-from realtime_proxy.model.item import Action, HttpStream, Item, MessageType, WebSocketMessage
+from realtime_proxy.model.item import Action, Item, MessageType, WebSocketMessage
 from realtime_proxy.wire.http1_server import encode_chunk
 from realtime_proxy.wire.websocket import Opcode, encode_frame
 
@@ -18,10 +18,6 @@ _OPCODES = {
 def message_frame(message: WebSocketMessage) -> bytes:
     """A published WebSocket message as one frame."""
     return encode_frame(_OPCODES[message.type], message.content)
-
-
-def _stream_payload(item: Item) -> HttpStream | None:
-    return item.http_stream
 
 
 def _chunk(item: Item) -> bytes | None:

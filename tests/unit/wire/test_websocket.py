@@ -71,6 +71,17 @@ def test_messages_of_all_sizes(size):
     ]
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("places", [range(1, 15), [1], [3], [9], [-1]])
+def test_messages_of_all_sizes_in_pieces(size, places):
+    sent = from_client(events.BytesMessage(data=b"\xff" * size), events.TextMessage(data="next"))
+    places = [place % len(sent) for place in places]
+    assert read_in_pieces(sent, places) == [
+        Message(Opcode.BINARY, b"\xff" * size),
+        Message(Opcode.TEXT, b"next"),
+    ]
+
+
 @pytest.mark.parametrize("size", [0, 1, 125])
 def test_pings_and_pongs(size):
     payload = bytes(range(size))
