@@ -8,6 +8,7 @@ from enum import Enum
 
 from realtime_proxy.errors import GripError
 from realtime_proxy.grip.control_message import Detach, parse_control_message
+from realtime_proxy.grip.item_formats import is_close_code
 from realtime_proxy.grip.websocket_events import (
     Event,
     close_content,
@@ -30,7 +31,7 @@ from realtime_proxy.sessions.effects import (
     SendClose,
     SendMessage,
 )
-from realtime_proxy.wire.websocket import INTERNAL_ERROR, Opcode, is_sendable_close
+from realtime_proxy.wire.websocket import INTERNAL_ERROR, Opcode
 
 CONTENT_TYPE = b"application/websocket-events"
 # Above this much waiting content the client is not read (Pushpin's buffer). An event counts for
@@ -306,7 +307,7 @@ class WebSocketOverHttp:
             code, reason = parse_close_content(event.content)
         except GripError:
             code, reason = None, ""
-        close = SendClose(code if code and is_sendable_close(code) else None, reason)
+        close = SendClose(code if code and is_close_code(code) else None, reason)
         self._drop_waiting()
         if self._state is _State.CLIENT_CLOSED:
             self._state = _State.ENDED

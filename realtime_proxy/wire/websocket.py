@@ -113,11 +113,6 @@ def encode_close(code: int | None, reason: str = "") -> bytes:
     return encode_frame(Opcode.CLOSE, code.to_bytes(2, "big") + text)
 
 
-def is_sendable_close(code: int) -> bool:
-    """True if a close frame may carry this code (RFC 6455 7.4)."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
-
-
 class FrameReader:
     """The bytes of one client, cut into messages.
 

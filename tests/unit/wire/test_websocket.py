@@ -19,7 +19,6 @@ from realtime_proxy.wire.websocket import (
     accept_token,
     encode_close,
     encode_frame,
-    is_sendable_close,
     is_upgrade,
 )
 
@@ -322,16 +321,6 @@ def test_a_close_is_cut_to_what_fits(code, reason, code_read, reason_read):
     [closed] = to_client(encode_close(code, reason))
     assert isinstance(closed, events.CloseConnection)
     assert (closed.code, closed.reason or None) == (code_read, reason_read or None)
-
-
-@pytest.mark.parametrize("code", [1000, 1003, 1007, 1011, 1014, 3000, 4999])
-def test_codes_that_may_be_sent(code):
-    assert is_sendable_close(code)
-
-
-@pytest.mark.parametrize("code", [-1, 0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_536])
-def test_codes_that_may_not_be_sent(code):
-    assert not is_sendable_close(code)
 
 
 # -- the handshake -------------------------------------------------------------------------
