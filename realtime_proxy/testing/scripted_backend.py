@@ -97,7 +97,7 @@ class BackendCall:
     def close(self) -> None:
         """Close the connection in an orderly way."""
         self.keeps_connection = False
-        self._connection.raw.close()
+        self._connection.close()
 
     def finish(self) -> None:
         """Say that nothing more comes, then take what the proxy still sends until it closes."""
@@ -147,12 +147,13 @@ class ScriptedBackend:
         self.connections = 0
         self._tls = tls
         self._changed = threading.Condition()
-        self._open: set[socket.socket] = set()
+        self._open: set[_Connection] = set()
         self._failures: list[Exception] = []
         self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
     def __enter__(self) -> Self:
         return self
@@ -171,10 +172,20 @@ class ScriptedBackend:
         """Stop listening and close what is open."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._acceptor.join()  # the last connection it took is in the list as well
         self._listener.close()
-        for raw in list(self._open):
-            with contextlib.suppress(OSError):
-                raw.shutdown(socket.SHUT_RDWR)
+        self._end_connections()
+
+    def close_connections(self) -> None:
+        """Close every connection, and come back when its thread is done with it."""
+        self._end_connections()
+        self.wait_until_closed()
+
+    def _end_connections(self) -> None:
+        with self._changed:
+            ending = list(self._open)
+        for connection in ending:
+            connection.end()
 
     # -- what arrived ----------------------------------------------------------------------
 
@@ -193,7 +204,7 @@ class ScriptedBackend:
         return self.calls_to(target)[count - 1]
 
     def wait_until_closed(self) -> None:
-        """Come back when the proxy has closed all of its connections."""
+        """Come back when no connection is open any more."""
         with self._changed:
             closed = self._changed.wait_for(lambda: not self._open, DEADLINE_SECONDS)
         assert closed, f"{len(self._open)} connections are still open"
@@ -207,19 +218,14 @@ class ScriptedBackend:
             except OSError:
                 return
             self.connections += 1
-            number = self.connections
-            threading.Thread(target=self._serve, args=(raw, number), daemon=True).start()
+            connection = _Connection(raw, self.connections)
+            with self._changed:
+                self._open.add(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
-    def _serve(self, raw: socket.socket, number: int) -> None:
-        raw.settimeout(DEADLINE_SECONDS)
-        self._open.add(raw)
+    def _serve(self, connection: "_Connection") -> None:
         try:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls is not None:
-                plain, raw = raw, self._tls.wrap_socket(raw, server_side=True)
-                self._open.discard(plain)
-                self._open.add(raw)
-            connection = _Connection(raw, number)
+            connection.begin(self._tls)
             while self._serve_one(connection):
                 pass
         except (OSError, EOFError):
@@ -228,9 +234,9 @@ class ScriptedBackend:
             self._failures.append(error)
             raise
         finally:
-            raw.close()
+            connection.close()
             with self._changed:
-                self._open.discard(raw)
+                self._open.discard(connection)
                 self._changed.notify_all()
 
     def _serve_one(self, connection: "_Connection") -> bool:
@@ -250,12 +256,32 @@ class ScriptedBackend:
 
 
 class _Connection:
-    """Reads of one accepted socket."""
+    """One accepted socket. Its thread reads, writes and closes; any thread may `end` it."""
 
     def __init__(self, raw: socket.socket, number: int) -> None:
         self.raw = raw
         self.number = number
         self._buffer = b""
+        self._lock = threading.Lock()  # a descriptor may belong to another once it is closed
+
+    def begin(self, tls: ssl.SSLContext | None) -> None:
+        self.raw.settimeout(DEADLINE_SECONDS)
+        self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            with self._lock:
+                self.raw = tls.wrap_socket(
+                    self.raw, server_side=True, do_handshake_on_connect=False
+                )
+            self.raw.do_handshake()
+
+    def end(self) -> None:
+        """Have the thread find the connection at its end, whatever it waits for."""
+        with self._lock, contextlib.suppress(OSError):  # closed already, by either side
+            socket.socket.shutdown(self.raw, socket.SHUT_RDWR)  # no goodbye of TLS
+
+    def close(self) -> None:
+        with self._lock:
+            self.raw.close()
 
     def _more(self) -> None:
         data = self.raw.recv(_RECEIVE_BYTES)

@@ -59,13 +59,7 @@ def program(start, backend, other, no_tls):
 @pytest.fixture
 def fresh(backend):
     """Every connection to the backend is closed before the test, so that its numbers are plain."""
-
-    def begin():
-        for raw in list(backend._open):
-            raw.shutdown(2)
-        backend.wait_until_closed()
-
-    begin()
+    backend.close_connections()
 
 
 def get(connect, path, **options):

@@ -18,13 +18,13 @@ SECONDS = 10
 class Scripted:
     """Serves each connection with the next script; keeps what it was sent."""
 
-    def __init__(self, nursery, tls=None):
+    def __init__(self, nursery):
         self.origin = None
         self.scripts = []
         self.connections = 0
         self.ended = trio.Event()  # one connection at least
         self._nursery = nursery
-        self._tls = tls
+        self.tls = None
 
     async def start(self):
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -34,8 +34,8 @@ class Scripted:
     async def _serve(self, stream):
         script = self.scripts[min(self.connections, len(self.scripts) - 1)]
         self.connections += 1
-        if self._tls is not None:
-            stream = trio.SSLStream(stream, self._tls, server_side=True)
+        if self.tls is not None:
+            stream = trio.SSLStream(stream, self.tls, server_side=True)
         with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await script(Peer(stream))
         await trio.aclose_forcefully(stream)

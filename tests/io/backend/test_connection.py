@@ -287,7 +287,7 @@ async def secure(nursery, backend, authority):
     """The backend's certificate is for localhost."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
-    backend._tls = context
+    backend.tls = context
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     return Origin("localhost", backend.origin.port, tls=True), trusting

@@ -362,7 +362,7 @@ async def test_a_call_that_is_given_up_leaves_nothing_open(caller, backend, pool
 def secure(backend, authority):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
-    backend._tls = context
+    backend.tls = context
     return Origin("localhost", backend.origin.port, tls=True)
 
 
