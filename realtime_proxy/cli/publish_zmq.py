@@ -23,6 +23,9 @@ _BASE64_MEMBERS = {
     "ws-message": ("content-bin", "content-bin"),
 }
 
+# libzmq counts time in whole milliseconds, of a clock that it does not read each time.
+_LINGER_MARGIN_MS = 10
+
 
 def publish_over_zmq(items: list[WireItem], arguments: Arguments) -> None:
     """Push the items one by one. Raises PublishError if nobody takes them in time."""
@@ -37,7 +40,7 @@ def publish_over_zmq(items: list[WireItem], arguments: Arguments) -> None:
         _connect(push, arguments.spec)
         for message in messages:
             _push(push, message, deadline, arguments)
-        push.linger = _milliseconds_until(deadline)
+        push.linger = _milliseconds_until(deadline) + _LINGER_MARGIN_MS
     except zmq.ZMQError as error:
         # Not the error's own text: it repeats the address, which may hold a key by mistake.
         reason = zmq.strerror(error.errno or 0)
@@ -45,7 +48,8 @@ def publish_over_zmq(items: list[WireItem], arguments: Arguments) -> None:
     finally:
         push.close()
         context.term()
-    # What still waited at the end of the linger time is lost, and libzmq does not say so.
+    # What still waits at the end of the linger time is lost, and libzmq does not say so: but the
+    # linger time ends past the deadline, so whatever is over before that has been handed on.
     if time.monotonic() >= deadline:
         raise _too_late("the receiver did not take it", arguments)
 
