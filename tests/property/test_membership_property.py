@@ -184,7 +184,7 @@ class Links(RuleBasedStateMachine):
 
 
 TestLinks = Links.TestCase
-TestLinks.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestLinks.settings = settings(max_examples=200, stateful_step_count=40)
 
 
 # -- every order of a few steps ------------------------------------------------------------------
