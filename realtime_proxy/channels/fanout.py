@@ -29,7 +29,7 @@ def fan_out(registry: Registry, items: Iterable[Item], now: float) -> Iterator[N
             data = None if group.personal else group.form.encode(item)
             if data is None:
                 yield from waiting.write(now)
-                yield from group.hand_over(item, now)
+                yield from group.hand_over(item)
             elif group.is_shared:
                 yield from waiting.follow_on(group, data, now)
             else:

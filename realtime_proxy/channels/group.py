@@ -101,8 +101,11 @@ class Group:
         finally:
             self._end_round()
 
-    def hand_over(self, item: Item, now: float) -> Iterator[None]:
-        """Give an item to each, to act on by itself, yielding between slices."""
+    def hand_over(self, item: Item) -> Iterator[None]:
+        """Give an item to each, to act on by itself, yielding between slices.
+
+        Who writes anything then has to note the time itself: `last_write_at` is that of all.
+        """
         data = self.form.encode(item)
         count = len(self.subscriptions)
         self._running = True
@@ -110,7 +113,6 @@ class Group:
             for start in range(0, count, SLICE):
                 if start:
                     yield
-                self.last_write_at = now
                 for subscription in self.subscriptions[start : min(start + SLICE, count)]:
                     self._give(subscription, item, data)
         finally:
@@ -119,12 +121,12 @@ class Group:
     def _give(self, subscription: Subscription, item: Item, data: bytes | None) -> None:
         subscriber = subscription.subscriber
         try:
-            if subscriber is None or (self.personal and not subscriber.accepts(item)):
+            if subscriber is None:
                 return
-            if data is None:
-                subscriber.item_arrived(item)
+            if subscriber.personal is not None:
+                subscriber.personal.give(item, data)
             else:
-                subscriber.writer.write(data)
+                subscriber.item_arrived(item)
         except Exception:
             # A defect behind one subscriber must not keep items from all others.
             log.exception("delivery failed", channel=item.channel)

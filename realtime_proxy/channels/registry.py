@@ -31,12 +31,11 @@ class Registry:
         their order over all of them.
         """
         groups = self._channels.setdefault(channel, {})
-        key = (subscriber.form, subscriber.personal, shared)
+        personal = subscriber.personal is not None
+        key = (subscriber.form, personal, shared)
         group = groups.get(key)
         if group is None:
-            group = groups[key] = Group(
-                channel, subscriber.form, personal=subscriber.personal, shared=shared
-            )
+            group = groups[key] = Group(channel, subscriber.form, personal=personal, shared=shared)
         return group.join(subscriber)
 
     def unsubscribe(self, subscription: Subscription) -> None:

@@ -13,6 +13,16 @@ class Writer(Protocol):
         """Send now if nothing waits, else queue."""
 
 
+class Personal(Protocol):
+    """What stands before a subscriber that may not get each item, or not as it is."""
+
+    def give(self, item: Item, data: bytes | None) -> None:
+        """Take the next item, and pass on what of it is for this subscriber.
+
+        `data` is the item in the subscriber's form; None if it has to act on it by itself.
+        """
+
+
 class Subscriber(Protocol):
     """A held connection, as the channels know it."""
 
@@ -27,9 +37,6 @@ class Subscriber(Protocol):
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is more than bytes to append: an answer, a hint, a close."""
 
-    def accepts(self, item: Item) -> bool:
-        """Whether this very connection may have the item; asked only if `personal`."""
-
     @property
-    def personal(self) -> bool:
-        """True if items have to be asked about one by one (a handler decides on delivery)."""
+    def personal(self) -> Personal | None:
+        """What takes its items instead, one by one; None for nearly all."""

@@ -17,6 +17,7 @@ from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.personal_delivery import personal_delivery
 from realtime_proxy.sessions.http_response import answer_of_item
 from realtime_proxy.sessions.keep_alive import first_delay, idle_delay
 from realtime_proxy.sessions.remembered_poll import RememberedPoll
@@ -73,21 +74,14 @@ class _Hold:
         self.form = form
         self._route = order.route
         self._exchange = order.exchange
-        chain = order.route.chain
-        self.personal = chain is not None and chain.has_delivery
+        timers = order.connection.context.timers
+        self.personal = personal_delivery(self, order.route, order.exchange, timers)
         self._timer: Timer | None = None
         self._subscriptions: list[Subscription] = []
 
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is more than bytes to append."""
         raise NotImplementedError
-
-    def accepts(self, item: Item) -> bool:
-        """Whether the route's handlers let this connection have an item."""
-        chain = self._route.chain
-        if chain is None or self._exchange is None:
-            return True
-        return chain.delivery(self._exchange, item)
 
     def _subscribe(self, channels: tuple[str, ...]) -> None:
         registry = self.connection.context.registry
@@ -118,10 +112,8 @@ class _Hold:
         self._tell_closed(reason)
 
     def _last_delivery_at(self) -> float:
-        return max(
-            (subscription.group.last_write_at for subscription in self._subscriptions),
-            default=0.0,
-        )
+        at_latest = 0.0 if self.personal is None else self.personal.last_write_at
+        return max([at_latest, *(place.group.last_write_at for place in self._subscriptions)])
 
 
 class StreamHold(_Hold):

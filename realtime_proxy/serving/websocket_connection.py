@@ -29,6 +29,7 @@ from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.pipeline.handler import WebSocketEvent
 from realtime_proxy.serving.client_exchange import answer_for
 from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.personal_delivery import personal_delivery
 from realtime_proxy.serving.websocket_backend import WebSocketBackend
 from realtime_proxy.serving.websocket_control import WebSocketControl
 from realtime_proxy.sessions.effects import (
@@ -111,8 +112,8 @@ class WebSocketConnection:
         self.connection = order.connection
         self.writer = order.connection.socket
         self.form = WireForm.FRAME
-        chain = order.route.chain
-        self.personal = chain is not None and chain.has_delivery
+        timers = order.connection.context.timers
+        self.personal = personal_delivery(self, order.route, order.exchange, timers)
         self._route = order.route
         self._exchange = order.exchange
         self._opening: WebSocketOrder | None = order
@@ -209,11 +210,6 @@ class WebSocketConnection:
         self._perform(self._session.client_gone())
 
     # -- items -----------------------------------------------------------------------------
-
-    def accepts(self, item: Item) -> bool:
-        """Whether the route's handlers let this connection have an item."""
-        chain, exchange = self._route.chain, self._exchange
-        return chain is None or exchange is None or chain.delivery(exchange, item)
 
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is not just a message: only a close means something here."""

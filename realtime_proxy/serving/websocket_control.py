@@ -87,8 +87,9 @@ class WebSocketControl:
 
     def last_write_at(self) -> float:
         """When something was last sent to the client, items included."""
-        groups = (subscription.group for subscription in self._subscriptions)
-        return max([self.sent_at, *(group.last_write_at for group in groups)])
+        personal = self._websocket.personal
+        at_latest = self.sent_at if personal is None else max(self.sent_at, personal.last_write_at)
+        return max([at_latest, *(place.group.last_write_at for place in self._subscriptions)])
 
     # -- channels --------------------------------------------------------------------------
 

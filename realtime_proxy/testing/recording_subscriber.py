@@ -8,11 +8,10 @@ from realtime_proxy.wire.encodings import WireForm
 
 @attrs.define(eq=False)
 class RecordingSubscriber:
-    """Takes items in one form. `refused` names channels whose items it may not have."""
+    """Takes items in one form; with `refused`, channels whose items it may not have, one by one."""
 
     form: WireForm = WireForm.CHUNK
-    personal: bool = False
-    refused: frozenset[str] = frozenset()
+    refused: frozenset[str] | None = None
     written: list[bytes] = attrs.field(factory=list)
     items: list[Item] = attrs.field(factory=list)
 
@@ -29,6 +28,16 @@ class RecordingSubscriber:
         """Keep an item that is more than bytes."""
         self.items.append(item)
 
-    def accepts(self, item: Item) -> bool:
-        """False for items of the refused channels."""
-        return item.channel not in self.refused
+    @property
+    def personal(self) -> "RecordingSubscriber | None":
+        """Itself, if some channels are refused."""
+        return None if self.refused is None else self
+
+    def give(self, item: Item, data: bytes | None) -> None:
+        """Keep an item, if it is not of a refused channel."""
+        if self.refused is not None and item.channel in self.refused:
+            return
+        if data is None:
+            self.item_arrived(item)
+        else:
+            self.write(data)

@@ -24,7 +24,7 @@ class Member:
     takes_out: "Member | None" = None
     has_left: bool = False
     form = WireForm.RAW
-    personal = False
+    personal = None
 
     @property
     def writer(self):
@@ -91,7 +91,7 @@ class Comings(RuleBasedStateMachine):
         if as_bytes:
             self.under_way = self.group.write_all(stream.content, float(self.number))
         else:
-            self.under_way = self.group.hand_over(item, float(self.number))
+            self.under_way = self.group.hand_over(item)
         self.go_on()
 
     @precondition(lambda self: self.under_way is not None)

@@ -15,7 +15,7 @@ def deliver(group, item=ITEM, now=1.0):
     """Let an item go round, by the way that its group and its kind ask for."""
     data = None if group.personal else group.form.encode(item)
     if data is None:
-        return group.hand_over(item, now)
+        return group.hand_over(item)
     return group.write_all(data, now)
 
 
@@ -140,9 +140,9 @@ def test_an_item_that_is_more_than_bytes_is_handed_over():
     assert [(member.items, member.written) for member in members] == [([CLOSE], [])] * 2
 
 
-def test_a_personal_group_asks_each_member():
-    glad = RecordingSubscriber(WireForm.RAW, personal=True)
-    barred = RecordingSubscriber(WireForm.RAW, personal=True, refused=frozenset("a"))
+def test_a_personal_group_gives_to_each_what_stands_before_it():
+    glad = RecordingSubscriber(WireForm.RAW, refused=frozenset())
+    barred = RecordingSubscriber(WireForm.RAW, refused=frozenset("a"))
     group, _ = group_of(glad, barred, personal=True)
     list(deliver(group))
     list(deliver(group, CLOSE))
@@ -150,7 +150,7 @@ def test_a_personal_group_asks_each_member():
     assert (barred.written, barred.items) == ([], [])
 
 
-def test_only_a_personal_group_asks():
+def test_only_a_personal_group_has_something_before_its_members():
     barred = RecordingSubscriber(WireForm.RAW, refused=frozenset("a"))
     group, _ = group_of(barred)
     list(deliver(group))
@@ -161,13 +161,15 @@ class Broken(RecordingSubscriber):
     def item_arrived(self, item):
         raise ZeroDivisionError
 
-    def accepts(self, item):
+    def give(self, item, data):
         raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(("item", "personal"), [(CLOSE, False), (ITEM, True)])
 def test_a_member_that_fails_keeps_nothing_from_the_others(item, personal):
-    members = [RecordingSubscriber(WireForm.RAW), Broken(WireForm.RAW), *subscribers(1)]
+    refused = frozenset() if personal else None
+    broken = Broken(WireForm.RAW, refused)
+    members = [*subscribers(1, refused=refused), broken, *subscribers(1, refused=refused)]
     group, _ = group_of(*members, personal=personal)
     with structlog.testing.capture_logs() as logs:
         list(deliver(group, item))
@@ -180,6 +182,12 @@ def test_the_time_of_the_last_write_is_kept():
     assert group.last_write_at == 0.0
     list(deliver(group, now=7.5))
     assert group.last_write_at == 7.5
+
+
+def test_what_each_acts_on_by_itself_is_no_write():
+    group, _ = group_of(*subscribers(1))
+    list(deliver(group, CLOSE, now=7.5))
+    assert group.last_write_at == 0.0
 
 
 def test_an_empty_group_writes_nothing():

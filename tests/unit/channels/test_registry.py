@@ -10,7 +10,7 @@ def test_subscribers_of_one_form_share_a_group():
     registry = Registry()
     raw = [registry.subscribe("a", RecordingSubscriber(WireForm.RAW)) for _ in range(2)]
     chunk = registry.subscribe("a", RecordingSubscriber(WireForm.CHUNK))
-    personal = registry.subscribe("a", RecordingSubscriber(WireForm.RAW, personal=True))
+    personal = registry.subscribe("a", RecordingSubscriber(WireForm.RAW, refused=frozenset()))
     shared = registry.subscribe("a", RecordingSubscriber(WireForm.RAW), shared=True)
     elsewhere = registry.subscribe("b", RecordingSubscriber(WireForm.RAW))
     assert raw[0].group is raw[1].group
@@ -64,7 +64,7 @@ def test_a_channel_emptied_within_a_fan_out_can_be_joined_at_once():
     subscriber.place = registry.subscribe("a", subscriber)
     for _ in range(2):
         for group in registry.groups("a"):
-            list(group.hand_over(STREAM, 1.0))
+            list(group.hand_over(STREAM))
     assert len(subscriber.items) == 2
     assert [len(group) for group in registry.groups("a")] == [1]
 
