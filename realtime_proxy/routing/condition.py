@@ -14,18 +14,27 @@ class Condition:
     """What a request must be like. Empty or None: anything is.
 
     `host` is compared without regard to case; `path` is what the path begins with, as it is on the
-    wire; `protocol` is `http` or `websocket`.
+    wire; `protocol` is `http` or `websocket`. `id` is what the configuration calls the route.
     """
 
     host: bytes = ANY_HOST
     path: bytes = b""
     protocol: str = ""
     tls: bool | None = None
+    id: str = ""
 
     @classmethod
     def of(cls, route: Route) -> Self:
         """The condition of a configured route."""
-        return cls(host_of(route.host.encode()), route.path.encode(), route.protocol, route.tls)
+        host = host_of(route.host.encode())
+        return cls(host, route.path.encode(), route.protocol, route.tls, route.id)
+
+    @property
+    def name(self) -> str:
+        """The id, or one that is derived from the rest: `HOST,PROTOCOL,TLS,PATH` (M-6.7)."""
+        tls = {None: "*", True: "tls", False: "no-tls"}[self.tls]
+        parts = (self.host.decode(), self.protocol or "*", tls, self.path.decode() or "*")
+        return self.id or ",".join(parts)
 
     def fits(self, *, websocket: bool, tls: bool) -> bool:
         """True if requests of this kind may match; host and path are left to the table."""

@@ -17,10 +17,12 @@ Rules = tuple[tuple[bytes, T], ...]  # path and value, best first
 class RouteTable(Generic[T]):
     """Finds what belongs to a request. Routes of a named host hide those of `*` for that host."""
 
-    __slots__ = ("_kinds",)
+    __slots__ = ("_by_name", "_kinds")
 
     def __init__(self, routes: Iterable[tuple[Condition, T]]) -> None:
-        # Of equal conditions the first stays: sorting is stable.
+        routes = list(routes)
+        # Of equal conditions the first stays; so it does below, as sorting is stable.
+        self._by_name = {condition.name: value for condition, value in reversed(routes)}
         ordered = sorted(routes, key=lambda route: route[0].precedence(), reverse=True)
         # One table for each kind of request, so that finding is a lookup and a scan of paths.
         self._kinds = tuple(
@@ -42,6 +44,13 @@ class RouteTable(Generic[T]):
             if path.startswith(prefix):
                 return value
         return None
+
+    def named(self, name: str) -> T | None:
+        """The value of the route with this id, explicit or derived, or None."""
+        return self._by_name.get(name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
 
 
 def _by_host(

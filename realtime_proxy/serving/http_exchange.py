@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from realtime_proxy.backend.connection import BackendConnection
@@ -63,7 +64,11 @@ class HttpExchange(ClientExchange):
     async def run_again(
         self, route: LiveRoute, exchange: Exchange | None, head: RequestHead, *, trusted: bool
     ) -> After:
-        """Ask the backend of a hold again; its response is treated like a first one."""
+        """Ask the backend of a hold again; its response is treated like a first one.
+
+        `route` is the one it was held with. One of the same id counts now, but the handlers that
+        have seen the request stay with it to its end.
+        """
         self._route = route
         self._trusted = trusted
         self._exchange = exchange
@@ -72,8 +77,12 @@ class HttpExchange(ClientExchange):
         request = BackendRequest(head, self._body.remembered, trusted=trusted, exchange=exchange)
 
         async def ask() -> After:
-            response, target = await Upstream(self._context, route).ask(request)
-            return await self._respond(route, target, request, response)
+            current = self._context.routes.named(route.id)
+            if current is None:
+                raise BackendError(f"Route {route.id} is no longer there.")
+            current = self._route = attrs.evolve(current, chain=route.chain)
+            response, target = await Upstream(self._context, current).ask(request)
+            return await self._respond(current, target, request, response)
 
         return await self._guarded(ask)
 

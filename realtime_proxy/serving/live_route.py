@@ -54,14 +54,16 @@ def build_table(
 ) -> RouteTable[LiveRoute]:
     """The route table of a configuration that has been checked. Raises ConfigError."""
     default = _signer(config.grip, base_dir)
+    conditions = [Condition.of(route) for route in config.route]
     return RouteTable(
-        (Condition.of(route), _live(route, chain, default, config, base_dir, demo))
-        for route, chain in zip(config.route, chains, strict=True)
+        (condition, _live(route, condition.name, chain, default, config, base_dir, demo))
+        for route, condition, chain in zip(config.route, conditions, chains, strict=True)
     )
 
 
 def _live(
     route: Route,
+    name: str,
     chain: Chain,
     default: Signer | None,
     config: Config,
@@ -72,7 +74,7 @@ def _live(
     if route.issuer and route.key:
         signer = Signer(route.issuer, SigningKey.from_secret(resolve_secret(route.key, base_dir)))
     return LiveRoute(
-        id=route.id or f"{route.host}{route.path}",
+        id=name,
         chain=chain if chain.handlers else None,
         signer=signer if route.grip else None,
         grip=route.grip,

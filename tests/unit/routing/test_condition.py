@@ -33,3 +33,20 @@ def test_what_fits():
     assert not Condition(protocol="http").fits(websocket=True, tls=True)
     assert not Condition(protocol="websocket").fits(websocket=False, tls=True)
     assert not Condition(tls=False).fits(websocket=False, tls=True)
+
+
+@pytest.mark.parametrize(
+    ("condition", "name"),
+    [
+        (Condition(id="events", host=b"a.test"), "events"),
+        (Condition(), "*,*,*,*"),
+        (Condition(b"a.test", b"/p", "websocket", True), "a.test,websocket,tls,/p"),
+        (Condition(b"::1", protocol="http", tls=False), "::1,http,no-tls,*"),
+    ],
+)
+def test_a_name_for_each(condition, name):
+    assert condition.name == name
+
+
+def test_the_name_of_a_route_is_its_id():
+    assert Condition.of(Route(targets=(Target(demo=True),), id="events")).name == "events"

@@ -111,3 +111,17 @@ def test_the_order_of_routes_never_matters(routes, shuffler: random.Random):
     ):
         expected = slowly(routes, *request)
         assert one.find(*request) == other.find(*request) == expected
+
+
+def test_routes_are_found_by_their_ids():
+    named, other = Condition(host=b"a.test", id="events"), Condition(host=b"b.test")
+    routes = table(named, other)
+    assert routes.named("events") is named
+    assert routes.named("b.test,*,*,*") is other
+    assert routes.named("a.test,*,*,*") is None
+    assert len(routes) == 2
+
+
+def test_of_equal_conditions_the_first_has_the_name():
+    first, second = Condition(host=b"a.test"), Condition(host=b"a.test")
+    assert table(first, second).named("a.test,*,*,*") is first
