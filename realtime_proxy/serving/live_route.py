@@ -36,6 +36,7 @@ class LiveRoute:
     """One route as requests use it. `chain` is None without handlers, `signer` without a key."""
 
     id: str
+    condition: Condition
     chain: Chain | None
     signer: Signer | None
     grip: bool
@@ -54,27 +55,28 @@ def build_table(
 ) -> RouteTable[LiveRoute]:
     """The route table of a configuration that has been checked. Raises ConfigError."""
     default = _signer(config.grip, base_dir)
-    conditions = [Condition.of(route) for route in config.route]
-    return RouteTable(
-        (condition, _live(route, condition.name, chain, default, config, base_dir, demo))
-        for route, condition, chain in zip(config.route, conditions, chains, strict=True)
+    routes = (
+        _live(route, chain, default, config, base_dir, demo)
+        for route, chain in zip(config.route, chains, strict=True)
     )
+    return RouteTable((route.condition, route) for route in routes)
 
 
 def _live(
     route: Route,
-    name: str,
     chain: Chain,
     default: Signer | None,
     config: Config,
     base_dir: Path,
     demo: LocalBackend,
 ) -> LiveRoute:
+    condition = Condition.of(route)
     signer = default
     if route.issuer and route.key:
         signer = Signer(route.issuer, SigningKey.from_secret(resolve_secret(route.key, base_dir)))
     return LiveRoute(
-        id=name,
+        id=condition.name,
+        condition=condition,
         chain=chain if chain.handlers else None,
         signer=signer if route.grip else None,
         grip=route.grip,

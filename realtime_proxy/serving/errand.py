@@ -1,0 +1,58 @@
+"""Requests of the proxy's own on behalf of a held client: to a link, to a filter."""
+
+import attrs
+
+from realtime_proxy.backend.origin import Origin
+from realtime_proxy.backend.response import BackendResponse
+from realtime_proxy.errors import BackendUnreachable
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.model.uri import Uri
+from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.routing.condition import ANY_HOST
+from realtime_proxy.serving.context import ServingContext
+from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
+from realtime_proxy.serving.upstream import BackendRequest, Upstream
+
+
+@attrs.frozen
+class Errand:
+    """Where such requests come from: the route of the held request, and what that asked for.
+
+    `held` is the URI of the request, by which relative ones are understood.
+    """
+
+    context: ServingContext
+    route: LiveRoute
+    exchange: Exchange | None
+    held: Uri
+
+    async def ask(
+        self, method: bytes, uri: Uri, headers: Headers, body: bytes = b""
+    ) -> BackendResponse:
+        """The response to a request that has these header fields, a Host, and is signed.
+
+        It goes to the targets of the very route if that is where the URI leads, else to the URI's
+        own host. Raises BackendError.
+        """
+        fields = Headers([(b"Host", uri.authority.encode()), *headers])
+        if body or method == b"POST":
+            fields.append((b"Content-Length", b"%d" % len(body)))
+        head = RequestHead(method, uri.target.encode(), fields)
+        upstream = Upstream(self.context, self.route)
+        if self._is_on_route(uri):
+            response, _ = await upstream.ask(BackendRequest(head, body, exchange=self.exchange))
+            return response
+        # Handlers don't see it: what they add for backends is not for others.
+        return await upstream.ask_target(self._target(uri), BackendRequest(head, body))
+
+    def _is_on_route(self, uri: Uri) -> bool:
+        path = self.route.condition.path
+        return uri.origin == self.held.origin and uri.target.encode().startswith(path)
+
+    def _target(self, uri: Uri) -> LiveTarget:
+        if uri.origin == self.held.origin and self.route.condition.host == ANY_HOST:
+            # Whoever sends a request chooses its Host: it must not choose whom we connect to.
+            raise BackendUnreachable(f"{uri} is not on the route, and only a client named its host")
+        origin = Origin(uri.host, uri.port, tls=uri.scheme == "https")
+        return LiveTarget(str(origin), origin, None, over_http=False, one_event=False, subscribe=())
