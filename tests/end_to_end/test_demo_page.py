@@ -20,6 +20,7 @@ PROGRAM = Path(sys.executable).with_name("realtime-proxy")
 PUBCLI = Path(sys.executable).with_name("pubcli")
 DRIVER = shutil.which("chromedriver")
 BROWSER = shutil.which("chromium")
+DEADLINE_SECONDS = 60
 PANELS = ("events", "websocket", "poll")
 
 pytestmark = [
@@ -51,7 +52,7 @@ class Browser:
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         answer = self.post("/session", capabilities={"alwaysMatch": wanted})
         self.session = f"{driver_url}/session/{answer['sessionId']}"
-        self.post("/timeouts", script=10_000)
+        self.post("/timeouts", script=DEADLINE_SECONDS * 1000)
 
     def post(self, path, **body):
         return self._call("POST", path, json.dumps(body).encode())
@@ -59,7 +60,7 @@ class Browser:
     def _call(self, method, path, body=None):
         request = urllib.request.Request(self.session + path, body, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with urllib.request.urlopen(request, timeout=2 * DEADLINE_SECONDS) as response:
                 return json.load(response)["value"]
         except urllib.error.HTTPError as refusal:
             with refusal:
@@ -76,7 +77,7 @@ class Browser:
         return self.post("/execute/sync", script=f"return {expression};", args=[])
 
     def wait_until(self, expression):
-        """Come back when the expression is true; fails if it takes longer than 10 seconds."""
+        """Come back when the expression is true; fails if it takes too long."""
         script = (
             "const done = arguments[0];"
             f"const look = () => ({expression}) ? done(true) : setTimeout(look, 10);"
@@ -108,7 +109,7 @@ def running(*command, until):
             yield _wait_for(process.stdout, until)
         finally:
             process.terminate()
-            process.communicate(timeout=10)
+            process.communicate(timeout=DEADLINE_SECONDS)
 
 
 def _wait_for(output, pattern):
