@@ -115,16 +115,18 @@ async def test_one_who_never_says_hello(wheel):
 
 
 async def test_connecting_can_be_given_up(wheel):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        origin = Origin(*listener.getsockname())
-        with trio.move_on_after(0.1) as scope:
-            await connect(origin, ssl.create_default_context(), wheel, SECONDS)
-        assert scope.cancelled_caught
-        raw, _ = listener.accept()
-        with raw:
-            raw.settimeout(SECONDS)
-            while raw.recv(65_536):  # the greeting, then the end
-                pass
+    context = ssl.create_default_context()
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    origin = Origin(*listener.socket.getsockname())
+    with trio.fail_after(SECONDS):
+        async with listener, trio.open_nursery() as nursery:
+            nursery.start_soon(connect, origin, context, wheel, SECONDS)
+            stream = await listener.accept()
+            greeting = await stream.receive_some()
+            nursery.cancel_scope.cancel()
+        assert greeting
+        async with stream:
+            assert await stream.receive_some() == b""
 
 
 # -- silence -------------------------------------------------------------------------------
