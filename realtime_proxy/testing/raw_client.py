@@ -13,7 +13,7 @@ from typing import Self
 
 import attrs
 
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = 30.0
 _RECEIVE_BYTES = 65_536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
 

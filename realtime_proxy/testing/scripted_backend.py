@@ -46,6 +46,10 @@ class BackendCall:
         """All values of a field."""
         return [value for field, value in self.fields if field == name]
 
+    def wait_until_answered(self) -> None:
+        """Come back when the script is done with it."""
+        assert self.answered.wait(DEADLINE_SECONDS), f"nothing has answered {self.target}"
+
     # -- the body --------------------------------------------------------------------------
 
     def read_some(self) -> bytes:

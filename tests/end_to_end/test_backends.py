@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from realtime_proxy.testing.raw_client import RawClient, encode_request
+from realtime_proxy.testing.raw_client import DEADLINE_SECONDS, RawClient, encode_request
 from realtime_proxy.testing.scripted_backend import ScriptedBackend
 
 ROUTES = """
@@ -134,13 +134,13 @@ def test_response_that_nobody_asked_for(connect, backend, path):
 
     def script(call):
         call.respond(body=b"ok")
-        late.wait(10)
+        late.wait(DEADLINE_SECONDS)
         call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 
     backend.scripts[path] = script
     assert get(connect, path).body == b"ok"
     late.set()
-    assert backend.wait_for(path).answered.wait(10)
+    backend.wait_for(path).wait_until_answered()
     backend.scripts[path] = lambda call: call.respond(body=b"mine")
     assert get(connect, path).body == b"mine"
 
@@ -166,7 +166,7 @@ def test_connection_closed_while_idle(connect, backend, path):
 
     backend.scripts[path] = script
     assert get(connect, path).status == 200
-    assert backend.wait_for(path).answered.wait(10)
+    backend.wait_for(path).wait_until_answered()
     client = connect()
     client.request("POST", path, body=b"once")
     assert client.read_reply().status == 200
@@ -313,7 +313,7 @@ def test_large_request_to_a_slow_reader(connect, program, backend, path):
     go_on = threading.Event()
 
     def script(call):
-        go_on.wait(10)
+        go_on.wait(DEADLINE_SECONDS)
         size = 0
         while part := call.read_some():
             size += len(part)

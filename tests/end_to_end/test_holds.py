@@ -7,7 +7,13 @@ import threading
 import jwt
 import pytest
 
-from realtime_proxy.testing.raw_client import CutShort, Ending, RawClient, encode_request
+from realtime_proxy.testing.raw_client import (
+    DEADLINE_SECONDS,
+    CutShort,
+    Ending,
+    RawClient,
+    encode_request,
+)
 
 SERVER = """
 max_backlog_bytes = 200_000
@@ -182,7 +188,7 @@ def test_stream_behind_a_long_body(connect, program, backend, path):
     backend.scripts[path] = script
     client = connect()
     client.request("GET", path)
-    assert backend.wait_for(path).answered.wait(10)
+    backend.wait_for(path).wait_until_answered()
     send_stream(program, path, "item")
     assert client.read_chunk() == b"item"
 
@@ -355,7 +361,7 @@ def test_client_that_leaves_while_the_backend_is_asked_again(connect, program, b
     program.publish_until_taken(path, http_response={"action": "hint"})
     again = backend.wait_for(path, 2)
     client.close()
-    assert again.answered.wait(10)
+    again.wait_until_answered()
 
 
 # -- clients that leave, are slow, or talk -------------------------------------------------------
@@ -422,7 +428,7 @@ def test_client_that_talks_during_a_hold_costs_nothing(connect, program, hold, p
     with contextlib.suppress(TimeoutError):  # nobody reads it
         while True:
             client.send(b"x" * 100_000)
-    client.socket.settimeout(10)
+    client.socket.settimeout(DEADLINE_SECONDS)
     send_stream(program, path, "item")
     assert client.read_chunk() == b"item"
     assert program.cpu_seconds - before < 0.25
@@ -597,4 +603,4 @@ def test_holds_end_with_the_program(start, backend, hold, path):
         stopper.join()
         with pytest.raises(CutShort):
             client.read_chunk()
-    assert program.process.wait(10) == 0
+    assert program.process.wait(DEADLINE_SECONDS) == 0

@@ -274,7 +274,7 @@ def test_response_streams_through(connect, backend, path):
 
     backend.scripts[path] = answer_in_steps
     client.request("GET", path)
-    assert backend.wait_for(path).answered.wait(10)
+    backend.wait_for(path).wait_until_answered()
     assert client.read_chunk() == b""
 
 
@@ -374,7 +374,7 @@ def test_early_response_leaves_no_half_request_behind(connect, backend, path, fr
     backend.scripts[path] = lambda call: call.respond(403, fields)
     uploading = connect()
     uploading.request("POST", path, [framing])
-    assert backend.wait_for(path).answered.wait(10)
+    backend.wait_for(path).wait_until_answered()
     for number in range(3):
         client = connect()
         client.request("GET", f"/next{path}")
@@ -478,7 +478,7 @@ def test_client_that_leaves_cancels_the_backend_request(connect, backend, path, 
     client.send(REQUESTS[request_].replace(b"{path}", path.encode()))
     call = backend.wait_for(path)
     getattr(client, leave)()
-    assert call.answered.wait(10)
+    call.wait_until_answered()
 
 
 @pytest.mark.parametrize("request_", ["get", "post", "chunked"])
@@ -493,4 +493,4 @@ def test_client_that_leaves_within_the_response(connect, backend, path, request_
     backend.scripts[path] = script
     client = connect()
     client.send(REQUESTS[request_].replace(b"{path}", path.encode()))
-    assert backend.wait_for(path).answered.wait(10)
+    backend.wait_for(path).wait_until_answered()

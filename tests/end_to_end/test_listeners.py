@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import trustme
 
-from realtime_proxy.testing.raw_client import Ending, RawClient, encode_request
+from realtime_proxy.testing.raw_client import DEADLINE_SECONDS, Ending, RawClient, encode_request
 from realtime_proxy.testing.scripted_backend import ScriptedBackend
 from realtime_proxy.testing.websocket_client import TEXT, WebSocketClient
 
@@ -204,7 +204,7 @@ def test_cut_response_over_tls_has_no_goodbye(connect, secure, program, trusting
 
     backend.scripts[path] = script
     client.request("GET", path, version="1.0")
-    assert backend.wait_for(path).answered.wait(10)
+    backend.wait_for(path).wait_until_answered()
     assert client.wait_for_end() is Ending.RESET
 
 
@@ -226,7 +226,7 @@ def test_request_in_one_packet_with_the_end_of_the_handshake(secure, program, tr
     del program
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = trusting.wrap_bio(incoming, outgoing, server_hostname="one.test")
-    with socket.create_connection(secure, timeout=1) as raw:
+    with socket.create_connection(secure, timeout=DEADLINE_SECONDS) as raw:
         while True:
             try:
                 tls.do_handshake()
@@ -288,7 +288,7 @@ def test_cut_response_of_a_tls_backend(connect, secure_backend, path):
 
     secure_backend.scripts[path] = script
     client.request("GET", path, host="insecure", version="1.0")
-    assert secure_backend.wait_for(path).answered.wait(10)
+    secure_backend.wait_for(path).wait_until_answered()
     assert client.wait_for_end() is Ending.RESET
 
 

@@ -7,7 +7,7 @@ import pytest
 import websockets.sync.client
 
 from realtime_proxy.testing.events import CONTENT_TYPE, read_events, write_events
-from realtime_proxy.testing.raw_client import Ending, RawClient
+from realtime_proxy.testing.raw_client import DEADLINE_SECONDS, Ending, RawClient
 from realtime_proxy.testing.scripted_backend import ScriptedBackend
 from realtime_proxy.testing.websocket_client import (
     BINARY,
@@ -94,7 +94,7 @@ class SocketBackend:
         if ("OPEN", b"") in events:
             self.respond(call, self.opening, self.opening_fields)
             return
-        self.gate.wait(10)
+        self.gate.wait(DEADLINE_SECONDS)
         if self.answers:
             answer = self.answers.pop(0)
             if callable(answer):
@@ -115,7 +115,7 @@ class SocketBackend:
         calls = 0
         while True:
             calls += 1
-            assert self.backend.wait_for(self.path, calls).answered.wait(10)
+            self.backend.wait_for(self.path, calls).wait_until_answered()
             events = [event for request in self.requests for event in request]
             if len(events) >= count:
                 return events
@@ -389,7 +389,7 @@ def test_client_library(program, socket_backend, path):
         for message in ("héllo", b"\x00\xff", "", "x" * 70_000, b"y" * 250_000, ["a", "b"]):
             client.send(message)
             expected = "".join(message) if isinstance(message, list) else message
-            assert client.recv(timeout=10) == expected
+            assert client.recv(timeout=DEADLINE_SECONDS) == expected
         client.close(4000, "done")
     assert (client.close_code, client.close_reason) == (4000, "done")
 
@@ -528,7 +528,7 @@ def test_client_that_leaves_before_it_is_accepted(websocket, backend, path):
     def script(call):
         seen.append(read_events(call.body))
         if len(seen) == 1:
-            go_on.wait(10)
+            go_on.wait(DEADLINE_SECONDS)
         events = write_events("OPEN") if len(seen) == 1 else b""
         call.respond(fields=[("Content-Type", CONTENT_TYPE)], body=events)
 
@@ -538,7 +538,7 @@ def test_client_that_leaves_before_it_is_accepted(websocket, backend, path):
     backend.wait_for(path)
     socket.client.close()
     go_on.set()
-    assert backend.wait_for(path, 2).answered.wait(10)
+    backend.wait_for(path, 2).wait_until_answered()
     assert seen == [[("OPEN", b"")], [("DISCONNECT", b"")]]
 
 
@@ -728,7 +728,7 @@ def test_meta_goes_with_every_request(websocket, backend, socket_backend, path):
     assert not [name for name, _ in reply.fields if "meta" in name]
     for number in (2, 3):
         socket.send(TEXT, b"x")
-        assert backend.wait_for(path, number).answered.wait(10)
+        backend.wait_for(path, number).wait_until_answered()
     calls = backend.calls_to(path)
     meta = [(call.get("meta-user"), call.get("meta-room")) for call in calls]
     assert meta == [(None, None), ("anna", "1"), ("anna", None)]
