@@ -14,6 +14,8 @@ from realtime_proxy.errors import ConfigError, Problem
 Check = Callable[..., object]
 
 _HANDLER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_CALLBACK = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[0-9]+\])*", re.ASCII)
+_METHOD = re.compile(r"[A-Z][A-Z-]*")
 _IPV6_HOST = re.compile(r"\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
 
 
@@ -88,6 +90,26 @@ def handler_name(value: str) -> None:
     """A handler's name: it becomes a file name, so letters, digits, `_` and `-` only."""
     if not _HANDLER_NAME.fullmatch(value):
         raise _wrong(f"`{value}` is not a handler name; accepted: letters, digits, `_` and `-`")
+
+
+def is_callback(text: str) -> bool:
+    """True for the name of a JavaScript function, as `cb`, `jQuery.cb` or `cbs[3]`: no more code.
+
+    What is more than a name would run in the page of whoever is made to open the link.
+    """
+    return _CALLBACK.fullmatch(text) is not None
+
+
+def callback(value: str) -> None:
+    """For the JavaScript function that a script calls."""
+    if not is_callback(value):
+        raise _wrong(f"`{value}` is not the name of a JavaScript function; accepted: `a.b[0]`")
+
+
+def method(value: str) -> None:
+    """For the method of a request."""
+    if not _METHOD.fullmatch(value):
+        raise _wrong(f"`{value}` is not a method; accepted: capital letters, such as `POST`")
 
 
 def not_empty(value: str) -> None:

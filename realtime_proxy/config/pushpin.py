@@ -71,6 +71,8 @@ def _server(settings: Settings) -> Values:
     values["idle_timeout_seconds"] = PUSHPIN_TIMEOUT_SECONDS
     if settings.flag("proxy", "accept_x_forwarded_protocol"):
         values["accept_x_forwarded_proto"] = True
+    if settings.flag("proxy", "auto_cross_origin"):
+        values["cross_origin"] = True
     if settings.flag("proxy", "debug"):
         values["debug"] = True
     return values

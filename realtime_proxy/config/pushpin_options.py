@@ -44,7 +44,6 @@ _LATER = {
     ("global", "stats_connection_ttl"): _STATS,
     ("global", "stats_connection_send"): _STATS,
     ("runner", "allow_compression"): Later("WebSocket messages are never compressed", _OFF),
-    ("proxy", "auto_cross_origin"): Later("no CORS headers and no JSON-P", _OFF),
     ("proxy", "set_x_forwarded_protocol"): Later(
         "`X-Forwarded-Proto` is not set", frozenset({"", "false", "0", "off"})
     ),

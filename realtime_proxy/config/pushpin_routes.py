@@ -5,7 +5,14 @@ from pathlib import Path
 
 import attrs
 
-from realtime_proxy.config.checks import backend_url, is_ipv6_host, route_host
+from realtime_proxy.config.checks import (
+    backend_url,
+    callback,
+    is_ipv6_host,
+    method,
+    or_empty,
+    route_host,
+)
 from realtime_proxy.config.pushpin_key import MOVED_KEY, converted_key, is_moved
 from realtime_proxy.config.pushpin_line import LineError, Word, split_line
 from realtime_proxy.config.pushpin_note import Note
@@ -13,9 +20,14 @@ from realtime_proxy.config.schema import Route, Target
 from realtime_proxy.errors import ConfigError, Problem
 
 _CARRIED_CONDITION = frozenset(
-    ("proto", "ssl", "path_beg", "id", "sig_iss", "sig_key", "prefix", "debug", "no_grip")
+    (
+        *("proto", "ssl", "path_beg", "id", "sig_iss", "sig_key", "prefix", "debug", "no_grip"),
+        *("aco", "jsonp_mode", "jsonp_cb", "jsonp_body", "jsonp_defcb", "jsonp_defmethod"),
+    )
 )
 _CARRIED_TARGET = frozenset(("ssl", "insecure", "over_http", "one_event", "sub"))
+
+_CHECKS = {"jsonp_defcb": or_empty(callback), "jsonp_defmethod": or_empty(method)}
 
 # What is lost with an option that can't be carried over yet.
 _LATER_CONDITION = {
@@ -24,12 +36,6 @@ _LATER_CONDITION = {
     "path_rem": "the path is passed on unchanged",
     "replace_beg": "the path is passed on unchanged",
     "header": "request headers are passed on unchanged",
-    "aco": "no CORS headers and no JSON-P",
-    "jsonp_mode": "no JSON-P",
-    "jsonp_cb": "no JSON-P",
-    "jsonp_body": "no JSON-P",
-    "jsonp_defcb": "no JSON-P",
-    "jsonp_defmethod": "no JSON-P",
     "session": "there is no session store",
     "sockjs": "requests of SockJS are treated as any other",
     "sockjs_as_path": "requests of SockJS are treated as any other",
@@ -139,6 +145,12 @@ def _condition(word: Word, folder: Path) -> Route:
         issuer=issuer,
         key=key,
         debug=word.get("debug") is not None,
+        cross_origin=word.get("aco") is not None,
+        json_p_mode=word.get("jsonp_mode") or "extended",
+        json_p_callback=word.get("jsonp_cb") or "callback",
+        json_p_body=word.get("jsonp_body") or "",
+        json_p_default_callback=_accepted(word, "jsonp_defcb") or "",
+        json_p_default_method=_accepted(word, "jsonp_defmethod") or "",
     )
 
 
@@ -204,8 +216,25 @@ def _url(word: Word) -> str:
     return url
 
 
+def _accepted(word: Word, name: str) -> str:
+    """The value of an option that has a check; nothing if it does not pass."""
+    value = word.get(name) or ""
+    return "" if _refusal(name, value) else value
+
+
+def _refusal(name: str, value: str) -> str:
+    try:
+        _CHECKS[name](value)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
 def _condition_notes(word: Word) -> Iterator[str]:
-    return _option_notes(word, _CARRIED_CONDITION, _LATER_CONDITION)
+    yield from _option_notes(word, _CARRIED_CONDITION, _LATER_CONDITION)
+    for name in _CHECKS:
+        if refusal := _refusal(name, word.get(name) or ""):
+            yield f"`{name}` left out: {refusal}"
 
 
 def _target_notes(word: Word) -> Iterator[str]:

@@ -14,7 +14,9 @@ from realtime_proxy.config.checks import (
     above_zero,
     at_least,
     backend_url,
+    callback,
     handler_name,
+    method,
     not_empty,
     one_of,
     or_empty,
@@ -102,6 +104,7 @@ class Server:
     accept_x_forwarded_proto: bool = option(
         False, "Count a request as TLS when `X-Forwarded-Proto` says `https` or `wss`."
     )
+    cross_origin: bool = option(False, "`cross_origin` of a route, on all routes.")
     debug: bool = option(False, "Say in error responses what went wrong, on all routes.")
 
 
@@ -221,6 +224,34 @@ class Route:
     issuer: str = option("", "Issuer of Grip-Sig on this route; counts only together with `key`.")
     key: str = option("", "Key of Grip-Sig on this route; counts only together with `issuer`.")
     debug: bool = option(False, "Say in error responses what went wrong.")
+    cross_origin: bool = option(
+        False,
+        "Open the route to pages of any origin, with their users' cookies: CORS fields in every "
+        "response, and JSON-P (`docs/cross-origin.md`).",
+    )
+    json_p_mode: str = option(
+        "extended",
+        "What a JSON-P callback gets: `extended`, an object with `code`, `reason`, `headers` and "
+        "`body`; `basic`, the body, which must be JSON.",
+        one_of("extended", "basic"),
+    )
+    json_p_callback: str = option(
+        "callback", "Query parameter that asks for JSON-P and names the callback.", not_empty
+    )
+    json_p_body: str = option(
+        "", "Query parameter with the body of a JSON-P request, as JSON. Empty: `_body`, as text."
+    )
+    json_p_default_callback: str = option(
+        "",
+        "Callback of requests that have the parameter of `json_p_body` and name none. "
+        "Empty: these are ordinary requests.",
+        or_empty(callback),
+    )
+    json_p_default_method: str = option(
+        "",
+        "Method of JSON-P requests without `_method`. Empty: `GET`, in basic mode `POST`.",
+        or_empty(method),
+    )
 
 
 @attrs.frozen

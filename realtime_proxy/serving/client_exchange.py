@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
+import attrs
 import structlog
 import trio
 
@@ -18,7 +19,9 @@ from realtime_proxy.model.messages import RequestHead, Response, ResponseHead, t
 from realtime_proxy.pipeline.decision import Answer, Refuse
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.condition import host_of
+from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.rewriting import inbound_headers
+from realtime_proxy.routing.script import Script
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody
 from realtime_proxy.wire.http1_server import (
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from realtime_proxy.serving.http_connection import HttpConnection
 
 NOT_FOR_CLIENTS = HOP_BY_HOP | {b"content-length"}
+
+# What is done to responses for a page of another origin that asks; None: nothing.
+ForPage = CrossOrigin | Script | None
 
 log = structlog.get_logger()
 
@@ -54,6 +60,7 @@ class ClientExchange:
         "_connection",
         "_context",
         "_exchange",
+        "_for_page",
         "_form_sent",
         "_request",
         "_route",
@@ -75,6 +82,7 @@ class ClientExchange:
         self._route: LiveRoute | None = None
         self._exchange: Exchange | None = None
         self._trusted = False
+        self._for_page: ForPage = None
         self._form_sent: str | None = None
 
     async def run(self) -> After:
@@ -106,16 +114,20 @@ class ClientExchange:
             raise ProtocolError(502, f"No route for host: {host.decode(errors='replace')}")
         return route
 
-    def _inbound_head(self, route: LiveRoute) -> RequestHead:  # noqa: ARG002  for subclasses
+    def _inbound_head(self, route: LiveRoute) -> RequestHead:
         """The request as handlers and the backend may see it."""
-        head = self._request.head
-        self._trusted = self._context.is_trusted(head)
+        self._trusted = self._context.is_trusted(self._request.head)
+        head = self._asked_head(route)
         headers = inbound_headers(
             head.headers, self._context.dropped_headers, trusted=self._trusted
         )
         if not headers.has(b"host"):  # HTTP/1.0, but backends are spoken to in 1.1
             headers.append((b"Host", self._request.host))
         return RequestHead(head.method, head.target, headers, head.version)
+
+    def _asked_head(self, route: LiveRoute) -> RequestHead:  # noqa: ARG002  for subclasses
+        """The head of the request that is asked for, which may be in the query of another."""
+        return self._request.head
 
     async def _decided(self, decision: Refuse | Answer, route: LiveRoute) -> After:
         if isinstance(decision, Refuse):
@@ -128,6 +140,9 @@ class ClientExchange:
         head = response.head()
         hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()
         head.headers = head.headers.without(hidden)
+        if isinstance(self._for_page, Script):
+            response = self._for_page.whole(attrs.evolve(response, headers=head.headers))
+            head = response.head()
         length = len(response.body)
         form = response_form(self._request.head, head.status, length)
         keep_alive = self._keeps_alive(form)
@@ -139,6 +154,8 @@ class ClientExchange:
         self, head: ResponseHead, form: str, length: int | None, *, keep_alive: bool
     ) -> bytes:
         self._form_sent = form
+        if isinstance(self._for_page, CrossOrigin):
+            head.headers = self._for_page.allowed(head.headers)
         old = self._request.head.version == b"1.0"
         return encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
 

@@ -18,7 +18,7 @@ from realtime_proxy.model.messages import RequestHead, text_response
 from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.pipeline.exchange import Exchange
-from realtime_proxy.serving.client_exchange import After
+from realtime_proxy.serving.client_exchange import After, ForPage
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.http_repeat import repeat_request
@@ -329,13 +329,19 @@ class HttpConnection:
         else:
             self.wait()
 
-    def repeat(self, route: LiveRoute, exchange: Exchange | None, poll: RememberedPoll) -> None:
+    def repeat(
+        self,
+        route: LiveRoute,
+        exchange: Exchange | None,
+        poll: RememberedPoll,
+        for_page: ForPage,
+    ) -> None:
         """Ask the backend of a hold again."""
         self._hold = None
 
         async def work() -> None:
             self.socket.watch_end(once=True)
-            after = await repeat_request(self, route, exchange, poll)
+            after = await repeat_request(self, route, exchange, poll, for_page)
             if after is After.NEXT:
                 self.resume(keep_alive=True)
             else:

@@ -19,11 +19,14 @@ from realtime_proxy.grip.instruct import (
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
 from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.rewriting import trailer_fields
-from realtime_proxy.serving.client_exchange import NOT_FOR_CLIENTS, After, ClientExchange
+from realtime_proxy.routing.script import Script, ScriptBody
+from realtime_proxy.serving.client_exchange import NOT_FOR_CLIENTS, After, ClientExchange, ForPage
 from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold, StreamHold
 from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
+from realtime_proxy.serving.script_response import ScriptResponse
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.wire.http1_rules import content_length
 from realtime_proxy.wire.http1_server import (
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 # The largest body that carries instructions (grip.md G-3.5).
 MAX_INSTRUCT_BYTES = 100_000
+# The largest argument of a basic JSON-P callback, which is looked at as a whole.
+MAX_ARGUMENT_BYTES = 1_000_000
 _EVENTS_TYPE = b"application/websocket-events"
 
 _NEVER = trio.Event()  # stands in where nothing is uploaded
@@ -62,7 +67,13 @@ class HttpExchange(ClientExchange):
         self._upload_failure: Exception | None = None
 
     async def run_again(
-        self, route: LiveRoute, exchange: Exchange | None, head: RequestHead, *, trusted: bool
+        self,
+        route: LiveRoute,
+        exchange: Exchange | None,
+        head: RequestHead,
+        for_page: ForPage,
+        *,
+        trusted: bool,
     ) -> After:
         """Ask the backend of a hold again; its response is treated like a first one.
 
@@ -70,6 +81,7 @@ class HttpExchange(ClientExchange):
         have seen the request stay with it to its end.
         """
         self._route = route
+        self._for_page = for_page
         self._trusted = trusted
         self._exchange = exchange
         if exchange is not None:
@@ -88,13 +100,27 @@ class HttpExchange(ClientExchange):
 
     def _inbound_head(self, route: LiveRoute) -> RequestHead:
         head = super()._inbound_head(route)
-        if (
-            not self._trusted
-            and route.has_over_http
-            and head.headers.get(b"content-type") == _EVENTS_TYPE
-        ):
+        if not self._trusted and route.has_over_http and _has_events(head.headers):
             raise ProtocolError(403, "Client not allowed to send WebSocket events directly.")
         return head
+
+    def _asked_head(self, route: LiveRoute) -> RequestHead:
+        head = self._request.head
+        if route.json_p is None:
+            return head
+        # A script's GET has no body: one that has is no script's, and its body would be left over.
+        asked = None if self._request.framing.has_body else route.json_p.read(head)
+        if asked is None:
+            self._for_page = CrossOrigin.of(head.headers)
+            return head
+        self._for_page = asked.script
+        self._body = StoredBody(asked.body)
+        return asked.head
+
+    async def _fail(self, error: Exception) -> After:
+        if self._route is None and self._context.server.cross_origin:
+            self._for_page = CrossOrigin.of(self._request.head.headers)
+        return await super()._fail(error)
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
         body = self._body
@@ -177,6 +203,8 @@ class HttpExchange(ClientExchange):
                     return await self._decided(refusal, route)
             if route.grip and not self._trusted and is_instruct(response.head.headers):
                 return await self._follow_instruct(route, target, request, response)
+            if isinstance(self._for_page, Script):
+                return await self._relay_script(self._for_page, response)
             return await self._relay(response)
         finally:
             self._done_with(response)
@@ -205,6 +233,28 @@ class HttpExchange(ClientExchange):
             if data:
                 await self._connection.send(data)
         return After.NEXT if keep_alive else After.CLOSE
+
+    async def _relay_script(self, script: Script, response: BackendResponse) -> After:
+        """Pass a response on as a script: as it arrives if that is possible, else whole."""
+        body = response.take()
+        while not (script.extended or response.complete) and len(body) <= MAX_ARGUMENT_BYTES:
+            body += await response.read()
+        head = response.head
+        hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()
+        told = ResponseHead(head.status, head.reason, head.headers.without(hidden))
+        if response.complete:
+            return await self._send_response(Response(told.status, told.headers, body, told.reason))
+        body_of_script, begun = self._begin_script(script, told, body)
+        return await self._relay(ScriptResponse(script.head(told), body_of_script, begun, response))
+
+    def _begin_script(
+        self, script: Script, told: ResponseHead, body: bytes
+    ) -> tuple[ScriptBody, bytes]:
+        try:
+            return script.begin(told, body)
+        except ProtocolError:
+            self._for_page = None  # what can't be a script is said plainly
+            raise
 
     def _encode_part(self, part: bytes, response: BackendResponse, form: str) -> bytes:
         if form != BodyForm.CHUNKED:
@@ -274,15 +324,20 @@ class HttpExchange(ClientExchange):
             body=self._body.remembered,
             trusted=self._trusted,
             exchange=self._exchange,
+            for_page=self._for_page,
         )
 
     async def _hold_stream(self, order: HoldOrder, instruct: Instruct, shown: Headers) -> After:
         head = ResponseHead(instruct.status, instruct.reason, shown)
-        form = response_form(self._request.head, instruct.status, None)
+        body = instruct.body
+        if isinstance(self._for_page, Script):
+            order.script, body = self._begin_script(self._for_page, head, body)
+            head = self._for_page.head(head)
+        form = response_form(self._request.head, head.status, None)
         if form == BodyForm.NONE:
             return await self._send_response(Response(instruct.status, shown, b"", instruct.reason))
         data = self._encode_head(head, form, None, keep_alive=self._keeps_alive(form))
-        chunk = encode_chunk(instruct.body) if form == BodyForm.CHUNKED else instruct.body
+        chunk = encode_chunk(body) if form == BodyForm.CHUNKED else body
         async with self._context.holding(order.channels):
             StreamHold(order, instruct.keep_alive, form).begin(data + chunk)
         return After.HELD
@@ -302,16 +357,32 @@ class HttpExchange(ClientExchange):
         if self._body.size > MAX_REMEMBERED_BYTES:
             raise ProtocolError(400, "Request too large to accept GRIP instruct.")
         shown = instruct.headers.without(NOT_FOR_CLIENTS | response.head.headers.hop_by_hop())
-        form = response_form(self._request.head, instruct.status, None)
         head = ResponseHead(instruct.status, instruct.reason, shown)
+        script: ScriptBody | None = None
+        if isinstance(self._for_page, Script):
+            script, body = self._begin_script(self._for_page, head, body)
+            head = self._for_page.head(head)
+        form = response_form(self._request.head, head.status, None)
         await self._connection.send(
             self._encode_head(head, form, None, keep_alive=self._keeps_alive(form))
         )
         chunked = form == BodyForm.CHUNKED
-        while body:
-            await self._connection.send(encode_chunk(body) if chunked else body)
+        while True:
+            if body:
+                await self._connection.send(encode_chunk(body) if chunked else body)
+            if response.complete:
+                break
             body = await response.read()
+            if script is not None:
+                body = script.encode(body)
         order = self._hold_order(route, target, request, instruct, shown)
+        order.script = script
         async with self._context.holding(order.channels):
             StreamHold(order, instruct.keep_alive, form).begin(b"")
         return After.HELD
+
+
+def _has_events(headers: Headers) -> bool:
+    """True if a request may be taken for one of WebSocket events, however it says so."""
+    kinds = headers.get_all(b"content-type")
+    return any(kind.partition(b";")[0].strip().lower() == _EVENTS_TYPE for kind in kinds)

@@ -9,6 +9,7 @@ import attrs
 import structlog
 
 from realtime_proxy.channels.group import Subscription
+from realtime_proxy.errors import ProtocolError
 from realtime_proxy.grip.instruct import Instruct, KeepAlive, KeepAliveMode
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import Headers
@@ -16,6 +17,8 @@ from realtime_proxy.model.item import Action, Item
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.routing.script import ScriptBody
+from realtime_proxy.serving.client_exchange import ForPage
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.personal_delivery import personal_delivery
 from realtime_proxy.sessions.http_response import answer_of_item
@@ -50,6 +53,8 @@ class HoldOrder:
     body: bytes
     trusted: bool
     exchange: Exchange | None
+    for_page: ForPage
+    script: ScriptBody | None = None  # that a stream's body is part of
 
 
 class _Hold:
@@ -119,13 +124,15 @@ class _Hold:
 class StreamHold(_Hold):
     """An HTTP response whose body stays open: items are appended to it."""
 
-    __slots__ = ("_armed_at", "_form", "_keep_alive", "_keeps_connection")
+    __slots__ = ("_armed_at", "_form", "_keep_alive", "_keeps_connection", "_script")
 
     kind = "stream"
 
     def __init__(self, order: HoldOrder, keep_alive: KeepAlive | None, form: str) -> None:
         chunked = form == BodyForm.CHUNKED
-        super().__init__(order, WireForm.CHUNK if chunked else WireForm.RAW)
+        wire_form = WireForm.CHUNK if chunked else WireForm.RAW
+        super().__init__(order, WireForm.SCRIPT if order.script is not None else wire_form)
+        self._script = order.script
         self._form = form
         self._keep_alive = keep_alive
         self._keeps_connection = chunked and order.request.keep_alive
@@ -140,15 +147,31 @@ class StreamHold(_Hold):
         self._arm()
 
     def item_arrived(self, item: Item) -> None:
-        """Act on an item that is not just content: only a close means something here."""
+        """Act on an item that is not just bytes: a close, or anything within a script."""
         payload = item.http_stream
         if payload is None:
             return
         if payload.action is Action.CLOSE:
             self.end(CloseReason.PUBLISHED_CLOSE)
+        elif payload.action is Action.SEND:
+            self._append(payload.content)
+
+    def _append(self, content: bytes, *, is_last: bool = False) -> bool:
+        """Send something as more of the body. What can't be part of a script cuts it: False."""
+        if self._script is not None:
+            try:
+                content = self._script.encode(content, is_last=is_last)
+            except ProtocolError as error:
+                log.warning("stream failed", route=self._route.id, problem=str(error))
+                self.connection.close(CloseReason.INTERNAL_ERROR)
+                return False
+        self.writer.write(encode_chunk(content) if self._form == BodyForm.CHUNKED else content)
+        return True
 
     def end(self, reason: CloseReason) -> None:
         """End the body as it should end, and let the connection take the next request."""
+        if self._script is not None and not self._append(b"", is_last=True):
+            return
         self._release()
         if self._form == BodyForm.CHUNKED:
             self.writer.write(LAST_CHUNK)
@@ -175,9 +198,8 @@ class StreamHold(_Hold):
             if delay := idle_delay(keep_alive.timeout_seconds, silent):
                 self._timer = timers.after(delay, self._keep_alive_due)
                 return
-        content = keep_alive.content
-        self.writer.write(encode_chunk(content) if self._form == BodyForm.CHUNKED else content)
-        self._arm()
+        if self._append(keep_alive.content):
+            self._arm()
 
     def _silence_due(self) -> None:
         context = self.connection.context
@@ -192,13 +214,14 @@ class StreamHold(_Hold):
 class ResponseHold(_Hold):
     """A long-poll: answered by the first item, or at its deadline by the backend's response."""
 
-    __slots__ = ("_is_over", "_packed")
+    __slots__ = ("_for_page", "_is_over", "_packed")
 
     kind = "response"
 
     def __init__(self, order: HoldOrder, instruct: Instruct) -> None:
         super().__init__(order, WireForm.RESPONSE)
         self._packed = _remembered(order, instruct).pack()
+        self._for_page = order.for_page
         self._is_over = False
         self._subscribe(order.channels)
 
@@ -224,7 +247,7 @@ class ResponseHold(_Hold):
         """Ask the backend again; its response takes this hold's place."""
         self._end()
         poll = RememberedPoll.unpack(self._packed)
-        self.connection.repeat(self._route, self._exchange, poll)
+        self.connection.repeat(self._route, self._exchange, poll, self._for_page)
 
     def client_gone(self, reason: CloseReason) -> None:
         """The client's connection has ended, whatever the reason."""
@@ -242,6 +265,8 @@ class ResponseHold(_Hold):
 
     def _answer(self, poll: RememberedPoll, response: Response, reason: CloseReason) -> None:
         self._end()
+        if self._for_page is not None:
+            response = self._for_page.held(response)
         request = RequestHead(poll.method, b"", Headers(), poll.version)
         length = len(response.body)
         form = response_form(request, response.status, length)

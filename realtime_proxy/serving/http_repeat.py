@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.pipeline.exchange import Exchange
-from realtime_proxy.serving.client_exchange import After
+from realtime_proxy.serving.client_exchange import After, ForPage
 from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import StoredBody
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 async def repeat_request(
-    connection: "HttpConnection", route: LiveRoute, exchange: Exchange | None, poll: RememberedPoll
+    connection: "HttpConnection",
+    route: LiveRoute,
+    exchange: Exchange | None,
+    poll: RememberedPoll,
+    for_page: ForPage,
 ) -> After:
     """Ask again with the original request, told by `Grip-Last` what the client has."""
     headers = Headers(poll.backend_headers).without((b"grip-last",))
@@ -32,4 +36,4 @@ async def repeat_request(
         client_head, b"", NO_BODY, keep_alive=poll.keep_alive, expects_continue=False
     )
     repeated = HttpExchange(connection, request, StoredBody(poll.backend_body))
-    return await repeated.run_again(route, exchange, again, trusted=poll.is_trusted)
+    return await repeated.run_again(route, exchange, again, for_page, trusted=poll.is_trusted)

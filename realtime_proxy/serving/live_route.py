@@ -13,6 +13,7 @@ from realtime_proxy.grip.signature import Signer, SigningKey
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.pipeline.chain import Chain
 from realtime_proxy.routing.condition import Condition
+from realtime_proxy.routing.json_p import JsonPRules
 from realtime_proxy.routing.table import RouteTable
 
 LocalBackend = Callable[[RequestHead, bytes], Response]
@@ -33,7 +34,11 @@ class LiveTarget:
 
 @attrs.frozen
 class LiveRoute:
-    """One route as requests use it. `chain` is None without handlers, `signer` without a key."""
+    """One route as requests use it.
+
+    `chain` is None without handlers, `signer` without a key, `json_p` unless the route is open to
+    pages of other origins.
+    """
 
     id: str
     condition: Condition
@@ -42,6 +47,7 @@ class LiveRoute:
     grip: bool
     debug: bool
     channel_prefix: str
+    json_p: JsonPRules | None
     targets: tuple[LiveTarget, ...]
 
     @property
@@ -82,6 +88,7 @@ def _live(
         grip=route.grip,
         debug=route.debug or config.server.debug,
         channel_prefix=route.channel_prefix,
+        json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
         targets=tuple(_target(target, demo) for target in route.targets),
     )
 

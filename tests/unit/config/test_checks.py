@@ -81,3 +81,21 @@ def test_words():
     check("")
     with pytest.raises(ConfigError, match="accepted: nothing, `http`"):
         check("ws")
+
+
+@pytest.mark.parametrize("name", ["cb", "$", "_a.b[0].c"])
+def test_callbacks(name: str) -> None:
+    checks.callback(name)
+
+
+@pytest.mark.parametrize("name", ["", "1", "a()", "a\n", "a.", "ä"])
+def test_what_is_no_callback(name: str) -> None:
+    with pytest.raises(ConfigError, match="not the name of a JavaScript function"):
+        checks.callback(name)
+
+
+def test_methods() -> None:
+    checks.method("M-SEARCH")
+    for text in ("", "get", "A B", "GET\n"):
+        with pytest.raises(ConfigError, match="not a method"):
+            checks.method(text)

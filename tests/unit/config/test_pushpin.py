@@ -55,6 +55,7 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
         logfile=log/x.log
         [proxy]
         debug=true
+        auto_cross_origin=true
         accept_x_forwarded_protocol=true
         sig_iss=me
         sig_key=file:sig.key
@@ -85,6 +86,7 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
     assert config.server.max_connections == 200
     assert config.server.max_header_bytes == 4096
     assert config.server.debug
+    assert config.server.cross_origin
     assert config.server.accept_x_forwarded_proto
     assert config.log.level == "debug"
     assert config.log.file == f"{tmp_path}/log/x.log"

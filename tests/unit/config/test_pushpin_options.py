@@ -29,7 +29,6 @@ def left_over(tmp_path):
         ("handler", "proxy_accept_spec=ipc://x"),
         ("handler", "m2a_in_stream_specs=ipc://x"),
         ("handler", "state_spec=ipc://x"),
-        ("proxy", "auto_cross_origin=false"),
         ("proxy", "x_forwarded_for="),
         ("proxy", "max_open_requests=-1"),
         ("handler", "message_rate=0"),
@@ -43,7 +42,6 @@ def test_what_changes_nothing_is_not_noted(left_over, section, line):
 @pytest.mark.parametrize(
     ("section", "line", "note"),
     [
-        ("proxy", "auto_cross_origin=true", "auto_cross_origin = true: not carried over yet"),
         ("proxy", "accept_pushpin_route=true", "ordinary header"),
         ("proxy", "set_x_forwarded_protocol=proto-only", "not carried over yet"),
         ("handler", "message_rate=2500", "message_rate = 2500: not carried over yet"),

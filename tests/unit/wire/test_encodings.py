@@ -28,6 +28,7 @@ ALL = Item(
     [
         (WireForm.CHUNK, STREAM),
         (WireForm.RAW, STREAM),
+        (WireForm.SCRIPT, STREAM),
         (WireForm.FRAME, SOCKET),
         (WireForm.RESPONSE, RESPONSE),
     ],
@@ -45,6 +46,7 @@ def test_a_form_is_concerned_by_its_own_payload_only(form, item):
         (WireForm.RAW, b"s"),
         (WireForm.FRAME, b"\x81\x01w"),
         (WireForm.RESPONSE, None),
+        (WireForm.SCRIPT, None),
     ],
 )
 def test_an_item_in_each_form(form, data):
