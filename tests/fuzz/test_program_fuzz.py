@@ -46,6 +46,7 @@ async def test_some_inputs(program, listener, attack, count):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # on a busy machine, too
 @pytest.mark.parametrize(("attack", "count"), ATTACKS.items(), ids=name_of)
 async def test_a_hundred_thousand_inputs(program, listener, attack, count):
     await run_campaign(program, listener, attack, count, SEED)

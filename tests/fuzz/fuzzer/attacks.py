@@ -14,6 +14,8 @@ from fuzzer import corpus
 from fuzzer.mutation import Mutator, mutated_value
 from fuzzer.wires import TlsClient, connected, exchange
 
+# Of every response; a client that has it may leave.
+END_OF_HEAD = b"\r\n\r\n"
 # Ends a connection if the proxy still takes requests on it.
 FAREWELL = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
 
@@ -60,7 +62,8 @@ class Frames(Attack):
     opening = corpus.upgrade(b"/ws?channel=fuzz")
 
     async def throw(self, data):
-        received = await exchange(self.program.port, self.opening + data)
+        data = self.opening + data
+        received = await exchange(self.program.port, data, answer=END_OF_HEAD)
         assert received.startswith(b"HTTP/1.1 101 "), received
 
 
@@ -138,7 +141,8 @@ class HttpItems(Attack):
         return b'{"items": [' + next_item(self) + b"]}"
 
     async def throw(self, data):
-        received = await exchange(self.program.control_port, corpus.control_request(data))
+        request = corpus.control_request(data)
+        received = await exchange(self.program.control_port, request, answer=END_OF_HEAD)
         assert received[:12] in {b"HTTP/1.1 200", b"HTTP/1.1 400"}, (data, received)
 
 

@@ -13,7 +13,7 @@ import trustme
 
 PROGRAM = Path(sys.executable).with_name("realtime-proxy")
 START_SECONDS = 30
-STOP_SECONDS = 10
+STOP_SECONDS = 30
 FINE_LEVELS = {"debug", "info", "warning"}
 
 # Backend connections are not kept, so that descriptors can be counted.

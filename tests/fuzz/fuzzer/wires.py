@@ -25,18 +25,19 @@ async def connected(port):
         yield raw
 
 
-async def exchange(port, data, *, served=None):
+async def exchange(port, data, *, served=None, answer=b""):
     """Send, wait a little for what comes, leave, and see that the proxy lets go; all it sent.
 
-    With `served`, leave only after that has happened or the proxy has ended the connection.
+    Leave only after `answer` has come and, if given, `served` has happened; or the proxy has ended
+    the connection.
     """
     received = []
     with trio.move_on_after(END_SECONDS):
         async with connected(port) as raw:
             with contextlib.suppress(OSError):  # the proxy may refuse before it has read all
                 await _send_all(raw, data)
-            ended = await _receive_while_it_comes(raw, received, served)
-            if not ended:
+            ended = await _receive_until(raw, received, answer)
+            if not ended and not await _receive_while_it_comes(raw, received, served):
                 with contextlib.suppress(OSError):
                     raw.shutdown(trio.socket.SHUT_WR)
                 while await _receive(raw, received):
@@ -58,6 +59,14 @@ async def _receive(raw, received):
         return False
     received.append(data)
     return bool(data)
+
+
+async def _receive_until(raw, received, answer):
+    """True if the proxy ended the connection, False once the answer is there."""
+    while answer not in b"".join(received):
+        if not await _receive(raw, received):
+            return True
+    return False
 
 
 async def _receive_while_it_comes(raw, received, served):
