@@ -105,10 +105,11 @@ def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem
     if route.get("targets") == []:
         yield Problem(f"{path}.targets", "is empty; a route needs at least one target")
     for target_path, target in _tables(route, "targets", f"{path}."):
-        if target.get("url") and target.get("demo"):
-            yield Problem(target_path, "has both `url` and `demo`; only one is possible")
-        if not target.get("url") and not target.get("demo"):
-            yield Problem(target_path, "needs a `url`, or `demo = true`")
+        kinds = [f"`{kind}`" for kind in ("url", "demo", "test") if target.get(kind)]
+        if len(kinds) > 1:
+            yield Problem(target_path, f"has {' and '.join(kinds)}; only one is possible")
+        if not kinds:
+            yield Problem(target_path, "needs a `url`, or `demo = true`, or `test = true`")
     if bool(route.get("issuer")) != bool(route.get("key")):
         missing = "key" if route.get("issuer") else "issuer"
         yield Problem(f"{path}.{missing}", "is missing; `issuer` and `key` only count together")

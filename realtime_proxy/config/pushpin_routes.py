@@ -191,10 +191,10 @@ def _targets(words: list[Word], place: str, notes: list[Note]) -> Iterator[Targe
             yet = " yet" if head.startswith("zhttpreq/") else ""
             notes.append(Note(place, f"target `{head}` left out: ZeroMQ is not supported{yet}"))
             continue
-        is_demo = head == "test"
+        is_test = head == "test"
         yield Target(
-            url="" if is_demo else _url(word),
-            demo=is_demo,
+            url="" if is_test else _url(word),
+            test=is_test,
             over_http=word.get("over_http") is not None,
             one_event=word.get("one_event") is not None,
             insecure=word.get("insecure") is not None,

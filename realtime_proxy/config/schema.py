@@ -198,6 +198,11 @@ class Target:
 
     url: str = option("", "`http://HOST:PORT` or `https://HOST:PORT`.", or_empty(backend_url))
     demo: bool = option(False, "The embedded demo backend instead of a url.")
+    test: bool = option(
+        False,
+        "Pushpin's `test` target instead of a url: `/response`, `/stream` and the WebSocket `/ws` "
+        "hold for the channels in `?channel=`.",
+    )
     over_http: bool = option(False, "Turn WebSockets into HTTP requests (WebSocket-over-HTTP).")
     one_event: bool = option(False, "At most one WebSocket event in a request.")
     insecure: bool = option(False, "Don't check the backend's certificate.")

@@ -9,6 +9,7 @@ import attrs
 from realtime_proxy.backend.origin import Origin
 from realtime_proxy.config.schema import Config, Grip, Route, Target
 from realtime_proxy.config.secrets import resolve_secret
+from realtime_proxy.demo.pushpin_target import PushpinTarget
 from realtime_proxy.grip.signature import Signer, SigningKey
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.pipeline.chain import Chain
@@ -89,7 +90,7 @@ def _live(
         debug=route.debug or config.server.debug,
         channel_prefix=route.channel_prefix,
         json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
-        targets=tuple(_target(target, demo) for target in route.targets),
+        targets=tuple(_target(target, route.path, demo) for target in route.targets),
     )
 
 
@@ -99,11 +100,11 @@ def _signer(grip: Grip, base_dir: Path) -> Signer | None:
     return Signer(grip.issuer, SigningKey.from_secret(resolve_secret(grip.key, base_dir)))
 
 
-def _target(target: Target, demo: LocalBackend) -> LiveTarget:
+def _target(target: Target, path: str, demo: LocalBackend) -> LiveTarget:
     if target.demo:
-        return LiveTarget(
-            "demo", None, demo, over_http=True, one_event=False, subscribe=target.subscribe
-        )
+        return _local("demo", demo, target)
+    if target.test:
+        return _local("test", PushpinTarget(path.encode()).answer, target)
     url = urlsplit(target.url)
     origin = Origin(
         url.hostname or "",
@@ -113,4 +114,10 @@ def _target(target: Target, demo: LocalBackend) -> LiveTarget:
     )
     return LiveTarget(
         str(origin), origin, None, target.over_http, target.one_event, target.subscribe
+    )
+
+
+def _local(label: str, backend: LocalBackend, target: Target) -> LiveTarget:
+    return LiveTarget(
+        label, None, backend, over_http=True, one_event=False, subscribe=target.subscribe
     )

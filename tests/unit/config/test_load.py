@@ -137,7 +137,12 @@ def test_one_problem(line, path, message):
     [
         ("targets = []", ".targets", "at least one target"),
         ("targets = [{}]", ".targets[0]", "needs a `url`"),
-        ('targets = [{demo = true, url = "http://a:1"}]', ".targets[0]", "both"),
+        (
+            'targets = [{demo = true, url = "http://a:1"}]',
+            ".targets[0]",
+            "has `url` and `demo`; only one",
+        ),
+        ("targets = [{demo = true, test = true}]", ".targets[0]", "has `demo` and `test`"),
         ("targets = [{demo = false}]", ".targets[0]", "needs a `url`"),
         ('targets = [{url = "a:80"}]', ".targets[0].url", "http:// or https://"),
         ('targets = [{url = "http://:80"}]', ".targets[0].url", "no usable host"),

@@ -50,7 +50,7 @@ def many(*lines):
         ("* a:1,ssl,insecure", Route((Target(url="https://a:1", insecure=True),))),
         ("* [::1]:80", Route((Target(url="http://[::1]:80"),))),
         ("* a:0080", Route((Target(url="http://a:80"),))),
-        ("* test,over_http", Route((Target(demo=True, over_http=True),))),
+        ("* test,over_http", Route((Target(test=True, over_http=True),))),
         ("* a:1 b:2,one_event", Route((TARGET, Target(url="http://b:2", one_event=True)))),
         ("* a:1,sub=x,sub=,sub=y", Route((Target(url="http://a:1", subscribe=("x", "y")),))),
     ],
