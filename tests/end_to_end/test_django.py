@@ -26,10 +26,11 @@ from pubcontrol import Item, PubControl
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from realtime_proxy.testing.raw_client import DEADLINE_SECONDS
+
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = CHECKOUT / "examples" / "django"
 BIN = Path(sys.executable).parent
-DEADLINE_SECONDS = 15
 KEY = re.search(r'^key = "(.*?)"', (EXAMPLE / "routes.toml").read_text(), re.MULTILINE)[1]
 
 
@@ -223,7 +224,7 @@ def pubcontrol_over_zmq(stack, room, message):
     with zmq.Context() as context:
         publisher = PubControl({"zmq_push_uri": stack.push_url}, zmq_context=context)
         [client] = publisher.clients
-        client._push_sock.linger = DEADLINE_SECONDS * 1000  # its own would drop what is not sent
+        client._push_sock.linger = -1  # its own would drop what is not sent
         publisher.publish(room, Item(formats_of(message)), blocking=True)
         publisher.close()
 

@@ -67,12 +67,18 @@ class ControlServer:
 def _read_request(connection):
     data = b""
     while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
+        data += _receive(connection)
     head, _, body = data.partition(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
     while len(body) < length:
-        body += connection.recv(65536)
+        body += _receive(connection)
     return head + b"\r\n\r\n" + body
+
+
+def _receive(connection):
+    if not (data := connection.recv(65536)):
+        raise ConnectionError("the client broke off")
+    return data
 
 
 @pytest.fixture
