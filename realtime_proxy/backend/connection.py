@@ -132,6 +132,14 @@ class BackendConnection:
         return BackendMisbehaved(f"connection lost: {error.strerror or error}")
 
     @property
+    def is_ended_by_peer(self) -> bool:
+        """True unless this is TLS whose end was not said in it: that anybody can have made.
+
+        A response that goes up to the end is cut short then (RFC 9112 9.8).
+        """
+        return self._tls is None or self._tls.peer_has_ended
+
+    @property
     def is_stale(self) -> bool:
         """True if an idle connection is of no use: the backend hung up, or sent what none asked."""
         try:

@@ -98,7 +98,7 @@ class NetworkResponse:
             waits_first = self._reads % _READS_AT_ONCE == 0
             data = await self._connection.receive(waits_first=waits_first)
             if not data:
-                if self._body.end_of_input():
+                if self._connection.is_ended_by_peer and self._body.end_of_input():
                     break
                 raise BackendMisbehaved("connection closed within the response")
             part = self._fed(data)

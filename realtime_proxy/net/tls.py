@@ -16,7 +16,7 @@ RECEIVE_BYTES = 65_536
 class TlsCodec:
     """The TLS side of one connection: plain bytes to records and back. Does no IO."""
 
-    __slots__ = ("_incoming", "_outgoing", "_tls")
+    __slots__ = ("_incoming", "_outgoing", "_tls", "peer_has_ended")
 
     def __init__(self, context: ssl.SSLContext, server_name: str | None) -> None:
         """With a `server_name` this is the client's side, with None the server's."""
@@ -28,6 +28,7 @@ class TlsCodec:
             server_side=server_name is None,
             server_hostname=server_name,
         )
+        self.peer_has_ended = False  # said so, in a record: anybody can end a connection
 
     def handshake(self, records: bytes) -> bool:
         """Go on with the handshake after these records came; True when it is done.
@@ -70,9 +71,12 @@ class TlsCodec:
         try:
             while data := self._tls.read(RECEIVE_BYTES):
                 parts.append(data)
+            self.peer_has_ended = True
         except ssl.SSLWantReadError:
             return b"".join(parts) or None
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+        except ssl.SSLZeroReturnError:  # in place of no bytes, once our side has ended too
+            self.peer_has_ended = True
+        except ssl.SSLEOFError:
             pass
         except ssl.SSLError as error:
             raise ConnectionResetError(str(error)) from error

@@ -1,3 +1,5 @@
+import ssl
+
 import attrs
 import pytest
 import trio
@@ -112,6 +114,30 @@ async def test_a_body_that_is_cut_short_is_told(respond, pool, fields):
     assert not response.complete
     response.close()
     assert kept(pool) == 0
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+async def test_over_tls_only_a_goodbye_is_an_end(backend, pool, authority, says_so):
+    async def script(peer):
+        await peer.request()
+        await peer.send(HEAD + b"\r\n", b"ab")
+        if says_so:
+            await peer.stream.aclose()
+
+    backend.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(backend.tls)
+    backend.scripts = [script]
+    origin = attrs.evolve(backend.origin, tls=True, insecure=True)
+    request = OutgoingRequest(b"GET", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", repeatable=False)
+    with trio.fail_after(SECONDS):
+        response = await BackendCaller(pool).call(origin, request)
+    if says_so:
+        assert await read_all(response) == b"ab"
+    else:
+        with pytest.raises(BackendMisbehaved, match="within the response"):
+            await read_all(response)
+    assert response.complete == says_so
+    response.close()
 
 
 async def test_malformed_chunks_are_told(respond, pool):

@@ -72,11 +72,20 @@ def test_a_goodbye_is_the_end(server, client):
     assert ours.open(last + theirs.goodbye()) == b"last"
     assert ours.open(b"") == b""
     assert ours.open(b"") == b""
+    assert ours.peer_has_ended
+
+
+def test_goodbyes_of_both_are_the_end(server, client):
+    ours, theirs = shaken(server, client)
+    assert ours.goodbye()
+    assert ours.open(theirs.goodbye()) == b""
+    assert ours.peer_has_ended
 
 
 def test_an_end_without_a_goodbye_is_an_end(server, client):
     ours, _ = shaken(server, client)
     assert ours.open(b"") == b""
+    assert not ours.peer_has_ended
 
 
 def test_after_the_goodbye_nothing_can_be_sealed(server, client):
