@@ -16,7 +16,7 @@ def reason_phrase(status: int) -> bytes:
 
 @attrs.define
 class RequestHead:
-    """A request's line and header fields. `target` is as it was written; version `1.0` or `1.1`."""
+    """A request's line and fields; `target` is the path as written, version `1.0` or `1.1`."""
 
     method: bytes
     target: bytes

@@ -77,8 +77,6 @@ def parse_request_block(block: bytes) -> tuple[bytes, bytes, bytes, Headers]:
     headers = _split_fields(fields)
     if method == b"CONNECT":
         raise ProtocolError(501, "CONNECT is not supported: this is not a forward proxy.")
-    if target[:1] != b"/" and not (target == b"*" and method == b"OPTIONS"):
-        raise ProtocolError(400, "The request target must be a path that begins with '/'.")
     return method, target, b"1.1" if minor == b"1" else b"1.0", headers
 
 

@@ -15,6 +15,7 @@ from realtime_proxy.wire.http1_rules import (
     parse_request_block,
     request_framing,
 )
+from realtime_proxy.wire.request_target import absolute_form
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # The fields that say where a request goes, where it ends and what becomes of the connection.
@@ -115,6 +116,9 @@ def _as_request(block: bytes, *, host_optional: bool) -> IncomingRequest:
     method, target, version, headers = parse_request_block(block)
     decisive = headers.only(_DECISIVE)
     host = b"" if host_optional else check_host(version, decisive)
+    if absolute := absolute_form(method, target):
+        host, target = absolute
+        headers = headers.replaced(b"Host", host)
     framing = request_framing(version, decisive)
     return IncomingRequest(
         RequestHead(method, target, headers, version),

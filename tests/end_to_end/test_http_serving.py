@@ -129,6 +129,14 @@ def test_old_client_without_a_host(connect, backend, path):
 # -- bodies of requests --------------------------------------------------------------------------
 
 
+def test_whole_uri_as_the_target(connect, backend, path):
+    client = connect()
+    client.request("GET", f"http://other:80{path}?a=b", host="test")
+    assert client.read_reply().status == 200
+    call = backend.wait_for(path)
+    assert (call.target, call.get_all("host")) == (f"{path}?a=b", ["other:80"])
+
+
 def test_request_with_a_length(connect, backend, path):
     backend.scripts[path] = lambda call: call.respond(body=call.body)
     client = connect()

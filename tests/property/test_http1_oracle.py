@@ -12,6 +12,7 @@ from realtime_proxy.wire.http1_body import BodyReader
 from realtime_proxy.wire.http1_client import ResponseParser
 from realtime_proxy.wire.http1_rules import Framing
 from realtime_proxy.wire.http1_server import HeadLimits, RequestParser
+from realtime_proxy.wire.request_target import absolute_form
 
 LIMITS = HeadLimits(max_header_bytes=100_000, max_target_bytes=50_000)
 
@@ -24,7 +25,7 @@ def mostly(usual, *others):
 
 
 METHODS = mostly(b"GET", b"POST", b"HEAD", b"OPTIONS", b"CONNECT", b"get", b"X-!#")
-TARGETS = mostly(b"/", b"/a/b?c=d&e", b"*", b"//", b"/%00", b"/{|}", b"a:443", b"http://a/")
+TARGETS = mostly(b"/", b"/a/b?c=d&e", b"*", b"//", b"/%00", b"/{|}", b"a:443", b"http://b:1/c?d")
 VERSIONS = mostly(b"HTTP/1.1", b"HTTP/1.0", b"HTTP/1.2", b"HTTP/2.0", b"http/1.1")
 NAMES = mostly(b"A", b"Connection", b"Expect", b"Cookie", b"X_y.z", b"Host", b"A b", b"", b"A\t")
 VALUES = st.one_of(
@@ -65,6 +66,7 @@ VALID = [
     b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\n",
     b"PUT /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
     b"GET / HTTP/1.0\r\n\r\n",
+    b"GET http://b.example:1/c HTTP/1.1\r\nHost: a\r\n\r\n",
     b"OPTIONS * HTTP/1.1\r\nHost: [::1]:8080\r\nX-Empty:\r\n\r\n",
 ]
 BYTES = st.sampled_from(sorted({*b"\r\n\t\0 :,;/*HT1.0abchunked\x0b\x7f\x80\xff+-_\"'"}))
@@ -115,11 +117,17 @@ def assert_same_request(data):
         data = data[2:]
     machine, theirs = h11_request(data)
     assert ours.head.method == theirs.method
-    assert ours.head.target == theirs.target
+    our_headers, their_headers = ours.head.headers, list(theirs.headers)
+    if absolute := absolute_form(theirs.method, theirs.target):
+        assert absolute == (ours.host, ours.head.target)
+        assert our_headers.pop() == (b"Host", ours.host)
+        their_headers = [field for field in their_headers if field[0] != b"host"]
+    else:
+        assert ours.head.target == theirs.target
     assert ours.head.version == theirs.http_version
     # h11 writes the names of framing fields in one way, and lengths without zeros in front.
-    assert [name.lower() for name, _ in ours.head.headers] == [name for name, _ in theirs.headers]
-    for (name, mine), (_, value) in zip(ours.head.headers, theirs.headers, strict=True):
+    assert [name.lower() for name, _ in our_headers] == [name for name, _ in their_headers]
+    for (name, mine), (_, value) in zip(our_headers, their_headers, strict=True):
         if name.lower() == b"content-length":
             assert int(mine) == int(value)
         elif name.lower() == b"transfer-encoding":

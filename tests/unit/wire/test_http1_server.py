@@ -53,6 +53,20 @@ def cut(data, places):
     return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
+def test_a_whole_uri_says_which_host_is_meant():
+    [[request, _]] = all_of(b"GET http://b:80/c HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n")
+    assert (request.host, request.head.target) == (b"b:80", b"/c")
+    assert request.head.headers == [(b"X", b"1"), (b"Host", b"b:80")]
+    [[request, _]] = all_of(b"GET http://b HTTP/1.0\r\n\r\n")
+    assert (request.host, request.head.target) == (b"b", b"/")
+    assert request.head.headers == [(b"Host", b"b")]
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n", b"Host: a b\r\n"])
+def test_a_whole_uri_does_not_make_up_for_the_host_field(hosts):
+    assert all_of(b"GET http://b/ HTTP/1.1\r\n" + hosts + b"\r\n") == [400]
+
+
 # -- one request ---------------------------------------------------------------------------
 
 
