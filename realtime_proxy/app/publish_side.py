@@ -8,6 +8,7 @@ import trio
 from realtime_proxy.config.addresses import parse_mode, parse_tcp
 from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs.http_control import HttpControl, Publishing
+from realtime_proxy.inputs.own_hosts import OwnHosts
 from realtime_proxy.inputs.zmq_pull import ZmqPull
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.net.internal_http import InternalHttpServer, InternalLimits
@@ -24,6 +25,7 @@ class PublishSide:
         self._limits = InternalLimits(settings.max_header_bytes, settings.max_body_bytes)
         self._pull: PullSocket | None = None
         self._control: socket.socket | None = None
+        self._hosts = OwnHosts.of(settings) if settings.http else OwnHosts()
         if settings.pull:
             mode = parse_mode(settings.ipc_mode) if settings.ipc_mode else None
             self._pull = PullSocket(settings.pull, mode)
@@ -41,7 +43,9 @@ class PublishSide:
                 if self._pull is not None:
                     nursery.start_soon(ZmqPull(self._pull, publishing, self._counters).run)
                 if self._control is not None:
-                    control = InternalHttpServer(self._limits, HttpControl(publishing).answer)
+                    control = InternalHttpServer(
+                        self._limits, HttpControl(publishing, self._hosts).answer
+                    )
                     nursery.start_soon(control.run, self._control)
 
     def close(self) -> None:

@@ -81,6 +81,12 @@ def route_host(value: str) -> None:
     raise _wrong(f"`{value}` is not a host name; accepted: a name without port, or `*`")
 
 
+def host_name(value: str) -> None:
+    """For the name of a host, without port."""
+    if not is_host(value):
+        raise _wrong(f"`{value}` is not a host name; accepted: a name without port")
+
+
 def is_ipv6_host(text: str) -> bool:
     """True if a text looks like an IPv6 address, with or without its brackets."""
     return _IPV6_HOST.fullmatch(text) is not None and text.count(":") > 1

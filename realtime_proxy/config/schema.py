@@ -16,6 +16,7 @@ from realtime_proxy.config.checks import (
     backend_url,
     callback,
     handler_name,
+    host_name,
     method,
     not_empty,
     one_of,
@@ -164,6 +165,13 @@ class Publish:
     )
     http: str = option(
         "127.0.0.1:5561", "HTTP control address, `HOST:PORT`. Empty: none.", or_empty(parse_tcp)
+    )
+    http_names: tuple[str, ...] = option(
+        (),
+        "Names by which publishers reach the control port, beside addresses and names without a "
+        "dot. Requests for others are refused (403), as a page could have its own name lead here; "
+        "not with `allow_unauthenticated`.",
+        host_name,
     )
     max_header_bytes: int = option(10_000, "Largest request head on the control port.", at_least(1))
     max_body_bytes: int = option(

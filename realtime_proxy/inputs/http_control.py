@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from realtime_proxy.errors import PublishError
 from realtime_proxy.grip.publish import parse_items_json
+from realtime_proxy.inputs.own_hosts import OwnHosts
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead, Response, text_response
@@ -16,6 +17,7 @@ from realtime_proxy.routing.condition import host_of
 _TEXT = frozenset(("text/plain", "text/*", "*/*", "*"))
 _JSON = frozenset(("application/json", "application/*"))
 _NOT_ACCEPTABLE = "Not Acceptable. Supported formats are text/plain and application/json."
+_NOT_OUR_NAME = "Requests for {} are refused: [publish] http_names does not have that name."
 
 
 class Publishing(Protocol):
@@ -31,8 +33,9 @@ class Publishing(Protocol):
 class HttpControl:
     """Answers the requests of publishers."""
 
-    def __init__(self, publishing: Publishing) -> None:
+    def __init__(self, publishing: Publishing, hosts: OwnHosts) -> None:
         self._publishing = publishing
+        self._hosts = hosts
         self._posts: dict[bytes, Callable[[RequestHead, bytes, bool], Awaitable[Response]]] = {
             b"/publish": self._publish,
             b"/recover": self._recover,
@@ -55,6 +58,10 @@ class HttpControl:
             return InternalReply(refusal)
         if _is_foreign(head.headers):
             return InternalReply(text_response(403, "Requests from other origins are refused."))
+        host = head.headers.get(b"host")
+        if host is not None and not self._hosts.include(host):
+            name = host.decode("latin-1")
+            return InternalReply(text_response(403, _NOT_OUR_NAME.format(name)))
         response = await post(head, body, as_json)
         return InternalReply(response, keep_alive=response.status == 200)
 

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from realtime_proxy.inputs.http_control import HttpControl
+from realtime_proxy.inputs.own_hosts import OwnHosts
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 
@@ -30,7 +31,7 @@ class Port:
 
     def __init__(self, subscribers=0):
         self.line = Line(subscribers)
-        self._control = HttpControl(self.line)
+        self._control = HttpControl(self.line, OwnHosts(frozenset({b"push.example"})))
 
     async def ask(self, method, target, body=b"", **fields):
         headers = Headers(
@@ -93,7 +94,9 @@ async def test_other_methods_are_not_allowed(port, method, target):
 
 
 async def test_what_is_allowed_is_told():
-    reply = await HttpControl(Line(0)).answer(RequestHead(b"GET", b"/publish/", Headers()), b"")
+    reply = await HttpControl(Line(0), OwnHosts()).answer(
+        RequestHead(b"GET", b"/publish/", Headers()), b""
+    )
     assert reply.response.headers.get_all(b"allow") == [b"POST"]
 
 
@@ -231,3 +234,16 @@ async def test_a_page_of_the_port_itself_may_publish(port):
 
 async def test_who_is_no_browser_names_no_origin(port):
     assert await port.publish(ITEM, host="whatever:1") == PUBLISHED
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:5561", "localhost", "push.example:5561"])
+async def test_publishers_name_this_port(port, host):
+    assert await port.publish(ITEM, Host=host) == PUBLISHED
+
+
+async def test_a_page_whose_own_name_leads_here_publishes_nothing(port):
+    fields = {"Host": "evil.example:5561", "Origin": "http://evil.example:5561"}
+    status, kind, body, keep_alive = await port.publish(ITEM, **fields)
+    assert (status, kind, keep_alive) == (403, TEXT, False)
+    assert b"evil.example:5561" in body
+    assert port.line.items == []

@@ -1,0 +1,51 @@
+"""The hosts that requests to the control port may name.
+
+A page's own name can be made to lead to this machine (DNS rebinding); then its requests come from
+its user's browser and count as of the same origin. What gives them away is the name in `Host`: one
+that somebody could register. Addresses and names without a dot (`localhost`, the name of a machine
+or of a container) are none, so they need no configuration.
+"""
+
+import ipaddress
+import socket
+from typing import Self
+
+import attrs
+
+from realtime_proxy.config.addresses import parse_tcp
+from realtime_proxy.config.schema import Publish
+from realtime_proxy.routing.condition import host_of
+
+
+@attrs.frozen
+class OwnHosts:
+    """Names with a dot that are this port's, in lower case; None: any name is."""
+
+    names: frozenset[bytes] | None = frozenset()
+
+    @classmethod
+    def of(cls, settings: Publish) -> Self:
+        """The hosts of a configured control port. Any, where everybody may publish anyway."""
+        if settings.allow_unauthenticated:
+            return cls(None)
+        configured = (parse_tcp(settings.http).host, socket.gethostname(), *settings.http_names)
+        return cls(frozenset(name.lower().encode() for name in configured))
+
+    def include(self, field: bytes) -> bool:
+        """True if a `Host` field names one of them, whatever the port."""
+        host = host_of(field).removesuffix(b".")
+        return (
+            self.names is None
+            or b"." not in host
+            or host.endswith(b".localhost")
+            or host in self.names
+            or _is_address(host)
+        )
+
+
+def _is_address(host: bytes) -> bool:
+    try:
+        ipaddress.ip_address(host.decode("latin-1"))
+    except ValueError:
+        return False
+    return True
