@@ -3,6 +3,8 @@
     RealtimeProxyError
     ├── ConfigError            the configuration can't be used; carries every problem found
     ├── GripError              a backend's GRIP instructions make no sense (client sees 502)
+    ├── FilterError            a message filter failed on an item, which is not delivered
+    │   └── FilterMismatch         the item names other content filters than the subscription
     ├── PublishError           a publish item makes no sense (publisher sees 400)
     ├── ProtocolError          a peer broke HTTP; carries the status to answer with
     └── BackendError           no usable answer from the backend; carries the client's status
@@ -44,6 +46,24 @@ class ConfigError(RealtimeProxyError):
 
 class GripError(RealtimeProxyError):
     """GRIP instructions of a backend that can't be followed; the text says why."""
+
+
+class FilterError(RealtimeProxyError):
+    """A message filter that failed; the item (or content) that it failed on is not delivered."""
+
+    @property
+    def reason(self) -> str:
+        """What a client is told on routes with `debug`."""
+        return f"filter error: {self}"
+
+
+class FilterMismatch(FilterError):
+    """An item that names other content filters than those of the subscription."""
+
+    @property
+    def reason(self) -> str:
+        """What a client is told on routes with `debug`."""
+        return str(self)
 
 
 class PublishError(RealtimeProxyError):

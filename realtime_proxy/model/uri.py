@@ -10,7 +10,7 @@ import attrs
 _PORTS = {"http": 80, "https": 443}
 # As requests for WebSockets are known to backends that speak HTTP.
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_NAME = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=%]+")  # RFC 3986 3.2.2
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # What may stand in a URI as it is, `%` included (RFC 3986 2).
 URI_CHARACTERS = "%:/?#[]@!$&'()*+,;=-._~"
@@ -33,13 +33,14 @@ class Uri:
     def of_request(cls, scheme: str, host: bytes, target: bytes) -> Self:
         """What a request asks for, by its `Host` and its target; `ws` counts as `http`.
 
-        A target in absolute form counts by its path (RFC 9112 3.2.2). Raises ValueError.
+        A target in absolute form counts by its path (RFC 9112 3.2.2), an empty host as localhost.
+        Raises ValueError.
         """
         text = quote(target, safe=URI_CHARACTERS)
         if not text.startswith("/"):
             parts = urlsplit(text)
             text = urlunsplit(("", "", parts.path if parts.netloc else "", parts.query, ""))
-        return cls.parse(f"{_SCHEMES[scheme]}://{host.decode('latin-1')}{text}")
+        return cls.parse(f"{_SCHEMES[scheme]}://{host.decode('latin-1') or 'localhost'}{text}")
 
     @classmethod
     def parse(cls, text: str) -> Self:

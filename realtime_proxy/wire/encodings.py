@@ -22,21 +22,21 @@ def message_frame(message: WebSocketMessage) -> bytes:
 
 def _chunk(item: Item) -> bytes | None:
     payload = item.http_stream
-    if payload is None or payload.action is not Action.SEND:
+    if payload is None or payload.action is not Action.SEND or payload.content_filters:
         return None
     return encode_chunk(payload.content)
 
 
 def _raw(item: Item) -> bytes | None:
     payload = item.http_stream
-    if payload is None or payload.action is not Action.SEND:
+    if payload is None or payload.action is not Action.SEND or payload.content_filters:
         return None
     return payload.content
 
 
 def _frame(item: Item) -> bytes | None:
     payload = item.ws_message
-    if payload is None or payload.action is not Action.SEND:
+    if payload is None or payload.action is not Action.SEND or payload.content_filters:
         return None
     return message_frame(payload)
 
@@ -61,7 +61,10 @@ class WireForm(Enum):
 
     @property
     def encode(self) -> Callable[[Item], bytes | None]:
-        """The bytes that every subscriber gets, or None where each has to act by itself."""
+        """The bytes that every subscriber gets, or None where each has to act by itself.
+
+        So it is for what names content filters: these bytes are for those who have none.
+        """
         return _ENCODERS[self]
 
 

@@ -65,6 +65,14 @@ def test_what_is_not_to_be_sent_is_left_to_each_subscriber(form, action):
     assert form.encode(item) is None
 
 
+def test_content_that_names_filters_is_left_to_each_subscriber():
+    filters = ("var-subst",)
+    stream = HttpStream(content=b"x", content_filters=filters)
+    item = Item("a", http_stream=stream, ws_message=WebSocketMessage(content_filters=filters))
+    assert [form.encode(item) for form in WireForm] == [None] * 4
+    assert WireForm.RAW.encode(Item("a", http_stream=HttpStream(content_filters=()))) == b""
+
+
 @pytest.mark.parametrize("form", WireForm)
 def test_an_item_without_a_payload_of_the_form_has_no_bytes(form):
     assert form.encode(Item("a")) is None
