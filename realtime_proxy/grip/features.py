@@ -10,5 +10,7 @@ GRIP_FEATURE = b", ".join(
         b"filter:require-sub",
         b"filter:build-id",
         b"filter:var-subst",
+        b"filter:http-check",
+        b"filter:http-modify",
     )
 )

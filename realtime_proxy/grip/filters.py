@@ -122,8 +122,17 @@ class FilterChain:
         Raises FilterMismatch if these are others, or in another order.
         """
         if named is not None and named != self._content_names:
-            ours, theirs = ",".join(self._content_names), ",".join(named)
-            raise FilterMismatch(f"content filter mismatch: subscription={ours} message={theirs}")
+            raise _mismatch(self._content_names, named)
 
 
 NO_FILTERS = FilterChain(())
+
+
+def mismatch_without_filters(named: tuple[str, ...]) -> FilterMismatch:
+    """What is wrong with an item that names content filters, where there are none."""
+    return _mismatch((), named)
+
+
+def _mismatch(ours: tuple[str, ...], named: tuple[str, ...]) -> FilterMismatch:
+    subscription, message = ",".join(ours), ",".join(named)
+    return FilterMismatch(f"content filter mismatch: subscription={subscription} message={message}")

@@ -12,5 +12,6 @@ class Counters:
     items_published: int = 0
     items_refused: int = 0  # malformed items over ZeroMQ, skipped and logged
     items_lost: int = 0  # on the way to a worker that is too slow
+    items_skipped: int = 0  # for one client each, because a message filter failed
     clients_too_slow: int = 0
     backend_failures: int = 0

@@ -10,7 +10,7 @@ import attrs
 _PORTS = {"http": 80, "https": 443}
 # As requests for WebSockets are known to backends that speak HTTP.
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-_NAME = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=%]+")  # RFC 3986 3.2.2
+_NAME = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=]+")  # RFC 3986 3.2.2, nothing escaped
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # What may stand in a URI as it is, `%` included (RFC 3986 2).
 URI_CHARACTERS = "%:/?#[]@!$&'()*+,;=-._~"

@@ -12,7 +12,7 @@ import attrs
 import structlog
 import trio
 
-from realtime_proxy.errors import BackendError, GripError, ProtocolError
+from realtime_proxy.errors import BackendError, FilterError, GripError, ProtocolError
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead, text_response
@@ -205,5 +205,7 @@ def answer_for(error: Exception, *, debug: bool) -> Response:
     status = error.status if isinstance(error, BackendError) else 502
     if not debug:
         return text_response(status, "Error while proxying to origin.")
+    if isinstance(error, FilterError):
+        return text_response(status, error.reason)
     prefix = "Failed to parse accept instructions: " if isinstance(error, GripError) else ""
     return text_response(status, f"{prefix}{error}")

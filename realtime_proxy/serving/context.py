@@ -18,6 +18,7 @@ from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.routing.table import RouteTable
+from realtime_proxy.serving.filter_requests import FilterRequests
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.wire.http1_server import HeadLimits
 
@@ -49,10 +50,12 @@ class ServingContext:
     farewells: trio.CapacityLimiter = attrs.field(
         factory=lambda: trio.CapacityLimiter(MAX_FAREWELLS)
     )
+    filter_requests: FilterRequests = attrs.field(init=False)
     head_limits: HeadLimits = attrs.field(init=False)
     dropped_headers: frozenset[bytes] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.filter_requests = FilterRequests(self.timers)
         self.head_limits = HeadLimits(self.server.max_header_bytes, self.server.max_target_bytes)
         self.dropped_headers = _NOT_FOR_BACKENDS | self.identity_headers
 

@@ -8,6 +8,7 @@ import trio
 from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.backend.response import BackendResponse
 from realtime_proxy.errors import BackendError, BackendMisbehaved, GripError, ProtocolError
+from realtime_proxy.grip.filters import FilterChain
 from realtime_proxy.grip.instruct import (
     HoldMode,
     Instruct,
@@ -16,6 +17,7 @@ from realtime_proxy.grip.instruct import (
     parse_instruct,
     parse_instruct_headers,
 )
+from realtime_proxy.grip.response_content import filtered_body
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
 from realtime_proxy.pipeline.exchange import Exchange
@@ -287,8 +289,9 @@ class HttpExchange(ClientExchange):
             raise ProtocolError(400, "Request too large to accept GRIP instruct.")
         shown = instruct.headers.without(NOT_FOR_CLIENTS | response.head.headers.hop_by_hop())
         if instruct.hold is None:
+            body = filtered_body(instruct.channels, instruct.meta, instruct.body)
             return await self._send_response(
-                Response(instruct.status, shown, instruct.body, instruct.reason)
+                Response(instruct.status, shown, body, instruct.reason)
             )
         order = self._hold_order(route, target, request, instruct, shown)
         if instruct.hold is HoldMode.RESPONSE:
@@ -312,13 +315,20 @@ class HttpExchange(ClientExchange):
         instruct: Instruct,
         shown: Headers,
     ) -> HoldOrder:
-        names = [channel.name for channel in instruct.channels][: self._context.grip.max_channels]
-        channels = [route.channel_prefix + name for name in names]
+        used = instruct.channels[: self._context.grip.max_channels]
+        channels = [route.channel_prefix + channel.name for channel in used]
+        filters = {
+            route.channel_prefix + channel.name: chain
+            for channel in used
+            if channel.filters and (chain := FilterChain(channel.filters))
+        }
         return HoldOrder(
             connection=self._connection,
             request=self._request,
             route=route,
             channels=tuple(dict.fromkeys((*channels, *target.subscribe))),
+            filters=filters,
+            meta=instruct.meta,
             headers=shown,
             backend_head=request.head,
             body=self._body.remembered,
@@ -329,7 +339,11 @@ class HttpExchange(ClientExchange):
 
     async def _hold_stream(self, order: HoldOrder, instruct: Instruct, shown: Headers) -> After:
         head = ResponseHead(instruct.status, instruct.reason, shown)
-        body = instruct.body
+        body, problem = b"", ""
+        try:
+            body = filtered_body(instruct.channels, instruct.meta, instruct.body)
+        except GripError as error:
+            problem = str(error)  # told within the stream (filters.md F-2.15)
         if isinstance(self._for_page, Script):
             order.script, body = self._begin_script(self._for_page, head, body)
             head = self._for_page.head(head)
@@ -339,7 +353,10 @@ class HttpExchange(ClientExchange):
         data = self._encode_head(head, form, None, keep_alive=self._keeps_alive(form))
         chunk = encode_chunk(body) if form == BodyForm.CHUNKED else body
         async with self._context.holding(order.channels):
-            StreamHold(order, instruct.keep_alive, form).begin(data + chunk)
+            hold = StreamHold(order, instruct.keep_alive, form)
+            hold.begin(data + chunk)
+            if problem:
+                hold.fail(problem)
         return After.HELD
 
     async def _stream_then_hold(

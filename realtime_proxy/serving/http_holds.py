@@ -7,20 +7,29 @@ from typing import TYPE_CHECKING
 
 import attrs
 import structlog
+from msgspec.structs import replace
 
 from realtime_proxy.channels.group import Subscription
-from realtime_proxy.errors import ProtocolError
+from realtime_proxy.errors import FilterError, FilterMismatch, ProtocolError
+from realtime_proxy.grip.filters import FilterChain, mismatch_without_filters
 from realtime_proxy.grip.instruct import Instruct, KeepAlive, KeepAliveMode
+from realtime_proxy.grip.json_patch import patched_body
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Action, Item
 from realtime_proxy.model.messages import RequestHead, Response
+from realtime_proxy.model.uri import Uri
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.script import ScriptBody
-from realtime_proxy.serving.client_exchange import ForPage
+from realtime_proxy.serving.client_exchange import ForPage, answer_for
+from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
-from realtime_proxy.serving.personal_delivery import personal_delivery
+from realtime_proxy.serving.personal_delivery import (
+    PersonalDelivery,
+    note_skipped,
+    personal_delivery,
+)
 from realtime_proxy.sessions.http_response import answer_of_item
 from realtime_proxy.sessions.keep_alive import first_delay, idle_delay
 from realtime_proxy.sessions.remembered_poll import RememberedPoll
@@ -48,6 +57,8 @@ class HoldOrder:
     request: IncomingRequest
     route: LiveRoute
     channels: tuple[str, ...]
+    filters: dict[str, FilterChain]  # by channel, where there are any
+    meta: dict[str, str]
     headers: Headers  # for the client
     backend_head: RequestHead  # to ask again
     body: bytes
@@ -56,9 +67,19 @@ class HoldOrder:
     for_page: ForPage
     script: ScriptBody | None = None  # that a stream's body is part of
 
+    def errand(self) -> Errand | None:
+        """For requests on behalf of the hold; None if what the client asked for is no URI."""
+        context, head = self.connection.context, self.backend_head
+        scheme = "https" if self.connection.counts_as_tls(self.request.head) else "http"
+        try:
+            uri = Uri.of_request(scheme, head.headers.get(b"host") or b"", head.target)
+        except ValueError:
+            return None
+        return Errand(context, self.route, self.exchange, uri)
+
 
 class _Hold:
-    """What both kinds share: subscriptions, a timer, handlers that watch."""
+    """What both kinds share: subscriptions, a timer, handlers and filters, those that watch."""
 
     __slots__ = (
         "_exchange",
@@ -79,14 +100,38 @@ class _Hold:
         self.form = form
         self._route = order.route
         self._exchange = order.exchange
-        timers = order.connection.context.timers
-        self.personal = personal_delivery(self, order.route, order.exchange, timers)
+        self.personal = personal_delivery(self, order.route, order.exchange)
+        if order.filters:
+            self._filter(order)
         self._timer: Timer | None = None
         self._subscriptions: list[Subscription] = []
 
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is more than bytes to append."""
         raise NotImplementedError
+
+    def skipped(self, item: Item, error: FilterError) -> None:
+        """Do without an item on which a filter failed."""
+        note_skipped(self.connection.context, self._route, item, error)
+
+    def as_seen(self, item: Item) -> Item:
+        """An item with the content that this client would get without filters."""
+        return item
+
+    def last_ids(self) -> dict[str, str | None]:
+        """The channels, as the backend names them, with the last ids that the client has."""
+        prefix = self._route.channel_prefix
+        return {
+            subscription.group.channel.removeprefix(prefix): None
+            for subscription in self._subscriptions
+        }
+
+    def _filter(self, order: HoldOrder) -> None:
+        if self.personal is None:
+            self.personal = PersonalDelivery(self, order.route, order.exchange)
+        self.personal.filter_by(order.filters, order.meta)
+        if any(chain.asks for chain in order.filters.values()):
+            self.personal.go_by(order.errand())
 
     def _subscribe(self, channels: tuple[str, ...]) -> None:
         registry = self.connection.context.registry
@@ -104,6 +149,8 @@ class _Hold:
         for subscription in self._subscriptions:
             registry.unsubscribe(subscription)
         self._subscriptions.clear()
+        if self.personal is not None:
+            self.personal.close()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -153,8 +200,10 @@ class StreamHold(_Hold):
             return
         if payload.action is Action.CLOSE:
             self.end(CloseReason.PUBLISHED_CLOSE)
-        elif payload.action is Action.SEND:
-            self._append(payload.content)
+        elif payload.content_filters:
+            self.skipped(item, mismatch_without_filters(payload.content_filters))
+        elif payload.action is Action.SEND and self._append(payload.content):
+            self._armed_at = self.connection.context.timers.now()
 
     def _append(self, content: bytes, *, is_last: bool = False) -> bool:
         """Send something as more of the body. What can't be part of a script cuts it: False."""
@@ -167,6 +216,17 @@ class StreamHold(_Hold):
                 return False
         self.writer.write(encode_chunk(content) if self._form == BodyForm.CHUNKED else content)
         return True
+
+    def skipped(self, item: Item, error: FilterError) -> None:
+        """Do without an item on which a filter failed; with `debug`, end with the reason."""
+        super().skipped(item, error)
+        if self._route.debug:
+            self.fail(error.reason)
+
+    def fail(self, problem: str) -> None:
+        """End the body for a problem, which is written to it on routes with `debug`."""
+        if not self._route.debug or self._append(f"\n\n{problem}\n".encode()):
+            self.end(CloseReason.BACKEND_FAILED)
 
     def end(self, reason: CloseReason) -> None:
         """End the body as it should end, and let the connection take the next request."""
@@ -238,10 +298,31 @@ class ResponseHold(_Hold):
             return
         if payload.action is Action.HINT:
             self.ask_again()
+        elif payload.content_filters:
+            self.skipped(item, mismatch_without_filters(payload.content_filters))
         elif payload.action is Action.SEND:
             poll = RememberedPoll.unpack(self._packed)
             answer = answer_of_item(payload, Headers(poll.headers), poll.body)
             self._answer(poll, answer, CloseReason.FINISHED)
+
+    def as_seen(self, item: Item) -> Item:
+        """An item with the body that its patch makes of this hold's own."""
+        payload = item.http_response
+        if payload is None or payload.body_patch is None:
+            return item
+        body = patched_body(RememberedPoll.unpack(self._packed).body, payload.body_patch)
+        return replace(item, http_response=replace(payload, body=body, body_patch=None))
+
+    def skipped(self, item: Item, error: FilterError) -> None:
+        """Do without an item on which a filter failed.
+
+        One that is made for other filters is answered by a 502, as Pushpin does.
+        """
+        super().skipped(item, error)
+        if self._route.debug or isinstance(error, FilterMismatch):
+            poll = RememberedPoll.unpack(self._packed)
+            failure = answer_for(error, debug=self._route.debug)
+            self._answer(poll, failure, CloseReason.BACKEND_FAILED)
 
     def ask_again(self) -> None:
         """Ask the backend again; its response takes this hold's place."""

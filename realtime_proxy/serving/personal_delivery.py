@@ -1,42 +1,171 @@
-"""What stands before a held connection that may not get each item: the route's handlers."""
+"""What stands before a held client that may not get each item as it is: handlers and filters."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+import trio
 
 from realtime_proxy.channels.subscriber import Subscriber
+from realtime_proxy.errors import FilterError
+from realtime_proxy.grip.filters import FilterChain
+from realtime_proxy.grip.http_filter import FilterReply, FilterRequest
+from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Item
-from realtime_proxy.net.timers import Timers
 from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.serving.context import ServingContext
+from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.sessions.filtered_items import Deliver, FilteredItems, Outcome, Skip
+
+if TYPE_CHECKING:
+    from realtime_proxy.serving.http_connection import HttpConnection
+
+log = structlog.get_logger()
+
+
+class PersonalHold(Subscriber, Protocol):
+    """A hold, as what stands before it knows it."""
+
+    connection: "HttpConnection"
+
+    def last_ids(self) -> dict[str, str | None]:
+        """Its channels, as the backend names them, with the last ids that the client has."""
+
+    def as_seen(self, item: Item) -> Item:
+        """An item as filters see it: with the content that this very client would get."""
+
+    def skipped(self, item: Item, error: FilterError) -> None:
+        """Do without an item on which a filter failed."""
 
 
 class PersonalDelivery:
-    """Takes the items of one hold, and passes on those that handlers let through."""
+    """Takes the items of one hold, and passes on what handlers and filters leave of them.
 
-    __slots__ = ("_exchange", "_hold", "_route", "_timers", "last_write_at")
+    A task runs only while a filter has a backend asked.
+    """
 
-    def __init__(
-        self, hold: Subscriber, route: LiveRoute, exchange: Exchange | None, timers: Timers
-    ) -> None:
+    __slots__ = (
+        "_errand",
+        "_exchange",
+        "_hold",
+        "_is_over",
+        "_items",
+        "_request",
+        "_route",
+        "_scope",
+        "last_write_at",
+    )
+
+    def __init__(self, hold: PersonalHold, route: LiveRoute, exchange: Exchange | None) -> None:
         self._hold = hold
         self._route = route
         self._exchange = exchange
-        self._timers = timers
+        self._items: FilteredItems | None = None
+        self._errand: Errand | None = None
+        self._request: FilterRequest | None = None
+        self._scope: trio.CancelScope | None = None
+        self._is_over = False
         self.last_write_at = 0.0
+
+    @property
+    def chains(self) -> dict[str, FilterChain]:
+        """The filters in use."""
+        return {} if self._items is None else self._items.chains
+
+    def filter_by(self, chains: dict[str, FilterChain], meta: Mapping[str, str]) -> None:
+        """From the next item on, use these filters, by whole names of channels, and this meta."""
+        if self._items is None:
+            self._items = FilteredItems(self._hold.form, chains, meta)
+        else:
+            self._items.chains, self._items.meta = chains, meta
+
+    def go_by(self, errand: Errand | None) -> None:
+        """Send requests of filters from there."""
+        self._errand = errand
 
     def give(self, item: Item, data: bytes | None) -> None:
         """Take the next item of any of the hold's channels."""
         chain, exchange = self._route.chain, self._exchange
         if chain is not None and exchange is not None and not chain.delivery(exchange, item):
             return
-        if data is None:
-            self._hold.item_arrived(item)
+        if self._items is None:
+            self._pass_on(item, data)
         else:
-            self._hold.writer.write(data)
-            self.last_write_at = self._timers.now()
+            seen = self._hold.as_seen(item)
+            self._perform(self._items.arrived(seen, data, self._hold.last_ids()))
+
+    def close(self) -> None:
+        """Pass nothing on any more."""
+        self._is_over = True
+        if self._items is not None:
+            self._items.clear()
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def _perform(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            if self._is_over:
+                return  # an answer, a close: the hold ended with the outcome before
+            if isinstance(outcome, Deliver):
+                self._pass_on(outcome.item, outcome.data)
+            elif isinstance(outcome, Skip):
+                self._hold.skipped(outcome.item, outcome.error)
+            else:
+                self._ask_soon(outcome.request)
+
+    def _pass_on(self, item: Item, data: bytes | None) -> None:
+        hold = self._hold
+        if data is None:
+            data = hold.form.encode(item)
+        if data is None:
+            hold.item_arrived(item)
+        else:
+            hold.writer.write(data)
+            self.last_write_at = hold.connection.context.timers.now()
+
+    def _ask_soon(self, request: FilterRequest) -> None:
+        self._request = request
+        if self._scope is None:
+            self._scope = trio.CancelScope()
+            self._hold.connection.context.nursery.start_soon(self._work, self._scope)
+
+    async def _work(self, scope: trio.CancelScope) -> None:
+        """Ask for filters, for as long as an item waits for one."""
+        try:
+            with scope:
+                while (request := self._request) is not None:
+                    self._request = None
+                    self._perform(await self._answered(request))
+        except Exception:
+            log.exception("delivery failed", route=self._route.id)
+            self._hold.connection.close(CloseReason.INTERNAL_ERROR)
+        finally:
+            self._scope = None
+
+    async def _answered(self, request: FilterRequest) -> list[Outcome]:
+        answer: FilterReply | FilterError
+        try:
+            answer = await self._hold.connection.context.filter_requests.ask(self._errand, request)
+        except FilterError as error:
+            answer = error
+        if self._items is None:
+            return []
+        if isinstance(answer, FilterError):
+            return self._items.failed(answer)
+        return self._items.replied(answer)
+
+
+def note_skipped(context: ServingContext, route: LiveRoute, item: Item, error: FilterError) -> None:
+    """Count, and log for who looks closely, that a client does without an item."""
+    context.counters.items_skipped += 1
+    log.debug("item skipped", channel=item.channel, route=route.id, why=error.reason)
 
 
 def personal_delivery(
-    hold: Subscriber, route: LiveRoute, exchange: Exchange | None, timers: Timers
+    hold: PersonalHold, route: LiveRoute, exchange: Exchange | None
 ) -> PersonalDelivery | None:
-    """What a hold needs; None if it may have every item as it is."""
+    """What a hold without filters needs; None if it may have every item as it is."""
     if route.chain is None or not route.chain.has_delivery:
         return None
-    return PersonalDelivery(hold, route, exchange, timers)
+    return PersonalDelivery(hold, route, exchange)

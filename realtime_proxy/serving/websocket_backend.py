@@ -2,6 +2,7 @@
 
 import random
 import uuid
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -9,13 +10,18 @@ import trio
 from realtime_proxy.backend.response import BackendResponse
 from realtime_proxy.errors import BackendMisbehaved, BackendUnreachable
 from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.model.uri import Uri
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.serving.context import ServingContext
+from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.sessions.websocket_over_http import CONTENT_TYPE, WebSocketOverHttp
 from realtime_proxy.wire.http1_client import encode_request_head
 from realtime_proxy.wire.http1_rules import parse_request_block
+
+if TYPE_CHECKING:
+    from realtime_proxy.serving.http_connection import HttpConnection
 
 # The largest body of a backend's answer (websocket-over-http.md W-2.20).
 MAX_ANSWER_BYTES = 1_000_000
@@ -56,6 +62,17 @@ class WebSocketBackend:
     def target(self) -> LiveTarget:
         """The target that is asked, or that accepted."""
         return self._targets[0]
+
+    def errand(self, connection: "HttpConnection") -> Errand | None:
+        """For requests on behalf of the client; None if what it asked for is no URI."""
+        _, target, _, headers = parse_request_block(self._packed_head)
+        head = RequestHead(b"GET", target, headers)
+        scheme = "https" if connection.counts_as_tls(head) else "http"
+        try:
+            uri = Uri.of_request(scheme, headers.get(b"host") or b"", target)
+        except ValueError:
+            return None
+        return Errand(self._context, self._route, self._exchange, uri)
 
     async def ask(self, session: WebSocketOverHttp, events: bytes) -> tuple[ResponseHead, bytes]:
         """The whole answer to some events. Raises BackendError, or ProtocolError.

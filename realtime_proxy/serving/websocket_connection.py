@@ -5,7 +5,7 @@ task runs only while a request to the backend is under way.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,11 +14,13 @@ import trio
 
 from realtime_proxy.errors import (
     BackendError,
+    FilterError,
     ProtocolError,
 )
 from realtime_proxy.grip.control_message import (
     Subscribe,
 )
+from realtime_proxy.grip.filters import FilterChain, mismatch_without_filters
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Action, Item
@@ -29,7 +31,11 @@ from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.pipeline.handler import WebSocketEvent
 from realtime_proxy.serving.client_exchange import answer_for
 from realtime_proxy.serving.live_route import LiveRoute
-from realtime_proxy.serving.personal_delivery import personal_delivery
+from realtime_proxy.serving.personal_delivery import (
+    PersonalDelivery,
+    note_skipped,
+    personal_delivery,
+)
 from realtime_proxy.serving.websocket_backend import WebSocketBackend
 from realtime_proxy.serving.websocket_control import WebSocketControl
 from realtime_proxy.sessions.effects import (
@@ -53,6 +59,7 @@ from realtime_proxy.wire.http1_server import (
     response_form,
 )
 from realtime_proxy.wire.websocket import (
+    INTERNAL_ERROR,
     NORMAL_CLOSURE,
     FrameReader,
     Message,
@@ -68,6 +75,7 @@ if TYPE_CHECKING:
 # While a client owes so much reading, its backend is not asked for more (W-2.18).
 MAX_UNREAD_BYTES = 200_000
 CLOSE_SECONDS = 10.0
+_TO_CLIENT = (SendMessage, SendClose, Control)
 log = structlog.get_logger()
 
 
@@ -112,8 +120,7 @@ class WebSocketConnection:
         self.connection = order.connection
         self.writer = order.connection.socket
         self.form = WireForm.FRAME
-        timers = order.connection.context.timers
-        self.personal = personal_delivery(self, order.route, order.exchange, timers)
+        self.personal = personal_delivery(self, order.route, order.exchange)
         self._route = order.route
         self._exchange = order.exchange
         self._opening: WebSocketOrder | None = order
@@ -214,9 +221,40 @@ class WebSocketConnection:
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is not just a message: only a close means something here."""
         payload = item.ws_message
-        if payload is not None and payload.action is Action.CLOSE:
+        if payload is None:
+            return
+        if payload.action is Action.CLOSE:
             code = payload.close_code or NORMAL_CLOSURE
             self._perform(self._session.close(code, payload.close_reason))
+        elif payload.content_filters:
+            self.skipped(item, mismatch_without_filters(payload.content_filters))
+
+    def skipped(self, item: Item, error: FilterError) -> None:
+        """Do without an item on which a filter failed; with `debug`, close with the reason."""
+        note_skipped(self.connection.context, self._route, item, error)
+        if self._route.debug:
+            self.fail(error.reason)
+
+    def fail(self, problem: str) -> None:
+        """Close for a problem, which is told on routes with `debug`."""
+        self._perform(self._session.close(INTERNAL_ERROR, problem if self._route.debug else ""))
+
+    def as_seen(self, item: Item) -> Item:
+        """An item as filters see it: as it is."""
+        return item
+
+    def last_ids(self) -> dict[str, str | None]:
+        """The channels, as the backend names them; last ids are never known of a WebSocket."""
+        prefix = self.channel_prefix
+        return {name.removeprefix(prefix): None for name in self._control.channels}
+
+    def filter_by(self, chains: dict[str, FilterChain], meta: Mapping[str, str]) -> None:
+        """From the next item on, use these filters, by whole names of channels, and this meta."""
+        if self.personal is None:
+            self.personal = PersonalDelivery(self, self._route, self._exchange)
+        self.personal.filter_by(chains, meta)
+        if any(chain.asks for chain in chains.values()):
+            self.personal.go_by(self._backend.errand(self.connection))
 
     # -- effects ---------------------------------------------------------------------------
 
@@ -225,6 +263,8 @@ class WebSocketConnection:
         for effect in effects:
             if self._is_released and not isinstance(effect, CallBackend):
                 continue  # the client is lost, maybe by the effect before: only its backend cares
+            if self._close_timer is not None and isinstance(effect, _TO_CLIENT):
+                continue  # nothing comes after a close frame (RFC 6455 5.5.1)
             match effect:
                 case CallBackend():
                     self._call_soon(effect.events)
@@ -293,7 +333,7 @@ class WebSocketConnection:
 
     def _send_close(self, close: SendClose) -> None:
         self.send(encode_close(close.code, close.reason))
-        self._control.leave_channels()
+        self._control.release()
         if self._close_timer is None:
             timers = self.connection.context.timers
             self._close_timer = timers.after(CLOSE_SECONDS, self._close_unanswered)

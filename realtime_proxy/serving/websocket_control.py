@@ -1,5 +1,6 @@
 """What a backend sets up for a WebSocket by control messages: channels, keep-alives, delays."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -16,6 +17,8 @@ from realtime_proxy.grip.control_message import (
     Subscribe,
     Unsubscribe,
 )
+from realtime_proxy.grip.filters import NO_FILTERS, FilterChain
+from realtime_proxy.grip.hold import MAX_FILTERS
 from realtime_proxy.grip.keep_alive import KeepAliveMode
 from realtime_proxy.model.item import MessageType
 from realtime_proxy.net.timers import Timer
@@ -48,7 +51,14 @@ class _KeepAlive:
 class WebSocketControl:
     """Follows control messages for one WebSocket, and knows when it was last written to."""
 
-    __slots__ = ("_delayed", "_keep_alive", "_meta", "_subscriptions", "_websocket", "sent_at")
+    __slots__ = (
+        "_delayed",
+        "_keep_alive",
+        "_meta",
+        "_subscriptions",
+        "_websocket",
+        "sent_at",
+    )
 
     def __init__(self, websocket: "WebSocketConnection") -> None:
         self._websocket = websocket
@@ -63,7 +73,7 @@ class WebSocketControl:
         prefix = self._websocket.channel_prefix
         match message:
             case Subscribe():
-                self.subscribe(prefix + message.channel)
+                self._follow_subscribe(prefix + message.channel, message)
             case Unsubscribe():
                 self._unsubscribe(prefix + message.channel)
             case SetMeta():
@@ -78,8 +88,13 @@ class WebSocketControl:
                 self._flush_delayed()
 
     def release(self) -> None:
-        """Leave every channel, and forget the timers."""
-        self.leave_channels()
+        """Send nothing any more: leave every channel, and forget the timers."""
+        registry = self._websocket.connection.context.registry
+        for subscription in self._subscriptions:
+            registry.unsubscribe(subscription)
+        self._subscriptions.clear()
+        if self._websocket.personal is not None:
+            self._websocket.personal.close()
         self._stop_keep_alive()
         if self._delayed is not None:
             self._delayed[0].cancel()
@@ -93,18 +108,48 @@ class WebSocketControl:
 
     # -- channels --------------------------------------------------------------------------
 
-    def subscribe(self, channel: str) -> None:
-        """Subscribe to a channel by its whole name, unless there are too many already."""
+    @property
+    def channels(self) -> list[str]:
+        """The channels subscribed to, by their whole names."""
+        return [subscription.group.channel for subscription in self._subscriptions]
+
+    def subscribe(self, channel: str) -> bool:
+        """Subscribe to a channel by its whole name; False if there are too many already."""
         context = self._websocket.connection.context
         subscriptions = self._subscriptions
-        if self._find(channel) is not None or len(subscriptions) >= context.grip.max_channels:
-            return
+        if self._find(channel) is not None:
+            return True
+        if len(subscriptions) >= context.grip.max_channels:
+            return False
         if len(subscriptions) == 1:
-            self._share_first_channel()
+            self._join_anew()
         subscriptions.append(
             context.registry.subscribe(channel, self._websocket, shared=bool(subscriptions))
         )
         log.debug("subscribe", channel=channel)
+        return True
+
+    def _follow_subscribe(self, channel: str, message: Subscribe) -> None:
+        if len(message.filters) > MAX_FILTERS:
+            self._websocket.fail(f"too many filters for channel '{message.channel}'")
+            return
+        if self.subscribe(channel):
+            self._set_filters(channel, FilterChain(message.filters))
+
+    def _set_filters(self, channel: str, chain: FilterChain) -> None:
+        """Have a channel filtered so from now on; without any filter, as most are."""
+        personal = self._websocket.personal
+        others = {} if personal is None else dict(personal.chains)
+        if others.pop(channel, None) is None and not chain:
+            return
+        self._websocket.filter_by({**others, channel: chain} if chain else others, self.meta)
+        if personal is None:
+            self._join_anew()
+
+    @property
+    def meta(self) -> Mapping[str, str]:
+        """What was set for filters."""
+        return self._meta or {}
 
     def _find(self, channel: str) -> Subscription | None:
         """A list, since nearly all have one channel, and no one many."""
@@ -113,35 +158,32 @@ class WebSocketControl:
                 return subscription
         return None
 
-    def _share_first_channel(self) -> None:
-        """With a second channel, the order between the two matters from now on."""
+    def _join_anew(self) -> None:
+        """Change groups: with a second channel, the order matters; with filters, who it is."""
         registry = self._websocket.connection.context.registry
-        first = self._subscriptions[0]
-        self._subscriptions[0] = registry.subscribe(
-            first.group.channel, self._websocket, shared=True
-        )
-        registry.unsubscribe(first)
+        for index, old in enumerate(self._subscriptions):
+            new = registry.subscribe(old.group.channel, self._websocket, shared=True)
+            self._subscriptions[index] = new
+            registry.unsubscribe(old)
 
     def _unsubscribe(self, channel: str) -> None:
         subscription = self._find(channel)
         if subscription is None or channel in self._websocket.implicit_channels:
             return
         self._subscriptions.remove(subscription)
+        self._set_filters(channel, NO_FILTERS)
         self._websocket.connection.context.registry.unsubscribe(subscription)
 
-    def leave_channels(self) -> None:
-        """Get no more items."""
-        registry = self._websocket.connection.context.registry
-        for subscription in self._subscriptions:
-            registry.unsubscribe(subscription)
-        self._subscriptions.clear()
-
     def _set_meta(self, message: SetMeta) -> None:
-        meta = self._meta = self._meta or {}
+        meta = dict(self.meta)  # items that wait go by what it was
         if message.value is None:
             meta.pop(message.name, None)
         else:
             meta[message.name] = message.value
+        self._meta = meta or None
+        personal = self._websocket.personal
+        if personal is not None and personal.chains:
+            self._websocket.filter_by(personal.chains, meta)
 
     # -- keep-alive ------------------------------------------------------------------------
 

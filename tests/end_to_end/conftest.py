@@ -114,10 +114,14 @@ class Program:
     def address(self):
         return ("127.0.0.1", self.port)
 
-    def publish(self, channel, **payloads):
-        """Publish, with `http_stream` and so on as formats; how many subscribers there were."""
+    def publish(self, channel, *, fields=None, **payloads):
+        """Publish, with `http_stream` and so on as formats; how many subscribers there were.
+
+        `fields` are further members of the item.
+        """
         formats = {name.replace("_", "-"): payload for name, payload in payloads.items()}
-        body = json.dumps({"items": [{"channel": channel, "formats": formats}]}).encode()
+        item = {"channel": channel, "formats": formats, **(fields or {})}
+        body = json.dumps({"items": [item]}).encode()
         with RawClient(("127.0.0.1", self.control_port)) as publisher:
             publisher.request("POST", "/publish/", [("Prefer", "return=representation")], body)
             reply = publisher.read_reply()

@@ -69,7 +69,7 @@ def test_content_that_names_filters_is_left_to_each_subscriber():
     filters = ("var-subst",)
     stream = HttpStream(content=b"x", content_filters=filters)
     item = Item("a", http_stream=stream, ws_message=WebSocketMessage(content_filters=filters))
-    assert [form.encode(item) for form in WireForm] == [None] * 4
+    assert [form.encode(item) for form in WireForm] == [None] * len(WireForm)
     assert WireForm.RAW.encode(Item("a", http_stream=HttpStream(content_filters=()))) == b""
 
 
