@@ -5,6 +5,7 @@ import gc
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -23,6 +24,7 @@ from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.client_socket import ClientSocket
+from realtime_proxy.net.crew import Crew
 from realtime_proxy.net.listeners import Acceptor, Room
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.tls import TlsCodec, handshake
@@ -62,7 +64,7 @@ class Worker:
         self._link = None
         if link_socket is not None:
             self._link = WorkerLink(link_socket, self._registry, self.intake)
-        self._pool = Pool(config.backend, self._timers)
+        self._pool = Pool(config.backend, self._timers, self._watcher)
         self._on_closed = self._closed  # made once: each access makes a new object
         self._room = Room(config.server.max_connections)
         self._open: set[HttpConnection] = set()
@@ -94,7 +96,7 @@ class Worker:
             registry=self._registry,
             timers=self._timers,
             watcher=self._watcher,
-            nursery=nursery,
+            crew=Crew(nursery),
             caller=BackendCaller(self._pool),
             counters=self._counters,
             verifier=parts.verifier,
@@ -134,12 +136,17 @@ class Worker:
             if tls is None:
                 self._serve(context, raw, None, peer)
             else:
-                context.nursery.start_soon(self._shake_hands, context, raw, tls, peer)
+                context.crew.start(partial(self._shake_hands, context, raw, tls, peer))
 
         return take
 
     async def _shake_hands(
-        self, context: ServingContext, raw: socket.socket, tls: ssl.SSLContext, peer: str
+        self,
+        context: ServingContext,
+        raw: socket.socket,
+        tls: ssl.SSLContext,
+        peer: str,
+        _scope: trio.CancelScope,
     ) -> None:
         codec = TlsCodec(tls, None)
         try:

@@ -9,6 +9,7 @@ from realtime_proxy.backend.origin import Origin, client_context
 from realtime_proxy.config.schema import Backend
 from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.net.timers import Timers
+from realtime_proxy.net.watcher import Watcher
 
 _TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE)
 # A connection is given up this long before the backend would: its close may be on its way.
@@ -18,9 +19,10 @@ _MARGIN_SECONDS = 1.0
 class Pool:
     """Gives out connections to backends, used ones first, the latest returned before others."""
 
-    def __init__(self, settings: Backend, timers: Timers) -> None:
+    def __init__(self, settings: Backend, timers: Timers, watcher: Watcher) -> None:
         self.settings = settings
         self._timers = timers
+        self._watcher = watcher
         self._idle: dict[Origin, deque[BackendConnection]] = {}
         self._contexts: dict[Origin, ssl.SSLContext] = {}
 
@@ -39,7 +41,9 @@ class Pool:
             context = self._contexts.get(origin)
             if context is None:
                 context = self._contexts[origin] = client_context(origin)
-        return await connect(origin, context, self._timers, self.settings.connect_timeout_seconds)
+        return await connect(
+            origin, context, self._timers, self._watcher, self.settings.connect_timeout_seconds
+        )
 
     def take_idle(self, origin: Origin) -> BackendConnection | None:
         """An idle connection that the backend has not given up, or None."""

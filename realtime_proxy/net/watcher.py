@@ -15,6 +15,7 @@ READ = select.EPOLLIN | select.EPOLLRDHUP
 END = select.EPOLLRDHUP  # the end of the peer's side only, not its data
 WRITE = select.EPOLLOUT
 ONCE = select.EPOLLONESHOT
+EDGE = select.EPOLLET  # told when something arrives, not for as long as it is there
 HUNG_UP = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _MAX_EVENTS = 256
 

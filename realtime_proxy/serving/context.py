@@ -15,6 +15,7 @@ from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.headers import HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.net.crew import Crew
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.routing.table import RouteTable
@@ -39,7 +40,7 @@ class ServingContext:
     registry: Registry
     timers: Timers
     watcher: Watcher
-    nursery: trio.Nursery
+    crew: Crew
     caller: BackendCaller
     counters: Counters
     verifier: Verifier | None

@@ -7,6 +7,7 @@ sits with the watcher, which calls `_ready`.
 import itertools
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -178,7 +179,7 @@ class HttpConnection:
     def _start(self, work: Callable[[], Awaitable[None]]) -> None:
         self._cancel_timer()
         self._state = _State.WORKING
-        self.context.nursery.start_soon(self._work, work)
+        self.context.crew.start(partial(self._work, work), self._cut_short)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -187,14 +188,11 @@ class HttpConnection:
 
     # -- working ---------------------------------------------------------------------------
 
-    async def _work(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _work(self, work: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
         """Run the work of this connection's task, which ends with it whatever happens."""
-        scope = self._scope = trio.CancelScope()
+        self._scope = scope
         try:
-            with scope:
-                await work()
-                return
-            self.close(self._reason_of_end())
+            await work()
         except trio.BrokenResourceError:
             self.close(self._reason_of_end())
         except Exception:
@@ -203,6 +201,10 @@ class HttpConnection:
         finally:
             if self._scope is scope:  # else a hold has ended meanwhile, and another task works
                 self._scope = None
+
+    def _cut_short(self) -> None:
+        """The client has left while its request was worked on."""
+        self.close(self._reason_of_end())
 
     async def _serve(self) -> None:
         """Serve requests for as long as they are there."""

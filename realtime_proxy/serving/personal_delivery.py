@@ -1,6 +1,7 @@
 """What stands before a held client that may not get each item as it is: handlers and filters."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -128,9 +129,9 @@ class PersonalDelivery:
         self._request = request
         if self._scope is None:
             self._scope = trio.CancelScope()
-            self._hold.connection.context.nursery.start_soon(self._work, self._scope)
+            self._hold.connection.context.crew.start(partial(self._work, self._scope))
 
-    async def _work(self, scope: trio.CancelScope) -> None:
+    async def _work(self, scope: trio.CancelScope, _of_task: trio.CancelScope) -> None:
         """Ask for filters, for as long as an item waits for one."""
         try:
             with scope:

@@ -393,9 +393,9 @@ class WebSocketConnection:
             self._poll_timer = None
         if not self._working:
             self._working = True
-            self.connection.context.nursery.start_soon(self._work)
+            self.connection.context.crew.start(self._work)
 
-    async def _work(self) -> None:
+    async def _work(self, _scope: trio.CancelScope | None = None) -> None:
         """Send requests one after another, for as long as there is something to send."""
         try:
             while (events := self._next_call) is not None:

@@ -11,6 +11,7 @@ from realtime_proxy.backend.origin import Origin
 from realtime_proxy.backend.pool import Pool
 from realtime_proxy.config.schema import Backend
 from realtime_proxy.net.timers import Timers
+from realtime_proxy.net.watcher import Watcher
 
 SECONDS = 10
 
@@ -153,9 +154,20 @@ def settings():
 
 
 @pytest.fixture
-def pool(settings, timers):
+async def watcher(nursery):
+    """A watcher that runs."""
+    room = Watcher()
+    nursery.start_soon(room.run)
+    yield room
+    nursery.cancel_scope.cancel()
+    await trio.lowlevel.cancel_shielded_checkpoint()
+    room.close()
+
+
+@pytest.fixture
+def pool(settings, timers, watcher):
     """A pool, emptied at the end of the test."""
-    made = Pool(settings, timers)
+    made = Pool(settings, timers, watcher)
     yield made
     made.close()
 

@@ -8,6 +8,7 @@ import trio.testing
 from realtime_proxy.backend.connection import connect
 from realtime_proxy.backend.origin import Origin
 from realtime_proxy.errors import BackendMisbehaved, BackendTimeout, BackendUnreachable
+from realtime_proxy.net.tls import RECEIVE_BYTES
 
 SECONDS = 10
 MUCH = bytes(range(256)) * 50_000
@@ -24,13 +25,13 @@ async def stay(_peer):
 
 
 @pytest.fixture
-def dial(backend, wheel):
+def dial(backend, wheel, watcher):
     """Connects to the backend; closed at the end of the test."""
     made = []
 
     async def make(context=None, origin=None):
         with trio.fail_after(SECONDS):
-            made.append(await connect(origin or backend.origin, context, wheel, SECONDS))
+            made.append(await connect(origin or backend.origin, context, wheel, watcher, SECONDS))
         return made[-1]
 
     yield make
@@ -82,26 +83,26 @@ async def test_a_lost_connection_is_told(backend, dial):
 # -- connecting ----------------------------------------------------------------------------
 
 
-async def test_nobody_listens(wheel):
+async def test_nobody_listens(wheel, watcher):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with (
         trio.fail_after(SECONDS),
         pytest.raises(BackendUnreachable, match=f"127.0.0.1:{port}") as caught,
     ):
-        await connect(Origin("127.0.0.1", port), None, wheel, SECONDS)
+        await connect(Origin("127.0.0.1", port), None, wheel, watcher, SECONDS)
     assert caught.value.status == 502
 
 
 @pytest.mark.parametrize(
     "host", ["no-such-host.invalid", "a" * 64 + ".example", ".a.example", "\udcff"]
 )
-async def test_a_name_that_leads_nowhere(wheel, host):
+async def test_a_name_that_leads_nowhere(wheel, host, watcher):
     with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable):
-        await connect(Origin(host, 80), None, wheel, SECONDS)
+        await connect(Origin(host, 80), None, wheel, watcher, SECONDS)
 
 
-async def test_one_who_never_says_hello(wheel):
+async def test_one_who_never_says_hello(wheel, watcher):
     """The time to connect includes the TLS handshake."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         origin = Origin(*listener.getsockname())
@@ -110,17 +111,17 @@ async def test_one_who_never_says_hello(wheel):
             trio.fail_after(SECONDS),
             pytest.raises(BackendUnreachable, match=r"in 0\.1 s") as caught,
         ):
-            await connect(origin, context, wheel, 0.1)
+            await connect(origin, context, wheel, watcher, 0.1)
     assert caught.value.status == 504
 
 
-async def test_connecting_can_be_given_up(wheel):
+async def test_connecting_can_be_given_up(wheel, watcher):
     context = ssl.create_default_context()
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     origin = Origin(*listener.socket.getsockname())
     with trio.fail_after(SECONDS):
         async with listener, trio.open_nursery() as nursery:
-            nursery.start_soon(connect, origin, context, wheel, SECONDS)
+            nursery.start_soon(connect, origin, context, wheel, watcher, SECONDS)
             stream = await listener.accept()
             greeting = await stream.receive_some()
             nursery.cancel_scope.cancel()
@@ -281,6 +282,31 @@ async def test_an_idle_connection_whose_backend_did_something_is_stale(backend, 
     assert connection.is_stale
 
 
+async def test_one_that_was_quiet_is_looked_at_before_the_watcher_tells(dial, wheel):
+    connection = await dial()
+    connection._watcher.change(connection._raw.fileno(), 0)
+    connection._raw.shutdown(socket.SHUT_RD)
+    assert not connection.is_stale
+    wheel.turn(1)
+    assert connection.is_stale
+
+
+async def test_an_answer_as_large_as_one_receive_leaves_nothing_behind(backend, dial):
+    """There may be more after so much; if there is not, the connection is as good as ever."""
+
+    async def act(peer):
+        await peer.stream.send_all(bytes(RECEIVE_BYTES))
+        await trio.sleep_forever()
+
+    backend.scripts = [act]
+    connection = await dial()
+    received = 0
+    with trio.fail_after(SECONDS):
+        while received < RECEIVE_BYTES:
+            received += len(await connection.receive())
+    assert not connection.is_stale
+
+
 # -- TLS -----------------------------------------------------------------------------------
 
 
@@ -316,26 +342,26 @@ async def test_bytes_go_both_ways_over_tls(backend, secure, dial):
         await connection.send(MUCH)
 
 
-async def test_a_certificate_for_another_name_is_refused(backend, secure, wheel):
+async def test_a_certificate_for_another_name_is_refused(backend, secure, wheel, watcher):
     _, trusting = secure
     with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="certificate"):
-        await connect(backend.origin, trusting, wheel, SECONDS)
+        await connect(backend.origin, trusting, wheel, watcher, SECONDS)
 
 
-async def test_a_certificate_of_nobody_we_know_is_refused(secure, wheel):
+async def test_a_certificate_of_nobody_we_know_is_refused(secure, wheel, watcher):
     origin, _ = secure
     with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="certificate"):
-        await connect(origin, ssl.create_default_context(), wheel, SECONDS)
+        await connect(origin, ssl.create_default_context(), wheel, watcher, SECONDS)
 
 
-async def test_a_backend_without_tls_is_refused(backend, wheel):
+async def test_a_backend_without_tls_is_refused(backend, wheel, watcher):
     async def speak_plainly(peer):
         await peer.stream.receive_some()
         await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     backend.scripts = [speak_plainly]
     with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="SSL"):
-        await connect(backend.origin, ssl.create_default_context(), wheel, SECONDS)
+        await connect(backend.origin, ssl.create_default_context(), wheel, watcher, SECONDS)
 
 
 async def test_garbage_for_records_is_told(backend, secure, dial):

@@ -18,9 +18,9 @@ PLAIN = response()
 
 
 @pytest.fixture
-def pool(wheel):
+def pool(wheel, watcher):
     """Keeps connections for ten seconds, at most two."""
-    made = Pool(Backend(idle_seconds=10, max_idle_connections=2), wheel)
+    made = Pool(Backend(idle_seconds=10, max_idle_connections=2), wheel, watcher)
     yield made
     made.close()
 
@@ -79,9 +79,9 @@ async def test_more_than_are_wanted_are_closed(pool, fresh):
     assert [is_open(connection) for connection in connections] == [True, True, False]
 
 
-async def test_none_are_kept_if_none_are_wanted(wheel, fresh):
+async def test_none_are_kept_if_none_are_wanted(wheel, watcher, fresh):
     connection = await fresh()
-    pool = Pool(Backend(max_idle_connections=0), wheel)
+    pool = Pool(Backend(max_idle_connections=0), wheel, watcher)
     pool.give_back(connection, PLAIN)
     assert not is_open(connection)
     pool.drop_expired()
