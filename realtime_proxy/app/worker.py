@@ -28,7 +28,7 @@ from realtime_proxy.net.crew import Crew
 from realtime_proxy.net.listeners import Acceptor, Room
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.tls import TlsCodec, handshake
-from realtime_proxy.net.watcher import READ, Watcher
+from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.background import run_logged
 from realtime_proxy.serving.context import ServingContext
@@ -169,8 +169,6 @@ class Worker:
         )
         self._open.add(connection)
         connection.begin()
-        if tls is not None:
-            client.ready(READ)  # a request may have come along with the end of the handshake
 
     def _closed(self, connection: HttpConnection) -> None:
         self._open.discard(connection)

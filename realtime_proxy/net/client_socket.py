@@ -15,14 +15,20 @@ import trio
 
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.tls import TlsCodec
-from realtime_proxy.net.watcher import END, HUNG_UP, ONCE, READ, WRITE, Watcher
+from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, WRITE, Watcher
 
 RECEIVE_BYTES = 65_536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
+_ARRIVALS = READ | EDGE
 
 
 class ClientSocket:
-    """The write side, the read side and the watching of one client connection."""
+    """The write side, the read side and the watching of one client connection.
+
+    `on_ready` is called for each arrival once, so that the watching of a connection that goes from
+    one request to the next, or is held, need not be changed. `has_input` then says that there may
+    be something to receive, `has_ended` that the client has said its last.
+    """
 
     __slots__ = (
         "_backlog",
@@ -36,6 +42,8 @@ class ClientSocket:
         "backlog_bytes",
         "closed",
         "fd",
+        "has_ended",
+        "has_input",
         "max_backlog_bytes",
         "on_ready",
         "overflowed",
@@ -57,12 +65,14 @@ class ClientSocket:
         self.backlog_bytes = 0
         self._backlog: deque[bytes] | None = None
         self._drained: trio.Event | None = None
-        self._interest = 0
+        self._interest = _ARRIVALS
         self._ends = False
+        self.has_input = False
+        self.has_ended = False
         self.closed = False
         self.overflowed = False
         self.on_ready: Callable[[int], None] = _ignore
-        watcher.add(self.fd, self, ONCE)
+        watcher.add(self.fd, self, _ARRIVALS)
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -176,8 +186,11 @@ class ClientSocket:
 
     def receive(self) -> bytes | None:
         """What has arrived; None if nothing has yet, empty at the end or when it is lost."""
+        self.has_input = False
         try:
             data = self._raw.recv(RECEIVE_BYTES)
+            if len(data) == RECEIVE_BYTES:  # what did not fit is not told of again
+                self.has_input = True
         except BlockingIOError:
             data = None
         except OSError:
@@ -195,37 +208,38 @@ class ClientSocket:
     async def wait_readable(self) -> None:
         """Wait until there is something to receive, the end included."""
         await trio.lowlevel.wait_readable(self.fd)
+        self.has_input = True
 
     # -- watching --------------------------------------------------------------------------
 
-    def watch_input(self, *, once: bool = False) -> None:
-        """Have `on_ready` called when something arrives or the client ends."""
-        self._interest = READ | ONCE if once else READ
-        self._watch()
+    def watch_arrivals(self) -> None:
+        """Have `on_ready` called once when something arrives or the client ends.
 
-    def watch_end(self, *, once: bool = False) -> None:
-        """Have `on_ready` called when the client ends, but not for what it sends."""
-        self._interest = END | ONCE if once else END
+        It is so from the start. What was told before and is still there is told again.
+        """
+        if self._interest != _ARRIVALS or self.has_input or self.has_ended:
+            self._interest = _ARRIVALS
+            self._watch()
+
+    def watch_input(self) -> None:
+        """Have `on_ready` called for as long as there is something to receive, the end included."""
+        self._interest = READ
         self._watch()
 
     def _watch(self) -> None:
         if not self.closed:
             events = self._interest | WRITE if self.backlog_bytes else self._interest
-            # Without ONCE an end is reported over and over, even if nothing is asked for.
-            self._watcher.change(self.fd, events or ONCE)
+            self._watcher.change(self.fd, events)
 
     def ready(self, events: int) -> None:
         """Called by the watcher: write what waits, then tell the owner the rest."""
-        is_for_owner = events & (READ | HUNG_UP)
-        was_once = self._interest & ONCE
-        if was_once and is_for_owner:
-            self._interest = 0
         if events & WRITE and self.backlog_bytes:
             self._flush()
             self._watch()
-        elif was_once and self.backlog_bytes:
-            self._watch()  # ONCE has ended the waiting for WRITE as well
-        if is_for_owner:
+        if events & HUNG_UP:
+            self.has_ended = True
+        if events & (READ | HUNG_UP):
+            self.has_input = True
             self.on_ready(events)
 
     # -- the end ---------------------------------------------------------------------------

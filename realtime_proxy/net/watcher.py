@@ -12,9 +12,7 @@ import structlog
 import trio
 
 READ = select.EPOLLIN | select.EPOLLRDHUP
-END = select.EPOLLRDHUP  # the end of the peer's side only, not its data
 WRITE = select.EPOLLOUT
-ONCE = select.EPOLLONESHOT
 EDGE = select.EPOLLET  # told when something arrives, not for as long as it is there
 HUNG_UP = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _MAX_EVENTS = 256
@@ -44,13 +42,13 @@ class Watcher:
     def __len__(self) -> int:
         return len(self._watched)
 
-    def add(self, fd: int, watched: Watched, events: int = 0) -> None:
+    def add(self, fd: int, watched: Watched, events: int) -> None:
         """Begin to watch a descriptor."""
         self._watched[fd] = watched
         self._epoll.register(fd, events)
 
     def change(self, fd: int, events: int) -> None:
-        """Watch for these events from now on; 0 for none but with ONCE."""
+        """Watch for these events from now on; what is there already is told at once."""
         self._epoll.modify(fd, events)
 
     def forget(self, fd: int) -> None:

@@ -18,6 +18,7 @@ from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.messages import RequestHead, text_response
 from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.timers import Timer
+from realtime_proxy.net.watcher import HUNG_UP
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.serving.client_exchange import After, ForPage
 from realtime_proxy.serving.context import ServingContext
@@ -140,23 +141,23 @@ class HttpConnection:
         self._timer = self.context.timers.after(
             self.context.server.idle_timeout_seconds, self._idle_too_long
         )
-        self.socket.watch_input(once=True)
+        self.socket.watch_arrivals()
 
     def _idle_too_long(self) -> None:
         self.close(CloseReason.IDLE)
 
-    def _ready(self, _events: int) -> None:
+    def _ready(self, events: int) -> None:
         """Called by the watcher."""
         match self._state:
             case _State.WAITING:
                 self._wake()
             case _State.WORKING:
-                if self._scope is not None and self._is_request_read:
+                if events & HUNG_UP and self._scope is not None and self._is_request_read:
                     self._scope.cancel()
             case _State.HELD:
                 if self._takes_input is not None and not self.socket.overflowed:
                     self._takes_input.input_arrived()
-                else:
+                elif events & HUNG_UP:
                     self.close(self._reason_of_end())
             case _State.LINGERING:
                 self._skip_input()
@@ -168,12 +169,10 @@ class HttpConnection:
 
     def _wake(self) -> None:
         data = self.socket.receive()
-        if data is None:
-            self.socket.watch_input(once=True)
-        elif data:
+        if data:
             self._leftover = data
             self._start(self._serve)
-        else:
+        elif data is not None:
             self.close(CloseReason.CLIENT_GONE)
 
     def _start(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -231,7 +230,7 @@ class HttpConnection:
         """The next request, or None if the connection now waits or has ended."""
         self._is_request_read = False
         while (request := parser.next_request()) is None:
-            data = self.socket.receive()
+            data = self.socket.receive() if self.socket.has_input else None
             if data is None and not parser.buffer:
                 self._cancel_timer()
                 self.wait()
@@ -274,7 +273,8 @@ class HttpConnection:
     def _request_read(self) -> None:
         """From now on nobody reads, so the client's end has to be watched for."""
         self._is_request_read = True
-        self.socket.watch_end(once=True)
+        if self.socket.has_ended and self._scope is not None:
+            self._scope.cancel()
 
     async def send(self, data: bytes) -> None:
         """Send, and wait until the client has taken it. Raises trio.BrokenResourceError."""
@@ -307,7 +307,7 @@ class HttpConnection:
         self._hold = hold
         if self._parser is not None:
             self._leftover, self._parser = self._parser.buffer, None
-        self.socket.watch_end()
+        self.socket.watch_arrivals()
 
     def take_input(self, hold: InputHold) -> None:
         """From now on the hold also takes what the client sends."""
@@ -319,7 +319,7 @@ class HttpConnection:
         """Leave what the client sends where it is, for now."""
         if self._takes_input is not None:
             self._takes_input = None
-            self.socket.watch_end()
+            self.socket.watch_arrivals()
 
     def resume(self, *, keep_alive: bool) -> None:
         """The hold is over and all its bytes are written: take the next request, or close."""
@@ -342,7 +342,7 @@ class HttpConnection:
         self._hold = None
 
         async def work() -> None:
-            self.socket.watch_end(once=True)
+            self._request_read()
             after = await repeat_request(self, route, exchange, poll, for_page)
             if after is After.NEXT:
                 self.resume(keep_alive=True)

@@ -5,9 +5,9 @@ import pytest
 import trio
 import trio.testing
 
-from realtime_proxy.net.client_socket import ClientSocket
+from realtime_proxy.net.client_socket import RECEIVE_BYTES, ClientSocket
 from realtime_proxy.net.tls import TlsCodec, handshake
-from realtime_proxy.net.watcher import ONCE, READ, WRITE
+from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, WRITE
 
 SECONDS = 10
 MUCH = bytes(range(256)) * 2_000  # more than the buffers of a pair take
@@ -104,8 +104,6 @@ async def test_a_slow_client_is_given_up_while_others_are_served(connect):
     slow, slow_peer = connect(limit=len(MUCH))
     quick, quick_peer = connect(limit=len(MUCH))
     owner = Owner(slow, closes=True)
-    slow.watch_end()
-    quick.watch_end()
     with trio.fail_after(SECONDS):
         for _ in range(6):
             slow.write(MUCH)
@@ -130,7 +128,6 @@ async def test_one_item_may_be_larger_than_the_limit(connect):
 
 async def test_after_an_overflow_nothing_is_kept(connect):
     client, _ = connect(limit=10)
-    client.watch_end()
     client.write(MUCH)
     client.write(MUCH)
     client.write(MUCH)
@@ -142,7 +139,6 @@ async def test_after_an_overflow_nothing_is_kept(connect):
 async def test_writing_to_one_who_has_left_tells_the_owner(connect, kind):
     client, peer = connect(kind)
     owner = Owner(client)
-    client.watch_input(once=True)
     peer.send(b"abc")
     with trio.fail_after(SECONDS):
         await owner.wait()
@@ -308,45 +304,68 @@ async def test_input_is_told_for_as_long_as_it_is_there(connect):
     assert len(owner.events) == count
 
 
-async def test_input_is_told_once_if_asked_once(connect):
+async def test_each_arrival_is_told_once(connect):
     client, peer = connect()
     owner = Owner(client)
-    client.watch_input(once=True)
     with trio.fail_after(SECONDS):
-        peer.send(b"abc")
-        await owner.wait()
-        await turns()
-        assert len(owner.events) == 1
-        client.watch_input(once=True)
-        await owner.wait()
-    assert len(owner.events) == 2
+        for count in (1, 2):
+            peer.send(b"abc")
+            await owner.wait()
+            await turns()
+            assert len(owner.events) == count
+    assert client.has_input
+    assert not client.has_ended
 
 
-@pytest.mark.parametrize("once", [False, True])
-async def test_the_end_is_told_but_not_what_comes_before(connect, once):
+async def test_what_is_still_there_is_told_again_if_asked_for_again(connect):
     client, peer = connect()
-    owner = Owner(client, closes=True)
-    client.watch_end(once=once)
+    owner = Owner(client)
     with trio.fail_after(SECONDS):
         peer.send(b"abc")
+        await owner.wait()
+        client.watch_arrivals()
+        await owner.wait()
+        assert client.receive() == b"abc"
+        assert not client.has_input
+        client.watch_arrivals()
         await turns()
-        assert not owner.events
+        assert len(owner.events) == 2
         peer.close()
         await owner.wait()
+        assert client.receive() == b""
+        assert client.has_ended
+        client.watch_arrivals()
+        await owner.wait()
 
 
-async def test_nobody_is_told_while_nobody_watches(connect):
+async def test_what_does_not_fit_into_one_receive_counts_as_input(connect):
+    client, peer = connect()
+    data = MUCH[: 2 * RECEIVE_BYTES]
+    sent = peer.send(data)
+    received = client.receive()
+    assert client.has_input == (len(received) == RECEIVE_BYTES)
+    while len(received) < sent:
+        received += client.receive()
+    assert received == data[:sent]
+    assert client.receive() is None
+    assert not client.has_input
+
+
+async def test_the_end_is_told_after_what_nobody_has_read(connect):
     client, peer = connect()
     owner = Owner(client)
-    peer.send(b"abc")
     with trio.fail_after(SECONDS):
-        await turns()
-    assert not owner.events
+        peer.send(b"abc")
+        await owner.wait()
+        assert not client.has_ended
+        peer.close()
+        await owner.wait()
+    assert client.has_ended
 
 
 @pytest.mark.parametrize("data", [MUCH, b""])
-async def test_an_end_that_nobody_watches_for_is_not_told_over_and_over(connect, data):
-    """With nothing asked for, the set still reports an end, and a busy owner lets it stand."""
+async def test_an_end_is_not_told_over_and_over(connect, data):
+    """A busy owner lets it stand."""
     client, peer = connect("tcp")
     owner = Owner(client)
     client.write(data)
@@ -362,11 +381,10 @@ async def test_an_end_that_nobody_watches_for_is_not_told_over_and_over(connect,
     assert len(owner.events) == 1
 
 
-async def test_input_asked_for_once_does_not_come_again_with_a_backlog(connect):
+async def test_input_that_comes_with_a_backlog_does_not_look_like_an_end(connect):
     """A task works on the first request: the second must not look like the client's end."""
     client, peer = connect()
     owner = Owner(client)
-    client.watch_input(once=True)
     with trio.fail_after(SECONDS):
         peer.send(b"first")
         await owner.wait()
@@ -375,26 +393,25 @@ async def test_input_asked_for_once_does_not_come_again_with_a_backlog(connect):
         client.write(MUCH)
         assert await read_exactly(peer, len(MUCH)) == MUCH
         await turns()
-    assert len(owner.events) == 1
+    assert all(not events & HUNG_UP for events in owner.events)
+    assert not client.has_ended
 
 
-async def test_a_backlog_goes_on_when_input_that_was_asked_for_once_has_come(connect):
+async def test_a_backlog_goes_on_when_input_has_come(connect):
     client, peer = connect()
     owner = Owner(client)
     client.write(MUCH)
-    client.watch_input(once=True)
     with trio.fail_after(SECONDS):
         peer.send(b"abc")
         await owner.wait()
         assert await read_exactly(peer, len(MUCH)) == MUCH
         await turns()
-    assert len(owner.events) == 1
+    assert client.receive() == b"abc"
 
 
 async def test_input_is_still_told_after_a_backlog_is_written(connect):
     client, peer = connect()
     owner = Owner(client)
-    client.watch_input(once=True)
     client.write(MUCH)
     with trio.fail_after(SECONDS):
         assert await read_exactly(peer, len(MUCH)) == MUCH
@@ -417,10 +434,8 @@ def test_room_to_write_alone_is_not_for_the_owner(pair):
     client = ClientSocket(ours, None, still, LIMIT)
     told = []
     client.on_ready = told.append
-    client.watch_input(once=True)
-    assert still.events == READ | ONCE
     client.write(MUCH)
-    assert still.events == READ | ONCE | WRITE
+    assert still.events == READ | EDGE | WRITE
     client.ready(WRITE)
     assert not told
 
@@ -604,7 +619,6 @@ async def test_a_connection_that_ends_without_a_goodbye_has_ended(connect_tls):
 async def test_an_encrypted_client_that_is_too_slow_is_given_up(connect_tls):
     client, _ = await connect_tls(limit=10)
     owner = Owner(client, closes=True)
-    client.watch_end()
     client.write(MUCH)
     client.write(MUCH)
     with trio.fail_after(SECONDS):

@@ -1,9 +1,11 @@
+import select
+
 import pytest
 import structlog
 import trio
 import trio.testing
 
-from realtime_proxy.net.watcher import END, HUNG_UP, ONCE, READ, WRITE
+from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, WRITE
 
 SECONDS = 10
 
@@ -36,7 +38,7 @@ def guest(pair, watcher):
 
 
 async def test_input_calls_the_one_that_has_it(guest):
-    called, _, peer = guest(READ | ONCE)
+    called, _, peer = guest(READ | EDGE)
     other, _, _ = guest(READ)
     with trio.fail_after(SECONDS):
         peer.send(b"x")
@@ -49,8 +51,8 @@ async def test_input_calls_the_one_that_has_it(guest):
 
 
 async def test_room_to_write_and_the_end_are_told_apart(guest):
-    writer, _, _ = guest(WRITE | ONCE)
-    ender, _, peer = guest(END | ONCE)
+    writer, _, _ = guest(WRITE | EDGE)
+    ender, _, peer = guest(EDGE | select.EPOLLRDHUP)
     with trio.fail_after(SECONDS):
         await writer.came.wait()
         peer.send(b"x")
@@ -63,12 +65,12 @@ async def test_room_to_write_and_the_end_are_told_apart(guest):
 
 
 async def test_what_is_watched_for_can_be_changed(guest, watcher):
-    watched, raw, peer = guest(END)
+    watched, raw, peer = guest(select.EPOLLRDHUP)
     peer.send(b"x")
     with trio.fail_after(SECONDS):
         await trio.testing.wait_all_tasks_blocked()
         assert not watched.events
-        watcher.change(raw.fileno(), READ | ONCE)
+        watcher.change(raw.fileno(), READ | EDGE)
         await watched.came.wait()
 
 
@@ -110,7 +112,7 @@ async def test_a_descriptor_that_is_used_again_is_a_new_guest(guest, watcher, pa
     ours, peer = pair()
     assert ours.fileno() == descriptor
     new = Guest()
-    watcher.add(descriptor, new, READ | ONCE)
+    watcher.add(descriptor, new, READ | EDGE)
     with trio.fail_after(SECONDS):
         peer.send(b"x")
         await new.came.wait()
@@ -121,8 +123,8 @@ async def test_one_that_fails_ends_the_watching_of_nobody(guest):
     def fail():
         raise ZeroDivisionError
 
-    failing, _, failing_peer = guest(READ | ONCE, fail)
-    other, _, other_peer = guest(READ | ONCE)
+    failing, _, failing_peer = guest(READ | EDGE, fail)
+    other, _, other_peer = guest(READ | EDGE)
     with structlog.testing.capture_logs() as logs, trio.fail_after(SECONDS):
         failing_peer.send(b"x")
         await failing.came.wait()
@@ -132,7 +134,7 @@ async def test_one_that_fails_ends_the_watching_of_nobody(guest):
 
 
 async def test_many_at_once_are_all_called(guest):
-    made = [guest(READ | ONCE) for _ in range(300)]
+    made = [guest(READ | EDGE) for _ in range(300)]
     with trio.fail_after(SECONDS):
         for _, _, peer in made:
             peer.send(b"x")
