@@ -1,4 +1,4 @@
-"""The ports where publishers connect, in front of an intake or a hub."""
+"""The ports where publishers connect, in front of a door or a hub."""
 
 import contextlib
 import socket

@@ -48,7 +48,7 @@ async def _serve_alone(config: Config, base_dir: Path) -> None:
 
         async def run() -> None:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(publish_side.run, worker.intake)
+                nursery.start_soon(publish_side.run, worker.door)
                 nursery.start_soon(worker.run, listeners)
                 _tell_started(listeners)
 

@@ -27,6 +27,7 @@ from realtime_proxy.demo.backend import DemoBackend
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
 
 # Workers of one slot are not started faster than this: they may die at once, for ever. With the
@@ -47,7 +48,8 @@ class Supervisor:
         self._config = _of_one_worker(config, workers)
         self._base_dir = base_dir.absolute()
         counters = Counters()
-        self._hub = Hub(counters)
+        self._timers = Timers()
+        self._hub = Hub(config.publish, self._timers, counters)
         load_parts(config, base_dir, DemoBackend(lambda _item: 0).answer)
         with contextlib.ExitStack() as opened:
             self._publish_side = PublishSide(config.publish, counters)
@@ -72,6 +74,7 @@ class Supervisor:
             tempfile.TemporaryDirectory(prefix="realtime-proxy-") as folder,
         ):
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._timers.run)
                 ready = [trio.Event() for _ in self.slots]
                 for slot, event in enumerate(ready):
                     link = f"ipc://{folder}/{slot}"

@@ -18,7 +18,7 @@ from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Config
 from realtime_proxy.demo.backend import DemoBackend
-from realtime_proxy.inputs.intake import Intake
+from realtime_proxy.inputs.door import Door
 from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.close_reason import CloseReason
@@ -52,7 +52,7 @@ class Worker:
     ) -> None:
         """Raises ConfigError when something that is configured can't be had.
 
-        `link_socket` leads to the supervisor; without one, items are submitted to `intake`.
+        `link_socket` leads to the supervisor; without one, publishers come to `door`.
         """
         self._config = config
         self._parts = load_parts(config, base_dir, DemoBackend(self._publish_one).answer)
@@ -60,14 +60,24 @@ class Worker:
         self._watcher = Watcher()
         self._counters = Counters()
         self._registry = Registry()
-        self.intake = Intake(self._registry, self._timers, self._counters)
-        self._link = None
-        if link_socket is not None:
-            self._link = WorkerLink(link_socket, self._registry, self.intake)
+        self._entrance = self._entrance_of(link_socket)
         self._pool = Pool(config.backend, self._timers, self._watcher)
         self._on_closed = self._closed  # made once: each access makes a new object
         self._room = Room(config.server.max_connections)
         self._open: set[HttpConnection] = set()
+
+    def _entrance_of(self, link_socket: PairSocket | None) -> Door | WorkerLink:
+        settings = self._config.publish
+        if link_socket is None:
+            return Door(settings, self._registry, self._timers, self._counters)
+        return WorkerLink(link_socket, settings, self._registry, self._timers)
+
+    @property
+    def door(self) -> Door:
+        """Where publishers come in the only process."""
+        if not isinstance(self._entrance, Door):
+            raise TypeError("publishers come to the supervisor")
+        return self._entrance
 
     async def run(self, listeners: list[Listener]) -> None:
         """Serve the clients of these listeners, which are closed at the end."""
@@ -84,8 +94,8 @@ class Worker:
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_GC_THRESHOLDS)
-                if self._link is not None:
-                    self._link.tell_ready()
+                if isinstance(self._entrance, WorkerLink):
+                    self._entrance.tell_ready()
 
     def _context(self, nursery: trio.Nursery) -> ServingContext:
         config, parts = self._config, self._parts
@@ -101,22 +111,20 @@ class Worker:
             counters=self._counters,
             verifier=parts.verifier,
             identity_headers=parts.handlers.inbound_identity_headers,
-            link=self._link,
+            channels=self._entrance.channels,
+            intake=self._entrance.intake,
         )
 
     def _publish_one(self, item: Item) -> int:
-        if self._link is None:
-            return self.intake.submit([item])
-        self._link.publish(item)
-        return self._registry.count(item)
+        return self._entrance.publish(item)
 
     def _start_inside(self, nursery: trio.Nursery) -> None:
         nursery.start_soon(self._timers.run)
         nursery.start_soon(self._watcher.run)
-        nursery.start_soon(self.intake.run)
+        nursery.start_soon(self._entrance.intake.run)
         nursery.start_soon(self._sweep)
-        if self._link is not None:
-            nursery.start_soon(self._link.run)
+        if isinstance(self._entrance, WorkerLink):
+            nursery.start_soon(self._entrance.run)
         for handler in self._parts.handlers.background:
             nursery.start_soon(run_logged, handler)
 
@@ -124,6 +132,7 @@ class Worker:
         while True:
             await trio.sleep(_SWEEP_SECONDS)
             self._pool.drop_expired()
+            self._entrance.channels.expire(self._timers.now())
 
     # -- clients ---------------------------------------------------------------------------
 

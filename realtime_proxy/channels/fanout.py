@@ -6,37 +6,65 @@ channel see only their group's order; the groups of those with several channels 
 order of intake, so only neighbours are joined there.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from operator import methodcaller
 
 from realtime_proxy.channels.group import Group
 from realtime_proxy.channels.registry import Registry
+from realtime_proxy.channels.subscriber import Subscriber
 from realtime_proxy.model.item import Item
+from realtime_proxy.wire.encodings import WireForm
 
+_UPDATE = methodcaller("update")
 # A write larger than this gains nothing from joining, and a slow client's share grows with it.
 MAX_JOINED_BYTES = 262_144
 
 
-def fan_out(registry: Registry, items: Iterable[Item], now: float) -> Iterator[None]:
+def fan_out(
+    registry: Registry, items: Iterable[Item], now: float, decided: Callable[[Item], None]
+) -> Iterator[None]:
     """Deliver items in their order, yielding now and then so that the caller can let others run.
 
     Items of one channel never overtake each other as long as one caller at a time runs this.
+    `decided` is called with each item when its turn has come, before anybody is told of it.
     """
     waiting = _Waiting()
-    for item in items:
-        for group in registry.groups(item.channel):
-            if not group.form.concerns(item):
-                continue
-            data = None if group.personal else group.form.encode(item)
-            if data is None:
+    try:
+        for item in items:
+            decided(item)
+            for group in registry.groups(item.channel):
+                if not group.form.concerns(item):
+                    continue
+                if group.position is not None and not registry.moves_on(group, item):
+                    yield from waiting.write_to(group, now)
+                    yield from group.tell(partial(_falls_behind, item))
+                    continue
+                data = None if group.personal else group.form.encode(item)
+                if data is None:
+                    yield from waiting.write_to(group, now)
+                    yield from group.hand_over(item)
+                elif group.is_shared:
+                    yield from waiting.follow_on(group, data, now)
+                else:
+                    waiting.add(group, data)
+            if waiting.size > MAX_JOINED_BYTES:
                 yield from waiting.write(now)
-                yield from group.hand_over(item)
-            elif group.is_shared:
-                yield from waiting.follow_on(group, data, now)
-            else:
-                waiting.add(group, data)
-        if waiting.size > MAX_JOINED_BYTES:
-            yield from waiting.write(now)
-    yield from waiting.write(now)
+        yield from waiting.write(now)
+    finally:
+        registry.settle()
+
+
+def _falls_behind(item: Item, subscriber: Subscriber) -> None:
+    subscriber.fell_behind(item)
+
+
+def ask_for_updates(registry: Registry, channels: Iterable[str]) -> Iterator[None]:
+    """Have all holds of these channels ask their backends, yielding as above."""
+    for channel in channels:
+        for group in registry.groups(channel):
+            if group.form is not WireForm.FRAME:
+                yield from group.tell(_UPDATE)
 
 
 class _Waiting:
@@ -66,6 +94,13 @@ class _Waiting:
             self._run_group = group
         self.size += len(data)
         self._run.append(data)
+
+    def write_to(self, group: Group, now: float) -> Iterator[None]:
+        """Write what waits for the members of a group."""
+        if group.is_shared:
+            yield from self._write_run(now)
+        elif parts := self._groups.pop(group, None):
+            yield from group.write_all(_joined(parts), now)
 
     def write(self, now: float) -> Iterator[None]:
         """Write everything that waits."""

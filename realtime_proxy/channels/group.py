@@ -1,6 +1,6 @@
-"""Subscribers of one channel that take items in the same wire form."""
+"""Subscribers of one channel that take items in the same wire form, and have the same."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -25,11 +25,17 @@ class Subscription:
         self.subscriber: Subscriber | None = subscriber
 
 
+Key = tuple[WireForm, bool, bool, str | None]  # form, personal, shared, position
+
+
 class Group:
     """The subscribers of a channel that share a wire form, in two lists side by side.
 
     Joining appends, leaving moves the last one into the gap: neither copies the lists. While an
     item is on its way round, a leaver only empties its place, and the gaps are closed after.
+
+    `position` is the id of the last item that all members have (empty: none yet), or None if
+    nobody counts. It is ahead of what is written while items are on their way.
     """
 
     __slots__ = (
@@ -38,20 +44,19 @@ class Group:
         "channel",
         "form",
         "is_shared",
+        "key",
         "last_write_at",
         "personal",
+        "position",
         "subscriptions",
         "writers",
     )
 
-    def __init__(
-        self, channel: str, form: WireForm, *, personal: bool, shared: bool = False
-    ) -> None:
-        """`shared`: the members are subscribed to other channels as well."""
+    def __init__(self, channel: str, key: Key) -> None:
+        """`key`: form, personal, shared (members have other channels as well), position."""
         self.channel = channel
-        self.form = form
-        self.is_shared = shared
-        self.personal = personal
+        self.key = key
+        self.form, self.personal, self.is_shared, self.position = key
         self.subscriptions: list[Subscription] = []
         self.writers: list[Writer] = []
         self.last_write_at = 0.0
@@ -78,6 +83,26 @@ class Group:
             self._gaps += 1
         else:
             self._close_gap(subscription.index)
+
+    def take_in(self, other: "Group") -> None:
+        """Have the members of another group of the same channel and form, too."""
+        for subscription in other.subscriptions:
+            subscription.group = self
+            subscription.index = len(self.subscriptions)
+            self.subscriptions.append(subscription)
+        self.writers += other.writers
+        self.last_write_at = max(self.last_write_at, other.last_write_at)
+
+    def move_on(self, item: Item) -> bool:
+        """True if an item follows the position, which is then at that item.
+
+        An id that is absent and an empty one are the same (grip.md G-4.2.2), and after an item
+        without one nobody counts any more (G-8.9).
+        """
+        if (item.prev_id or "") != self.position:
+            return False
+        self.position = item.id or None
+        return True
 
     def _close_gap(self, index: int) -> None:
         last = self.subscriptions.pop()
@@ -107,6 +132,17 @@ class Group:
         Who writes anything then has to note the time itself: `last_write_at` is that of all.
         """
         data = self.form.encode(item)
+
+        def give(subscriber: Subscriber) -> None:
+            if subscriber.personal is not None:
+                subscriber.personal.give(item, data)
+            else:
+                subscriber.item_arrived(item)
+
+        return self.tell(give)
+
+    def tell(self, act: Callable[[Subscriber], None]) -> Iterator[None]:
+        """Call for each member, yielding between slices so that others can run."""
         count = len(self.subscriptions)
         self._running = True
         try:
@@ -114,22 +150,17 @@ class Group:
                 if start:
                     yield
                 for subscription in self.subscriptions[start : min(start + SLICE, count)]:
-                    self._give(subscription, item, data)
+                    self._tell_one(subscription.subscriber, act)
         finally:
             self._end_round()
 
-    def _give(self, subscription: Subscription, item: Item, data: bytes | None) -> None:
-        subscriber = subscription.subscriber
+    def _tell_one(self, subscriber: Subscriber | None, act: Callable[[Subscriber], None]) -> None:
         try:
-            if subscriber is None:
-                return
-            if subscriber.personal is not None:
-                subscriber.personal.give(item, data)
-            else:
-                subscriber.item_arrived(item)
+            if subscriber is not None:
+                act(subscriber)
         except Exception:
             # A defect behind one subscriber must not keep items from all others.
-            log.exception("delivery failed", channel=item.channel)
+            log.exception("delivery failed", channel=self.channel)
 
     def _end_round(self) -> None:
         """Close the gaps of those who left while something went round."""

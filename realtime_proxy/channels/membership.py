@@ -2,11 +2,20 @@
 
 A worker gets only items of channels it holds. Holding is asked for and granted in order on the
 worker's link, so every item published after the grant follows it there, and a hold's head goes out
-only after the grant: nothing falls between.
+only after the grant: nothing falls between. The only process of one has both ends itself, and its
+questions are answered at once.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+import attrs
+
+from realtime_proxy.model.item import Item
+
+# Channels that are kept for a while without a subscriber; beyond, the oldest is given up.
+MAX_LINGERING = 100_000
 
 Waiter = TypeVar("Waiter")
 
@@ -24,54 +33,85 @@ class HubChannels:
         holders.add(worker)
         return is_first
 
-    def release(self, worker: int, channel: str) -> None:
-        """A worker has no subscriber left on a channel."""
+    def release(self, worker: int, channel: str) -> bool:
+        """A worker has no subscriber left on a channel; True if nobody holds it any more."""
         holders = self._holders.get(channel)
-        if holders is not None:
-            holders.discard(worker)
-            if not holders:
-                del self._holders[channel]
+        if holders is None:
+            return False
+        holders.discard(worker)
+        if holders:
+            return False
+        del self._holders[channel]
+        return True
 
-    def forget(self, worker: int) -> None:
-        """A worker is gone, and with it all its subscribers."""
-        for channel in [name for name, holders in self._holders.items() if worker in holders]:
-            self.release(worker, channel)
+    def forget(self, worker: int) -> list[str]:
+        """A worker is gone, and with it all its subscribers; the channels nobody holds any more."""
+        held = [name for name, holders in self._holders.items() if worker in holders]
+        return [channel for channel in held if self.release(worker, channel)]
+
+    def is_held(self, channel: str) -> bool:
+        """True if any worker holds a channel."""
+        return channel in self._holders
 
     def holders(self, channel: str) -> Collection[int]:
         """The workers that get items of a channel."""
         return self._holders.get(channel, ())
 
 
+@attrs.frozen
+class Grant:
+    """Leave to hold a channel. `last_id` is that of its last item, None if it is not known."""
+
+    last_id: str | None = None
+
+
+class Owner(Protocol):
+    """Who has the say over channels: the supervisor at the other end of a link, or a part here."""
+
+    def hold(self, channel: str) -> Grant | None:
+        """Ask for a channel; None if the answer comes later, by `WorkerChannels.granted`."""
+
+    def release(self, channel: str) -> None:
+        """Give a channel back."""
+
+    def contradicted(self, channel: str, last_id: str) -> None:
+        """A backend knows another last id of a channel than this."""
+
+
 class _Held(Generic[Waiter]):
     """A channel that this worker has asked for: granted or not, and who needs it to stay."""
 
-    __slots__ = ("granted", "pins", "waiters")
+    __slots__ = ("granted", "last_id", "pins", "waiters")
 
     def __init__(self) -> None:
         self.granted = False
+        self.last_id: str | None = None
         self.pins = 0
-        self.waiters: list[Waiter] = []
+        self.waiters: list[Waiter] | None = None
 
 
 class WorkerChannels(Generic[Waiter]):
-    """A worker's end: what it has asked for, and who waits for the answer.
+    """A worker's end: what it has asked for, who waits for the answer, and what is known.
 
-    `ask` and `release` send to the supervisor, `wake` lets a waiter go on, `has_subscribers` looks
-    into the registry.
+    `wake` lets a waiter go on, `has_subscribers` looks into the registry.
     """
 
     def __init__(
         self,
-        ask: Callable[[str], None],
-        release: Callable[[str], None],
+        owner: Owner,
         wake: Callable[[Waiter], None],
         has_subscribers: Callable[[str], bool],
+        linger_seconds: float = 0.0,
     ) -> None:
-        self._ask = ask
-        self._release = release
+        """A channel stays so long after a long-poll has left it: it may well come back."""
+        self._owner = owner
         self._wake = wake
         self._has_subscribers = has_subscribers
+        self._linger_seconds = linger_seconds
         self._held: dict[str, _Held[Waiter]] = {}
+        self._lingers_until: OrderedDict[str, float] = OrderedDict()
+
+    # -- coming and going ------------------------------------------------------------------
 
     def pin(self, channel: str, waiter: Callable[[], Waiter]) -> Waiter | None:
         """Keep a channel while somebody is about to subscribe.
@@ -81,11 +121,15 @@ class WorkerChannels(Generic[Waiter]):
         held = self._held.get(channel)
         if held is None:
             held = self._held[channel] = _Held()
-            self._ask(channel)
+            grant = self._owner.hold(channel)
+            if grant is not None:
+                held.granted, held.last_id = True, grant.last_id
         held.pins += 1
         if held.granted:
             return None
         waits = waiter()
+        if held.waiters is None:
+            held.waiters = []
         held.waiters.append(waits)
         return waits
 
@@ -95,13 +139,13 @@ class WorkerChannels(Generic[Waiter]):
         held.pins -= 1
         self._give_up_unused(channel, held)
 
-    def granted(self, channel: str) -> None:
+    def granted(self, channel: str, grant: Grant) -> None:
         """The supervisor's answer: items follow from here on."""
         held = self._held.get(channel)
         if held is None or held.granted:
             return
-        held.granted = True
-        waiters, held.waiters = held.waiters, []
+        held.granted, held.last_id = True, grant.last_id
+        waiters, held.waiters = held.waiters or [], None
         for waiter in waiters:
             self._wake(waiter)
         self._give_up_unused(channel, held)
@@ -112,12 +156,80 @@ class WorkerChannels(Generic[Waiter]):
         if held is not None:
             self._give_up_unused(channel, held)
 
+    def poll_left(self, channel: str, now: float) -> None:
+        """A long-poll has left: the channel stays for a while, even without subscribers."""
+        if self._linger_seconds:
+            self._lingers_until[channel] = now + self._linger_seconds
+            self._lingers_until.move_to_end(channel)
+            if len(self._lingers_until) > MAX_LINGERING:
+                self._end_lingering(next(iter(self._lingers_until)))
+
+    def expire(self, now: float) -> None:
+        """Give up the channels that nobody has come back to."""
+        while self._lingers_until:
+            channel, until = next(iter(self._lingers_until.items()))
+            if until > now:
+                break
+            self._end_lingering(channel)
+
+    def _end_lingering(self, channel: str) -> None:
+        del self._lingers_until[channel]
+        self.deserted(channel)
+
+    def _give_up_unused(self, channel: str, held: _Held[Waiter]) -> None:
+        # An unanswered request is let run: its answer comes back here.
+        if (
+            held.granted
+            and not held.pins
+            and channel not in self._lingers_until
+            and not self._has_subscribers(channel)
+        ):
+            del self._held[channel]
+            self._owner.release(channel)
+
+    # -- what is known ---------------------------------------------------------------------
+
     def names(self) -> list[str]:
         """The channels that this worker holds, or has asked for."""
         return list(self._held)
 
-    def _give_up_unused(self, channel: str, held: _Held[Waiter]) -> None:
-        # An unanswered request is let run: its answer comes back here.
-        if held.granted and not held.pins and not self._has_subscribers(channel):
-            del self._held[channel]
-            self._release(channel)
+    def holds(self, channel: str) -> bool:
+        """True if the items of a channel come here, or will."""
+        return channel in self._held
+
+    def decided(self, item: Item) -> None:
+        """An item is about to be delivered: its id is the last one from here on."""
+        held = self._held.get(item.channel)
+        if held is not None and not item.no_seq:
+            held.last_id = item.id or None
+
+    def last_id(self, channel: str) -> str | None:
+        """The id of the last item of a channel that was delivered here, None if it is not known.
+
+        Known is only what came while the channel was held by anybody.
+        """
+        held = self._held.get(channel)
+        return None if held is None else held.last_id
+
+    def contradicts(self, channel: str, position: str | None) -> bool:
+        """True if a backend says another last id than is known. It may be right: ours is dropped.
+
+        So the same answer is believed when it comes again (grip.md G-8.4).
+        """
+        last_id = self.last_id(channel)
+        if position is None or last_id is None or last_id == position:
+            return False
+        self.forget_last_id(channel)
+        return True
+
+    def forget_last_id(self, channel: str) -> None:
+        """Somebody misses something of a channel: believe the next backend that is asked."""
+        held = self._held.get(channel)
+        if held is not None and held.last_id is not None:
+            self._owner.contradicted(channel, held.last_id)
+            held.last_id = None
+
+    def forget_last_ids(self) -> None:
+        """Know no last ids any more."""
+        for held in self._held.values():
+            held.last_id = None

@@ -37,6 +37,16 @@ class Subscriber(Protocol):
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is more than bytes to append: an answer, a hint, a close."""
 
+    def fell_behind(self, item: Item) -> None:
+        """Do without an item that does not follow what the subscription was at: one is missing.
+
+        Called instead of any delivery, and only if subscribed with a position. Whatever was to be
+        delivered before is written by now.
+        """
+
+    def update(self) -> None:
+        """Ask the backend for news, if there is a way to (grip.md G-8.12)."""
+
     @property
     def personal(self) -> Personal | None:
         """What takes its items instead, one by one; None for nearly all."""

@@ -101,8 +101,10 @@ class Settings:
             return default
         return int(text)
 
-    def flag(self, section: str, key: str) -> bool:
+    def flag(self, section: str, key: str, *, default: bool = False) -> bool:
         """A setting as yes or no: anything but `false`, `0` and nothing is yes."""
+        if not self.has(section, key):
+            return default
         return self.literal(section, key).strip().lower() not in {"", "0", "false"}
 
     def has(self, section: str, key: str) -> bool:

@@ -185,6 +185,26 @@ class Publish:
     allow_unauthenticated: bool = option(
         False, "Accept publishing without a key on addresses that are not loopback."
     )
+    message_wait_seconds: float = option(
+        5.0,
+        "Longest time an item waits for the one its `prev-id` names; then it goes without.",
+        at_least(0),
+    )
+    id_cache_seconds: float = option(
+        60.0,
+        "Time in which a second item with the same `id` on its channel is dropped. 0: none is.",
+        at_least(0),
+    )
+    update_on_first_subscription: bool = option(
+        True,
+        "Ask backends of holds again a second after their channel got its first subscriber: what "
+        "was published just before may have been missed.",
+    )
+    subscription_linger_seconds: float = option(
+        60.0,
+        "Time a channel stays subscribed to after a long-poll has left it. 0: not at all.",
+        at_least(0),
+    )
 
 
 @attrs.frozen

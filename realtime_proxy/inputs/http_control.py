@@ -21,13 +21,16 @@ _NOT_OUR_NAME = "Requests for {} are refused: [publish] http_names does not have
 
 
 class Publishing(Protocol):
-    """Where items go: the intake of the only process, or the hub of several."""
+    """Where items go: the door of the only process, or the hub of several."""
 
     def submit(self, items: Iterable[Item], /) -> object:
         """Put items in line for delivery."""
 
     async def count(self, items: list[Item], /) -> int:
         """How many subscribers items have."""
+
+    def recover(self) -> None:
+        """Forget all last ids, and have every hold ask its backend."""
 
 
 class HttpControl:
@@ -79,7 +82,7 @@ class HttpControl:
         return _done("Published", as_json=as_json)
 
     async def _recover(self, _head: RequestHead, _body: bytes, as_json: bool) -> Response:
-        # No last ids are kept yet (reliability), so there is nothing to clear or to update.
+        self._publishing.recover()
         return _done("Updated", as_json=as_json)
 
 

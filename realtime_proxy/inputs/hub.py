@@ -7,9 +7,12 @@ import structlog
 import trio
 
 from realtime_proxy.channels.membership import HubChannels
+from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs.link_messages import Kind, decode_item, encode_item
+from realtime_proxy.inputs.order import Order
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
+from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
 
 # So many bytes of items may be on the way to one worker; what is published beyond is lost to it.
@@ -41,10 +44,24 @@ class _Count:
 class Hub:
     """Takes items where one process would have an intake, and sends them to the workers."""
 
-    def __init__(self, counters: Counters, max_link_bytes: int = MAX_LINK_BYTES) -> None:
+    def __init__(
+        self,
+        settings: Publish,
+        timers: Timers,
+        counters: Counters,
+        max_link_bytes: int = MAX_LINK_BYTES,
+    ) -> None:
         self._counters = counters
         self._max_link_bytes = max_link_bytes
         self._channels = HubChannels()
+        self._order = Order(
+            settings,
+            timers,
+            counters,
+            is_held=self._channels.is_held,
+            forward=self._send,
+            update=self._update,
+        )
         self._links: dict[int, _Link] = {}
         self._counts: dict[int, _Count] = {}
         self._next_count = 0
@@ -58,7 +75,8 @@ class Hub:
                     self._arrived(worker, message)
         finally:
             del self._links[worker]
-            self._channels.forget(worker)
+            for channel in self._channels.forget(worker):
+                self._order.end(channel)
             for number in list(self._counts):
                 self._counted(worker, number, 0)
 
@@ -70,10 +88,12 @@ class Hub:
                 log.info("worker serves", worker=worker)
                 link.ready.set()
             case Kind.HOLD:
-                self._channels.hold(worker, parts[0].decode())
-                link.socket.send([Kind.GRANTED, parts[0]])
+                self._hold(worker, parts[0].decode())
             case Kind.RELEASE:
-                self._channels.release(worker, parts[0].decode())
+                if self._channels.release(worker, channel := parts[0].decode()):
+                    self._order.end(channel)
+            case Kind.CONTRADICTED:
+                self._order.contradicted(parts[0].decode(), parts[1].decode())
             case Kind.TAKEN:
                 self._taken(link, int(parts[0]))
             case Kind.PUBLISH:
@@ -81,10 +101,32 @@ class Hub:
             case Kind.COUNTED:
                 self._counted(worker, int(parts[0]), int(parts[1]))
 
+    # -- channels --------------------------------------------------------------------------
+
+    def _hold(self, worker: int, channel: str) -> None:
+        if self._channels.hold(worker, channel):
+            self._order.begin(channel)
+        last_id = self._order.grant(channel).last_id
+        known = [] if last_id is None else [last_id.encode()]
+        self._links[worker].socket.send([Kind.GRANTED, channel.encode(), *known])
+
+    def _update(self, channel: str) -> None:
+        for worker in self._channels.holders(channel):
+            self._links[worker].socket.send([Kind.UPDATE, channel.encode()])
+
+    def recover(self) -> None:
+        """Forget all last ids, and have every hold ask its backend."""
+        self._order.recover()
+        for link in self._links.values():
+            link.socket.send([Kind.RECOVER])
+
     # -- items -----------------------------------------------------------------------------
 
     def submit(self, items: Iterable[Item]) -> None:
         """Send items, in their order, to every worker that holds their channels."""
+        self._order.submit(items)
+
+    def _send(self, items: Iterable[Item]) -> None:
         for worker, parts in self._by_worker(items):
             link = self._links[worker]
             if self._has_room(link, parts):
@@ -92,13 +134,10 @@ class Hub:
             else:
                 self._lose(worker, link, len(parts))
 
-    def _by_worker(
-        self, items: Iterable[Item], *, new: bool = True
-    ) -> list[tuple[int, list[bytes]]]:
+    def _by_worker(self, items: Iterable[Item]) -> list[tuple[int, list[bytes]]]:
         """The encoded items that each worker is to get."""
         parts: dict[int, list[bytes]] = {}
         for item in items:
-            self._counters.items_published += new
             data = None
             for worker in self._channels.holders(item.channel):
                 data = data or self._encoded(item)
@@ -146,7 +185,7 @@ class Hub:
         number = self._next_count
         self._next_count += 1
         count = _Count()
-        for worker, parts in self._by_worker(items, new=False):
+        for worker, parts in self._by_worker(items):
             link = self._links[worker]
             if self._has_room(link, parts):
                 count.missing.add(worker)

@@ -1,75 +1,172 @@
-"""The one ordered door through which every published item goes, whatever way it came."""
+"""Where items are delivered in the order in which they have come, in rounds of what waits."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
 
 import structlog
 import trio
 
-from realtime_proxy.channels.fanout import fan_out
+from realtime_proxy.channels.fanout import ask_for_updates, fan_out
 from realtime_proxy.channels.registry import Registry
-from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.inputs.holding import Channels
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
+
+Result = TypeVar("Result")
+Step = Callable[[], None]
 
 log = structlog.get_logger()
 
 
 class Intake:
-    """Takes items in the order in which they come, and has one task deliver them in that order."""
+    """Takes items in the order in which they come, and has one task deliver them in that order.
 
-    def __init__(self, registry: Registry, timers: Timers, counters: Counters) -> None:
+    A round delivers what is in line, and others run within it. Whoever depends on what everybody
+    has by now acts between two rounds: `at_rest`.
+    """
+
+    def __init__(self, registry: Registry, channels: Channels, timers: Timers) -> None:
         self._registry = registry
+        self._channels = channels
         self._timers = timers
-        self._counters = counters
         self._pending: list[Item] = []
-        self._done: list[Callable[[], None]] = []
+        self._updates: dict[str, None] = {}
+        self._done: list[Step] = []
+        self._at_rest: list[Step] = []
+        self._is_under_way = False
         self._lot = trio.lowlevel.ParkingLot()
         self._logs_items = log.is_enabled_for(logging.DEBUG)
 
-    def submit(self, items: Iterable[Item], done: Callable[[], None] | None = None) -> int:
+    def submit(self, items: Iterable[Item], done: Step | None = None) -> int:
         """Put items in line; how many subscribers they are for, at this moment.
 
-        `done` is called when they are delivered.
+        `done` is called when everything in line now is delivered.
         """
         matched = 0
         for item in items:
             receivers = self._registry.count(item)
-            self._counters.items_published += 1
-            if receivers:
+            if receivers or (self._is_busy and self._channels.holds(item.channel)):
                 matched += receivers
                 self._pending.append(item)
+            else:
+                # Whoever comes before the next round came after this item.
+                self._channels.decided(item)
             if self._logs_items:
                 log.debug("publish", channel=item.channel, receivers=receivers)
-        if matched:
-            self._lot.unpark()
         if done is not None:
-            if matched:
+            if self._is_busy or self._updates:
                 self._done.append(done)
             else:
                 done()
+        if self._pending or self._done:
+            self._lot.unpark()
         return matched
 
-    async def count(self, items: Iterable[Item]) -> int:
-        """How many subscribers items have, at this moment."""
-        return sum(self._registry.count(item) for item in items)
+    @property
+    def _is_busy(self) -> bool:
+        """True if items are on their way, or in line."""
+        return self._is_under_way or bool(self._pending)
+
+    def update(self, channels: Iterable[str]) -> None:
+        """Have all holds of these channels ask their backends, after what is in line."""
+        self._updates.update(dict.fromkeys(channels))
+        self._lot.unpark()
+
+    def recover(self) -> None:
+        """After what is in line, know no last ids, and have all holds ask their backends."""
+        self.submit((), self._recover)
+
+    def _recover(self) -> None:
+        self._channels.forget_last_ids()
+        self.update(self._registry.names())
+
+    # -- between two rounds ----------------------------------------------------------------
+
+    def at_rest(self, step: Step) -> None:
+        """Run a step while nothing is on its way round: now, or after this round."""
+        if self._is_under_way:
+            self._at_rest.append(step)
+        else:
+            step()
+
+    async def result_at_rest(self, step: Callable[[], Result]) -> Result:
+        """Run a step as `at_rest` does, and wait for what it returns or raises."""
+        if not self._is_under_way:
+            return step()
+        waiting = _Waiting(step)
+        self._at_rest.append(waiting.run)
+        return await waiting.result()
+
+    # -- rounds ----------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Deliver for as long as the worker lives, letting others run between slices."""
         while True:
-            if not self._pending:
+            while not (self._pending or self._updates or self._done):
                 await self._lot.park()
             items, self._pending = self._pending, []
-            tell, self._done = self._done, []
-            await self._deliver(items)
-            for done in tell:
-                done()
+            updates, self._updates = self._updates, {}
+            done, self._done = self._done, []
+            if items:
+                decided = self._channels.decided
+                await self._round(fan_out(self._registry, items, self._timers.now(), decided))
+            if updates:
+                await self._round(ask_for_updates(self._registry, updates))
+            for step in done:
+                _run_logged(step)
+            await trio.lowlevel.checkpoint()
 
-    async def _deliver(self, items: list[Item]) -> None:
+    async def _round(self, slices: Iterator[None]) -> None:
+        self._is_under_way = True
         try:
-            for _ in fan_out(self._registry, items, self._timers.now()):
+            for _ in slices:
                 await trio.lowlevel.checkpoint()
         except Exception:
             # A defect met on one item must not end publishing.
-            log.exception("delivery failed", items=len(items))
-        await trio.lowlevel.checkpoint()
+            log.exception("delivery failed")
+        finally:
+            self._is_under_way = False
+        steps, self._at_rest = self._at_rest, []
+        for step in steps:
+            _run_logged(step)
+
+
+def _run_logged(step: Step) -> None:
+    try:
+        step()
+    except Exception:
+        # A defect of one who waits must not end publishing.
+        log.exception("step after delivery failed")
+
+
+class _Waiting(Generic[Result]):
+    """A step that a task waits for: run if and only if that task gets its result."""
+
+    def __init__(self, step: Callable[[], Result]) -> None:
+        self._step: Callable[[], Result] | None = step
+        self._task = trio.lowlevel.current_task()
+        self._results: list[Result] = []
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        """Run it, unless its task has been cancelled."""
+        if self._step is None:
+            return
+        try:
+            self._results.append(self._step())
+        except Exception as error:  # noqa: BLE001  the task's matter
+            self._error = error
+        trio.lowlevel.reschedule(self._task)
+
+    async def result(self) -> Result:
+        """What it returned; raises what it raised."""
+
+        def give_up(_raise_cancel: object) -> trio.lowlevel.Abort:
+            self._step = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+        if self._error is not None:
+            raise self._error
+        return self._results[0]

@@ -16,13 +16,16 @@ class Kind(bytes, Enum):
     READY = b"Y"  # worker: clients can connect
     HOLD = b"H"  # worker: send me the items of this channel
     RELEASE = b"R"  # worker: no longer
+    CONTRADICTED = b"D"  # worker: a backend knows another last id of this channel than this
     TAKEN = b"T"  # worker: so many bytes of what it was sent are dealt with
     PUBLISH = b"P"  # worker: publish these items (the demo page does)
     COUNTED = b"N"  # worker: the answer to COUNT: its number and how many subscribers
-    GRANTED = b"G"  # supervisor: the items of this channel follow from here on
+    GRANTED = b"G"  # supervisor: the items of this channel follow from here on; its last id, if any
     ITEMS = b"I"  # supervisor: items, each a part
     COUNT = b"C"  # supervisor: its number; how many subscribers have the items that follow?
     LOST = b"L"  # supervisor: so many items before this were not sent
+    UPDATE = b"U"  # supervisor: have the holds of this channel ask their backends
+    RECOVER = b"V"  # supervisor: know no last ids, and have all holds ask
 
 
 def _as_headers(kind: type, value: Any) -> Any:

@@ -1,16 +1,18 @@
 """A worker's end of its link: channels are asked for, items are handed to the intake."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from functools import partial
 
 import structlog
-import trio
 
-from realtime_proxy.channels.membership import WorkerChannels
+from realtime_proxy.channels.membership import Grant
 from realtime_proxy.channels.registry import Registry
+from realtime_proxy.config.schema import Publish
+from realtime_proxy.inputs.holding import channels_of
 from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.inputs.link_messages import Kind, decode_item, encode_item
-from realtime_proxy.model.item import Action, HttpResponse, Item
+from realtime_proxy.model.item import Item
+from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
 
 log = structlog.get_logger()
@@ -19,38 +21,40 @@ log = structlog.get_logger()
 class WorkerLink:
     """Keeps this worker's channels known to the supervisor, and takes what it sends."""
 
-    def __init__(self, socket: PairSocket, registry: Registry, intake: Intake) -> None:
+    def __init__(
+        self, socket: PairSocket, settings: Publish, registry: Registry, timers: Timers
+    ) -> None:
         self._socket = socket
         self._registry = registry
-        self._intake = intake
-        self._channels: WorkerChannels[trio.Event] = WorkerChannels(
-            ask=lambda channel: socket.send([Kind.HOLD, channel.encode()]),
-            release=lambda channel: socket.send([Kind.RELEASE, channel.encode()]),
-            wake=trio.Event.set,
-            has_subscribers=registry.has_subscribers,
-        )
-        registry.on_deserted = self._channels.deserted
+        linger_seconds = settings.subscription_linger_seconds
+        self.channels = channels_of(registry, self, timers, linger_seconds)
+        self.intake = Intake(registry, self.channels, timers)
 
-    @asynccontextmanager
-    async def holding(self, channels: Sequence[str]) -> AsyncIterator[None]:
-        """Within this block the items of these channels come here: subscribe in it."""
-        waits = [self._channels.pin(channel, trio.Event) for channel in channels]
-        try:
-            for event in waits:
-                if event is not None:
-                    await event.wait()
-            yield
-        finally:
-            for channel in channels:
-                self._channels.unpin(channel)
+    # -- to the owner of channels --------------------------------------------------------------
+
+    def hold(self, channel: str) -> None:
+        """Ask for a channel; the answer comes later."""
+        self._socket.send([Kind.HOLD, channel.encode()])
+
+    def release(self, channel: str) -> None:
+        """Nobody listens to a channel here any more."""
+        self._socket.send([Kind.RELEASE, channel.encode()])
+
+    def contradicted(self, channel: str, last_id: str) -> None:
+        """A backend knows another last id of a channel than this."""
+        self._socket.send([Kind.CONTRADICTED, channel.encode(), last_id.encode()])
 
     def tell_ready(self) -> None:
         """Clients can connect to this worker."""
         self._socket.send([Kind.READY])
 
-    def publish(self, item: Item) -> None:
-        """Publish from inside a worker: the item goes to all of them in one order."""
+    def publish(self, item: Item) -> int:
+        """Publish from inside a worker: the item goes to all of them in one order.
+
+        How many subscribers it has in this one.
+        """
         self._socket.send([Kind.PUBLISH, encode_item(item)])
+        return self._registry.count(item)
 
     async def run(self) -> None:
         """Take what the supervisor sends, until cancelled."""
@@ -62,7 +66,7 @@ class WorkerLink:
         kind, *parts = message
         match Kind(kind):
             case Kind.GRANTED:
-                self._channels.granted(parts[0].decode())
+                self._granted(*(part.decode() for part in parts))
             case Kind.ITEMS:
                 self._items_arrived(parts)
             case Kind.COUNT:
@@ -70,19 +74,24 @@ class WorkerLink:
                 self._socket.send([Kind.COUNTED, parts[0], b"%d" % found])
                 self._taken(parts[1:])
             case Kind.LOST:
-                self._items_lost(int(parts[0]))
+                # Nobody knows which items: all who can ask their backends do so.
+                log.error("items were lost on the way to this worker", items=int(parts[0]))
+                self.intake.recover()
+            case Kind.UPDATE:
+                self.intake.update([parts[0].decode()])
+            case Kind.RECOVER:
+                self.intake.recover()
+
+    def _granted(self, channel: str, last_id: str | None = None) -> None:
+        # Of an earlier time when this worker had the channel, older items may still be in line.
+        grant = partial(self.channels.granted, channel, Grant(last_id))
+        self.intake.submit((), grant)
 
     def _items_arrived(self, parts: list[bytes]) -> None:
-        self._intake.submit(_decoded(parts), lambda: self._taken(parts))
+        self.intake.submit(_decoded(parts), lambda: self._taken(parts))
 
     def _taken(self, parts: list[bytes]) -> None:
         self._socket.send([Kind.TAKEN, b"%d" % sum(map(len, parts))])
-
-    def _items_lost(self, count: int) -> None:
-        """Nobody knows which items: all who can ask their backends again do so."""
-        log.error("items were lost on the way to this worker", items=count)
-        hint = HttpResponse(action=Action.HINT)
-        self._intake.submit(Item(channel, http_response=hint) for channel in self._channels.names())
 
 
 def _decoded(parts: list[bytes]) -> Iterator[Item]:

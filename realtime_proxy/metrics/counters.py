@@ -11,6 +11,8 @@ class Counters:
     connections: int = 0
     items_published: int = 0
     items_refused: int = 0  # malformed items over ZeroMQ, skipped and logged
+    items_repeated: int = 0  # with an id that their channel has had just before
+    items_unordered: int = 0  # before the item they follow, and no place to wait for it
     items_lost: int = 0  # on the way to a worker that is too slow
     items_skipped: int = 0  # for one client each, because a message filter failed
     clients_too_slow: int = 0

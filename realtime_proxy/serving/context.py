@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 
 import attrs
 import trio
@@ -11,7 +10,8 @@ from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Grip, Server
 from realtime_proxy.grip.signature import Verifier
-from realtime_proxy.inputs.worker_link import WorkerLink
+from realtime_proxy.inputs.holding import Channels, Holding
+from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.headers import HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead
@@ -24,8 +24,6 @@ from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.wire.http1_server import HeadLimits
 
 MAX_FAREWELLS = 64
-# The only process holds every channel as it is.
-_AT_ONCE: AbstractAsyncContextManager[None] = nullcontext()
 # Of these the proxy makes its own towards backends, or answers itself.
 _NOT_FOR_BACKENDS = HOP_BY_HOP | {b"accept-encoding", b"expect"}
 
@@ -38,6 +36,8 @@ class ServingContext:
     grip: Grip
     routes: RouteTable[LiveRoute]
     registry: Registry
+    channels: Channels
+    intake: Intake
     timers: Timers
     watcher: Watcher
     crew: Crew
@@ -45,7 +45,6 @@ class ServingContext:
     counters: Counters
     verifier: Verifier | None
     identity_headers: frozenset[bytes]
-    link: WorkerLink | None = None  # to the supervisor, where there are several workers
     # Taken for telling backends of clients that have left: when many leave at once, these must
     # not open as many connections.
     farewells: trio.CapacityLimiter = attrs.field(
@@ -60,9 +59,13 @@ class ServingContext:
         self.head_limits = HeadLimits(self.server.max_header_bytes, self.server.max_target_bytes)
         self.dropped_headers = _NOT_FOR_BACKENDS | self.identity_headers
 
-    def holding(self, channels: Sequence[str]) -> AbstractAsyncContextManager[None]:
-        """Subscribe to these channels within this block, and their items come to this worker."""
-        return _AT_ONCE if self.link is None else self.link.holding(channels)
+    def holding(self, channels: Sequence[str]) -> Holding:
+        """Subscribe to these channels within this block, and their items come to this worker.
+
+        It gives what is known of channels: `async with context.holding(names) as channels`, and
+        `channels.last_id(name)`, which changes with every item.
+        """
+        return Holding(self.channels, channels)
 
     def is_trusted(self, head: RequestHead) -> bool:
         """True if a trusted proxy in front signed this request (`upstream_key`)."""

@@ -122,8 +122,8 @@ class _Hold:
         """The channels, as the backend names them, with the last ids that the client has."""
         prefix = self._route.channel_prefix
         return {
-            subscription.group.channel.removeprefix(prefix): None
-            for subscription in self._subscriptions
+            place.group.channel.removeprefix(prefix): place.group.position
+            for place in self._subscriptions
         }
 
     def _filter(self, order: HoldOrder) -> None:
@@ -132,6 +132,14 @@ class _Hold:
         self.personal.filter_by(order.filters, order.meta)
         if any(chain.asks for chain in order.filters.values()):
             self.personal.go_by(order.errand())
+
+    def fell_behind(self, item: Item) -> None:
+        """Ask the backend for what is missing."""
+        self.connection.context.channels.forget_last_id(item.channel)
+        self.update()
+
+    def update(self) -> None:
+        """Ask the backend for news, if there is a way to."""
 
     def _subscribe(self, channels: tuple[str, ...]) -> None:
         registry = self.connection.context.registry

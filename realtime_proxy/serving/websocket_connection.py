@@ -256,6 +256,12 @@ class WebSocketConnection:
         if any(chain.asks for chain in chains.values()):
             self.personal.go_by(self._backend.errand(self.connection))
 
+    def fell_behind(self, item: Item) -> None:
+        """Never called: WebSockets take what comes."""
+
+    def update(self) -> None:
+        """A backend that wants to say something to a WebSocket publishes it."""
+
     # -- effects ---------------------------------------------------------------------------
 
     def _perform(self, effects: Iterable[Effect]) -> None:

@@ -14,6 +14,8 @@ class RecordingSubscriber:
     refused: frozenset[str] | None = None
     written: list[bytes] = attrs.field(factory=list)
     items: list[Item] = attrs.field(factory=list)
+    missed: list[Item] = attrs.field(factory=list)
+    updates: int = 0
 
     @property
     def writer(self) -> "RecordingSubscriber":
@@ -27,6 +29,14 @@ class RecordingSubscriber:
     def item_arrived(self, item: Item) -> None:
         """Keep an item that is more than bytes."""
         self.items.append(item)
+
+    def fell_behind(self, item: Item) -> None:
+        """Keep an item that did not follow."""
+        self.missed.append(item)
+
+    def update(self) -> None:
+        """Count how often the backend was to be asked."""
+        self.updates += 1
 
     @property
     def personal(self) -> "RecordingSubscriber | None":

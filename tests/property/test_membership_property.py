@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from realtime_proxy.channels.membership import HubChannels, WorkerChannels
+from realtime_proxy.channels.membership import Grant, HubChannels, WorkerChannels
 
 WORKERS = range(2)
 CHANNELS = ("a", "b")
@@ -41,16 +41,19 @@ class Worker:
         self.up, self.down = [], []
         self.subscribers = {channel: [] for channel in CHANNELS}
         self.channels = WorkerChannels(
-            ask=lambda channel: self.up.append(("hold", channel)),
-            release=lambda channel: self.up.append(("release", channel)),
-            wake=Waiter.wake,
-            has_subscribers=lambda channel: bool(self.subscribers[channel]),
+            self, Waiter.wake, lambda channel: bool(self.subscribers[channel])
         )
+
+    def hold(self, channel):
+        self.up.append(("hold", channel))
+
+    def release(self, channel):
+        self.up.append(("release", channel))
 
 
 @attrs.define(eq=False)
 class Opening:
-    """A hold that waits for its channels, as the block of `WorkerLink.holding` does."""
+    """A hold that waits for its channels, as the block of `Holding` does."""
 
     worker: Worker
     names: tuple[str, ...]
@@ -149,7 +152,7 @@ class Links(RuleBasedStateMachine):
         worker = told[place % len(told)]
         kind, channel, *number = worker.down.pop(0)
         if kind == "granted":
-            worker.channels.granted(channel)
+            worker.channels.granted(channel, Grant())
         else:
             for subscriber in worker.subscribers[channel]:
                 subscriber.received += number

@@ -13,6 +13,7 @@ from realtime_proxy.errors import ConfigError
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import HttpStream, Item
+from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
 
 SECONDS = 10
@@ -76,7 +77,7 @@ async def test_alone_it_takes_items_itself(serve, nursery, tmp_path):
     clients = serve(worker)
     async with clients.sends(STREAM) as stream:
         await read_until(stream, b"opened]\n\r\n")
-        assert worker.intake.submit([Item("a", http_stream=HttpStream(content=b"item"))]) == 1
+        assert worker.door.publish(Item("a", http_stream=HttpStream(content=b"item"))) == 1
         assert b"item" in await read_until(stream, b"item")
         worker.close_all()
         with trio.fail_after(SECONDS):
@@ -108,7 +109,7 @@ async def test_more_clients_than_there_is_room_for_wait(serve, nursery, tmp_path
 
 async def test_with_a_supervisor_items_come_over_the_link(serve, nursery, tmp_path):
     endpoint = f"ipc://{tmp_path}/link"
-    hub, ready = Hub(Counters()), trio.Event()
+    hub, ready = Hub(CONFIG.publish, Timers(), Counters()), trio.Event()
     with PairSocket(endpoint, bind=True) as bound, PairSocket(endpoint, bind=False) as link:
         clients = serve(Worker(CONFIG, tmp_path, link))
         nursery.start_soon(hub.serve, 0, bound, ready)

@@ -17,6 +17,7 @@ class Line:
     def __init__(self, subscribers):
         self.items = []
         self.subscribers = subscribers
+        self.recoveries = 0
 
     def submit(self, items):
         self.items.extend(items)
@@ -24,6 +25,9 @@ class Line:
     async def count(self, items):
         assert not self.items, "to be counted before they are in line"
         return self.subscribers
+
+    def recover(self):
+        self.recoveries += 1
 
 
 class Port:
@@ -71,6 +75,7 @@ async def test_publishing(port, target):
 @pytest.mark.parametrize("target", [b"/recover/", b"/recover"])
 async def test_recovering(port, target):
     assert await port.ask(b"POST", target) == UPDATED
+    assert port.line.recoveries == 1
 
 
 @pytest.mark.parametrize("method", [b"GET", b"POST", b"DELETE", b"X"])

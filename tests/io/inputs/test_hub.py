@@ -6,6 +6,7 @@ import pytest
 import trio
 import trio.testing
 
+from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs import hub as hub_module
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.inputs.link_messages import decode_item, encode_item
@@ -61,9 +62,28 @@ def counters():
     return Counters()
 
 
+class HeldTimers:
+    """Takes deadlines, which come when the test says so."""
+
+    def __init__(self):
+        self.set = []
+
+    def now(self):
+        return 0.0
+
+    def after(self, seconds, callback):
+        self.set.append(callback)
+        return trio.CancelScope()  # can be cancelled
+
+
 @pytest.fixture
-def hub(counters):
-    return Hub(counters, max_link_bytes=10_000)
+def timers():
+    return HeldTimers()
+
+
+@pytest.fixture
+def hub(timers, counters):
+    return Hub(Publish(), timers, counters, max_link_bytes=10_000)
 
 
 @pytest.fixture
@@ -134,6 +154,78 @@ async def test_an_item_that_can_not_be_sent_keeps_no_other_back(hub, join):
     odd = Item("a", http_response=HttpResponse(body_patch=endless))
     hub.submit([item("a", b"1"), odd, item("a", b"2")])
     assert (await worker.hears_items())[0] == [item("a", b"1"), item("a", b"2")]
+
+
+# -- order ---------------------------------------------------------------------------------------
+
+
+async def test_items_reach_workers_in_their_order_and_once(hub, join):
+    worker = join(0)
+    await worker.holds("a")
+    ids = (("1", None), ("3", "2"), ("1", None), ("2", "1"))
+    hub.submit([Item("a", id=name, prev_id=prev) for name, prev in ids])
+    assert [one.id for one in (await worker.hears_items())[0]] == ["1", "2", "3"]
+
+
+async def test_a_grant_tells_the_last_id_for_as_long_as_anybody_holds_the_channel(hub, join):
+    one, other = join(0), join(1)
+    await one.holds("a")
+    hub.submit([Item("a", id="é")])
+    await one.hears()
+    other.socket.send([b"H", b"a"])
+    assert await other.hears() == [b"G", b"a", "é".encode()]
+    other.socket.send([b"R", b"a"])
+    await other.is_heard()
+    one.socket.send([b"R", b"a"])
+    await one.is_heard()
+    await other.holds("a")  # and knows of no last id
+
+
+async def test_what_a_dead_worker_held_alone_is_forgotten(hub, join):
+    worker, other = join(0), join(1)
+    await worker.holds("a")
+    hub.submit([Item("a", id="1"), Item("a", id="3", prev_id="2")])
+    await worker.hears()
+    worker.die()
+    await trio.testing.wait_all_tasks_blocked()
+    await other.holds("a")
+    hub.submit([Item("a", id="9", prev_id="8")])
+    assert [one.id for one in (await other.hears_items())[0]] == ["9"]
+
+
+async def test_a_contradicted_id_keeps_no_next_item_waiting(hub, join):
+    worker = join(0)
+    await worker.holds("a")
+    hub.submit([Item("a", id="1")])
+    await worker.hears()
+    worker.socket.send([b"D", b"a", b"1"])
+    await worker.is_heard()
+    hub.submit([Item("a", id="9", prev_id="8")])
+    assert [one.id for one in (await worker.hears_items())[0]] == ["9"]
+
+
+async def test_recovering_is_told_to_all(hub, join):
+    one, other = join(0), join(1)
+    await one.holds("a")
+    await other.is_heard()
+    hub.submit([Item("a", id="1")])
+    await one.hears()
+    hub.recover()
+    assert await one.hears() == [b"V"]
+    assert await other.hears() == [b"V"]
+    await other.holds("a")  # and knows of no last id
+
+
+async def test_the_first_subscriber_of_all_workers_has_the_channel_updated(hub, timers, join):
+    one, other = join(0), join(1)
+    await one.holds("a")
+    await other.holds("a", "b")
+    assert len(timers.set) == 2
+    for callback in timers.set:
+        callback()
+    assert await one.hears() == [b"U", b"a"]
+    assert await other.hears() == [b"U", b"a"]
+    assert await other.hears() == [b"U", b"b"]
 
 
 # -- workers that die ----------------------------------------------------------------------------

@@ -4,9 +4,10 @@ import trio
 import trio.testing
 
 from realtime_proxy.channels.group import SLICE
+from realtime_proxy.channels.membership import Grant
 from realtime_proxy.channels.registry import Registry
+from realtime_proxy.inputs.holding import channels_of
 from realtime_proxy.inputs.intake import Intake
-from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Action, HttpStream, Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.testing.recording_subscriber import RecordingSubscriber
@@ -15,13 +16,31 @@ from realtime_proxy.wire.encodings import WireForm
 SECONDS = 10
 
 
+class Owner:
+    """Grants every channel at once."""
+
+    def __init__(self):
+        self.contradictions = []
+
+    def hold(self, channel):
+        return Grant()
+
+    def release(self, channel):
+        pass
+
+    def contradicted(self, channel, last_id):
+        self.contradictions.append((channel, last_id))
+
+
 class House:
     """An intake, and those who are subscribed behind it."""
 
     def __init__(self):
         self.registry = Registry()
-        self.counters = Counters()
-        self.intake = Intake(self.registry, Timers(), self.counters)
+        self.owner = Owner()
+        timers = Timers()
+        self.channels = channels_of(self.registry, self.owner, timers, 0)
+        self.intake = Intake(self.registry, self.channels, timers)
 
     def subscribe(self, *channels, subscriber=None):
         subscriber = subscriber or RecordingSubscriber(WireForm.RAW)
@@ -70,13 +89,12 @@ async def test_what_was_submitted_before_the_start_is_delivered(house, nursery):
     assert subscriber.written == [b"1"]
 
 
-async def test_items_of_channels_without_subscribers_are_counted_and_dropped(running):
+async def test_items_of_channels_without_subscribers_are_dropped(running):
     assert running.intake.submit([item(1), item(2)]) == 0
     await delivered()
     late = running.subscribe("a")
     await delivered()
     assert late.written == []
-    assert running.counters.items_published == 2
 
 
 async def test_submitting_tells_how_many_are_concerned(running):
@@ -84,8 +102,6 @@ async def test_submitting_tells_how_many_are_concerned(running):
         running.subscribe(channel)
     running.subscribe("a", subscriber=RecordingSubscriber(WireForm.FRAME))
     assert running.intake.submit([item(1), item(2, "b"), item(3, "c")]) == 3
-    assert await running.intake.count([item(1), item(1), item(2, "b")]) == 5
-    assert running.counters.items_published == 3
 
 
 @pytest.mark.parametrize("subscribed", [True, False])
@@ -181,3 +197,129 @@ async def test_delivery_that_is_cancelled_stops_between_two_slices(house):
             nursery.start_soon(house.intake.run)
             nursery.cancel_scope.cancel()
     assert sum(len(subscriber.written) for subscriber in subscribers) <= SLICE
+
+
+# -- what is known, and updates ------------------------------------------------------------------
+
+
+async def test_items_of_channels_that_are_held_are_noted_without_subscribers(running):
+    running.channels.pin("a", trio.Event)
+    assert running.intake.submit([Item("a", id="1"), Item("b", id="2")]) == 0
+    await delivered()
+    assert running.channels.last_id("a") == "1"
+    assert running.channels.last_id("b") is None
+
+
+async def test_who_comes_after_an_item_does_not_get_it(running):
+    running.channels.pin("a", trio.Event)
+    running.intake.submit([Item("a", id="1", http_stream=HttpStream(content=b"1"))])
+    assert running.channels.last_id("a") == "1"
+    late = running.subscribe("a")
+    await delivered()
+    assert late.written == []
+
+
+async def test_who_comes_while_an_item_is_in_line_gets_it(running):
+    """Its id is not the last one yet, so whoever counts would miss it."""
+    running.channels.pin("a", trio.Event)
+    running.subscribe("b")
+    running.intake.submit([item(1, "b"), Item("a", id="1", http_stream=HttpStream(content=b"1"))])
+    assert running.channels.last_id("a") is None
+    late = running.subscribe("a")
+    await delivered()
+    assert late.written == [b"1"]
+    assert running.channels.last_id("a") == "1"
+
+
+async def test_updates_come_after_what_is_in_line(running):
+    seen = []
+
+    class Noting(RecordingSubscriber):
+        def write(self, data):
+            seen.append(data)
+
+        def update(self):
+            seen.append("update")
+
+    running.subscribe("a", subscriber=Noting(WireForm.RAW))
+    running.intake.submit([item(1)])
+    running.intake.update(["a", "nobody's"])
+    running.intake.update(["a"])
+    await delivered()
+    assert seen == [b"1", "update"]
+
+
+async def test_recovering_forgets_and_asks_all(running):
+    subscribers = [running.subscribe(channel) for channel in "ab"]
+    running.channels.pin("a", trio.Event)
+    running.intake.submit([Item("a", id="1", http_stream=HttpStream())])
+    running.intake.recover()
+    await delivered()
+    assert running.channels.last_id("a") is None
+    assert [subscriber.updates for subscriber in subscribers] == [1, 1]
+    running.intake.recover()
+    await delivered()
+    assert [subscriber.updates for subscriber in subscribers] == [2, 2]
+
+
+# -- between two rounds --------------------------------------------------------------------------
+
+
+def slow_round(house):
+    """Have a round that takes several slices."""
+    subscribers = [house.subscribe("a") for _ in range(SLICE * 9)]
+    house.intake.submit([item(1)])
+    return subscribers
+
+
+async def under_way(subscribers):
+    """Come back within the round."""
+    with trio.fail_after(SECONDS):
+        while not subscribers[0].written:
+            await trio.lowlevel.checkpoint()
+    assert not subscribers[-1].written
+
+
+async def test_a_step_runs_at_once_while_nothing_goes_round(house):
+    ran = []
+    house.intake.at_rest(lambda: ran.append(1))
+    assert await house.intake.result_at_rest(lambda: 2) == 2
+    assert ran == [1]
+
+
+async def test_a_step_waits_for_the_round_and_not_for_what_comes_after(running):
+    subscribers = slow_round(running)
+    seen = []
+    await under_way(subscribers)
+    running.intake.at_rest(lambda: seen.append(len(subscribers[-1].written)))
+    running.intake.submit([item(2)])
+    assert not seen
+    assert await running.intake.result_at_rest(lambda: subscribers[0].written[:]) == [b"1"]
+    assert seen == [1]
+
+
+async def test_a_step_that_fails_does_so_where_it_is_waited_for(running):
+    subscribers = slow_round(running)
+    await under_way(subscribers)
+    with structlog.testing.capture_logs() as logs:
+        running.intake.at_rest(lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await running.intake.result_at_rest(lambda: 1 / 0)
+    assert [entry["event"] for entry in logs] == ["step after delivery failed"]
+    running.intake.submit([item(2)])
+    await delivered()
+    assert subscribers[-1].written == [b"1", b"2"]
+
+
+async def test_a_step_is_not_run_when_nobody_waits_for_it_any_more(running):
+    subscribers = slow_round(running)
+    await under_way(subscribers)
+    ran = []
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(running.intake.result_at_rest, lambda: ran.append(1))
+            await trio.lowlevel.checkpoint()
+            scope.cancel()
+    await delivered()
+    assert subscribers[-1].written
+    assert not ran

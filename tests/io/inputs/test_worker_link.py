@@ -5,12 +5,13 @@ import trio
 import trio.testing
 
 from realtime_proxy.channels.registry import Registry
+from realtime_proxy.config.schema import Publish
+from realtime_proxy.inputs.holding import Holding
 from realtime_proxy.inputs.hub import Hub
-from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.inputs.link_messages import decode_item, encode_item
 from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
-from realtime_proxy.model.item import Action, HttpStream, Item
+from realtime_proxy.model.item import HttpStream, Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.testing.recording_subscriber import RecordingSubscriber
@@ -28,18 +29,17 @@ class Worker:
 
     def __init__(self, socket):
         self.registry = Registry()
-        self.intake = Intake(self.registry, Timers(), Counters())
-        self.link = WorkerLink(socket, self.registry, self.intake)
+        self.link = WorkerLink(socket, Publish(), self.registry, Timers())
 
     async def run(self):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.link.run)
-            nursery.start_soon(self.intake.run)
+            nursery.start_soon(self.link.intake.run)
 
     async def subscribe(self, *channels, form=WireForm.RAW):
         subscriber = RecordingSubscriber(form)
         with trio.fail_after(SECONDS):
-            async with self.link.holding(channels):
+            async with Holding(self.link.channels, channels):
                 places = [
                     self.registry.subscribe(name, subscriber, shared=len(channels) > 1)
                     for name in channels
@@ -160,7 +160,7 @@ async def test_what_is_not_delivered_yet_is_not_reported(tmp_path, nursery):
         hub.socket.send([b"C", b"0"])
         assert await hub.hears() == [b"N", b"0", b"0"]
         assert await hub.hears() == [b"T", b"0"]  # that of the count
-        nursery.start_soon(worker.intake.run)
+        nursery.start_soon(worker.link.intake.run)
         assert (await hub.hears())[0] == b"T"
         nursery.cancel_scope.cancel()
         await trio.lowlevel.cancel_shielded_checkpoint()
@@ -208,7 +208,7 @@ async def test_publishing_goes_to_the_hub(ends):
     assert (kind, decode_item(part)) == (b"P", item("a"))
 
 
-async def test_after_a_loss_long_polls_are_asked_again(ends):
+async def test_after_a_loss_holds_ask_their_backends(ends):
     worker, hub = ends
     poll, _ = await hold(worker, hub, "a", form=WireForm.RESPONSE)
     stream, _ = await hold(worker, hub, "b")
@@ -216,15 +216,69 @@ async def test_after_a_loss_long_polls_are_asked_again(ends):
     part = encode_item(item("b"))
     hub.socket.send([b"I", part])
     assert await hub.hears() == [b"T", b"%d" % len(part)]
-    assert [hint.http_response.action for hint in poll.items] == [Action.HINT]
-    assert (stream.written, stream.items) == ([b"x"], [])
+    assert (poll.updates, poll.items) == (1, [])
+    assert (stream.updates, stream.written) == (1, [b"x"])
+
+
+async def everything_is_done(hub):
+    """Come back when the worker has done what it was told."""
+    hub.socket.send([b"I"])
+    assert await hub.hears() == [b"T", b"0"]
+
+
+async def test_the_supervisor_has_holds_ask_their_backends(ends):
+    worker, hub = ends
+    first, _ = await hold(worker, hub, "a", form=WireForm.RESPONSE)
+    other, _ = await hold(worker, hub, "b", form=WireForm.RESPONSE)
+    hub.socket.send([b"U", b"a"])
+    await everything_is_done(hub)
+    assert (first.updates, other.updates) == (1, 0)
+    hub.socket.send([b"V"])
+    await everything_is_done(hub)
+    assert (first.updates, other.updates) == (2, 1)
+
+
+async def test_last_ids_come_with_grants_and_items_and_are_given_up_for_another(ends):
+    worker, hub = ends
+    channels = worker.link.channels
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(worker.subscribe, "a")
+        assert await hub.hears() == [b"H", b"a"]
+        hub.socket.send([b"G", b"a", "é".encode()])
+    assert channels.last_id("a") == "é"
+    hub.socket.send([b"I", encode_item(Item("a", id="2", http_stream=HttpStream()))])
+    assert (await hub.hears())[0] == b"T"
+    assert channels.last_id("a") == "2"
+    assert channels.contradicts("a", "3")
+    assert await hub.hears() == [b"D", b"a", b"2"]
+    hub.socket.send([b"I", encode_item(Item("a", id="4", http_stream=HttpStream()))])
+    await hub.hears()
+    hub.socket.send([b"V"])
+    await everything_is_done(hub)
+    assert channels.last_id("a") is None
+
+
+async def test_a_grant_waits_for_the_items_of_an_earlier_time(ends):
+    """Else the last id of these would take the place of the newer one that comes with it."""
+    worker, hub = ends
+    _, places = await hold(worker, hub, "a")
+    worker.unsubscribe(places)
+    assert await hub.hears() == [b"R", b"a"]
+    hub.socket.send([b"I", encode_item(Item("a", id="5", http_stream=HttpStream()))])
+    assert (await hub.hears())[0] == b"T"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(worker.subscribe, "a")
+        assert await hub.hears() == [b"H", b"a"]
+        hub.socket.send([b"I", encode_item(Item("a", id="6", http_stream=HttpStream()))])
+        hub.socket.send([b"G", b"a", b"7"])
+    assert worker.link.channels.last_id("a") == "7"
 
 
 # -- both ends -----------------------------------------------------------------------------------
 
 
 async def test_everyone_gets_a_gapless_run_from_the_first_item_on(tmp_path, nursery):
-    hub = Hub(Counters())
+    hub = Hub(Publish(), Timers(), Counters())
     workers = []
     sockets = []
     for number in range(2):

@@ -1,7 +1,7 @@
 import pytest
 import structlog
 
-from realtime_proxy.channels.fanout import MAX_JOINED_BYTES, fan_out
+from realtime_proxy.channels.fanout import MAX_JOINED_BYTES, ask_for_updates, fan_out
 from realtime_proxy.channels.group import SLICE
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.model.item import Action, HttpResponse, HttpStream, Item, WebSocketMessage
@@ -14,6 +14,10 @@ def subscribed(registry, *channels, form=WireForm.RAW, **options):
     for channel in channels:
         registry.subscribe(channel, subscriber, shared=len(channels) > 1)
     return subscriber
+
+
+def deliver(registry, items):
+    return fan_out(registry, items, 1.0, lambda _item: None)
 
 
 def stream(channel, content, action=Action.SEND):
@@ -29,7 +33,7 @@ def test_each_subscriber_gets_an_item_in_its_own_form():
         http_response=HttpResponse(body=b"r"),
         ws_message=WebSocketMessage(content=b"w"),
     )
-    assert list(fan_out(registry, [item], 1.0)) == []
+    assert list(deliver(registry, [item])) == []
     assert by_form[WireForm.RAW].written == [b"s"]
     assert by_form[WireForm.CHUNK].written == [b"1\r\ns\r\n"]
     assert by_form[WireForm.FRAME].written == [b"\x81\x01w"]
@@ -40,7 +44,7 @@ def test_who_is_not_concerned_gets_nothing():
     registry = Registry()
     frames = subscribed(registry, "a", form=WireForm.FRAME)
     other = subscribed(registry, "b")
-    list(fan_out(registry, [stream("a", b"s")], 1.0))
+    list(deliver(registry, [stream("a", b"s")]))
     assert not frames.written + frames.items + other.written
 
 
@@ -48,7 +52,7 @@ def test_what_comes_together_is_written_together():
     registry = Registry()
     subscriber = subscribed(registry, "a", form=WireForm.CHUNK)
     other = subscribed(registry, "b")
-    list(fan_out(registry, [stream("a", b"1"), stream("b", b"-"), stream("a", b"2")], 1.0))
+    list(deliver(registry, [stream("a", b"1"), stream("b", b"-"), stream("a", b"2")]))
     assert subscriber.written == [b"1\r\n1\r\n1\r\n2\r\n"]
     assert other.written == [b"-"]
 
@@ -58,7 +62,7 @@ def test_items_of_several_channels_keep_their_order():
     subscriber = subscribed(registry, "a", "b")
     alone = subscribed(registry, "a")
     items = [stream(channel, b"%d" % number) for number, channel in enumerate("abbaab")]
-    list(fan_out(registry, items, 1.0))
+    list(deliver(registry, items))
     assert b"".join(subscriber.written) == b"012345"
     assert alone.written == [b"034"]
 
@@ -79,7 +83,7 @@ def test_an_item_to_act_on_keeps_its_place_among_bytes(channels):
     for channel in channels:
         registry.subscribe(channel, subscriber, shared=len(channels) > 1)
     close = stream("a", b"", Action.CLOSE)
-    list(fan_out(registry, [stream("a", b"1"), stream("a", b"2"), close, stream("a", b"3")], 1.0))
+    list(deliver(registry, [stream("a", b"1"), stream("a", b"2"), close, stream("a", b"3")]))
     assert seen == [b"12", close, b"3"]
 
 
@@ -87,7 +91,7 @@ def test_a_joined_write_does_not_grow_without_end():
     registry = Registry()
     subscriber = subscribed(registry, "a")
     big = b"x" * (MAX_JOINED_BYTES // 2)
-    list(fan_out(registry, [stream("a", big)] * 7, 1.0))
+    list(deliver(registry, [stream("a", big)] * 7))
     assert b"".join(subscriber.written) == big * 7
     assert max(map(len, subscriber.written)) <= MAX_JOINED_BYTES + len(big)
 
@@ -97,7 +101,7 @@ def test_a_long_fan_out_lets_others_run():
     for _ in range(SLICE + 1):
         subscribed(registry, "a")
         subscribed(registry, "a", form=WireForm.CHUNK)
-    assert len(list(fan_out(registry, [stream("a", b"x")] * 3, 1.0))) == 2
+    assert len(list(deliver(registry, [stream("a", b"x")] * 3))) == 2
 
 
 def test_a_subscriber_that_fails_costs_nobody_an_item():
@@ -111,5 +115,100 @@ def test_a_subscriber_that_fails_costs_nobody_an_item():
     subscriber = subscribed(registry, "a")
     close = stream("a", b"", Action.CLOSE)
     with structlog.testing.capture_logs():
-        list(fan_out(registry, [stream("a", b"1"), close, stream("a", b"2")], 1.0))
+        list(deliver(registry, [stream("a", b"1"), close, stream("a", b"2")]))
     assert (subscriber.written, subscriber.items) == ([b"1", b"2"], [close])
+
+
+# -- positions -----------------------------------------------------------------------------------
+
+
+def numbered(number, prev, channel="a", action=Action.SEND):
+    payload = HttpStream(action, b"%d" % number)
+    return Item(channel, id=str(number), prev_id=prev and str(prev), http_stream=payload)
+
+
+def counting(registry, position, *channels, **options):
+    subscriber = RecordingSubscriber(options.pop("form", WireForm.RAW), **options)
+    places = [
+        registry.subscribe(channel, subscriber, shared=len(channels) > 1, position=position)
+        for channel in channels
+    ]
+    return subscriber, places
+
+
+def test_items_that_follow_are_delivered_as_ever_and_others_are_told_of():
+    registry = Registry()
+    plain = subscribed(registry, "a")
+    behind, places = counting(registry, "1", "a")
+    ahead, _ = counting(registry, "3", "a")
+    gap = numbered(4, 3)
+    list(deliver(registry, [numbered(2, 1), gap, numbered(3, 2)]))
+    assert plain.written == [b"243"]
+    assert (behind.written, behind.missed) == ([b"2", b"3"], [gap])
+    assert places[0].group.position == "3"
+    assert (ahead.written, [item.id for item in ahead.missed]) == ([b"4"], ["2", "3"])
+
+
+def test_what_comes_before_a_gap_is_written_before_it_is_told():
+    registry = Registry()
+    seen = []
+
+    class Noting(RecordingSubscriber):
+        def write(self, data):
+            seen.append(data)
+
+        def fell_behind(self, item):
+            seen.append(item.id)
+
+    for channels in ("a", "ab"):
+        subscriber = Noting(WireForm.RAW)
+        for channel in channels:
+            registry.subscribe(channel, subscriber, shared=len(channels) > 1, position="1")
+        list(deliver(registry, [numbered(2, 1), numbered(9, 8)]))
+        assert seen == [b"2", "9"]
+        seen.clear()
+        registry = Registry()
+
+
+def test_items_of_other_forms_and_those_that_are_withheld():
+    registry = Registry()
+    subscriber, places = counting(registry, "1", "a", refused=frozenset("a"))
+    list(deliver(registry, [Item("a", id="x", prev_id="w", ws_message=WebSocketMessage())]))
+    assert places[0].group.position == "1"
+    list(deliver(registry, [numbered(2, 1)]))
+    assert (subscriber.written, subscriber.missed) == ([], [])
+    assert places[0].group.position == "2"
+
+
+def test_whoever_catches_up_is_with_the_others_after_the_round():
+    registry = Registry()
+    one, first = counting(registry, "1", "a")
+    other, second = counting(registry, "2", "a")
+    list(deliver(registry, [numbered(2, 1)]))
+    list(deliver(registry, [numbered(3, 2)]))
+    assert first[0].group is second[0].group
+    assert (one.written, other.written) == ([b"2", b"3"], [b"3"])
+
+
+def test_the_id_of_an_item_is_told_before_anybody_gets_it():
+    registry = Registry()
+    seen = []
+
+    class Noting(RecordingSubscriber):
+        def item_arrived(self, item):
+            seen.append("arrived")
+
+    registry.subscribe("a", Noting(WireForm.RESPONSE))
+    item = Item("a", http_response=HttpResponse())
+    list(fan_out(registry, [item, Item("b")], 1.0, lambda item: seen.append(item.channel)))
+    assert seen == ["a", "arrived", "b"]
+
+
+def test_holds_are_asked_for_updates_and_websockets_are_not():
+    registry = Registry()
+    by_form = {form: subscribed(registry, "a", form=form) for form in WireForm}
+    elsewhere = subscribed(registry, "b")
+    list(ask_for_updates(registry, ["a", "c"]))
+    updates = {form: subscriber.updates for form, subscriber in by_form.items()}
+    assert updates == {form: int(form is not WireForm.FRAME) for form in WireForm}
+    assert elsewhere.updates == 0

@@ -19,8 +19,8 @@ def deliver(group, item=ITEM, now=1.0):
     return group.write_all(data, now)
 
 
-def group_of(*subscribers, form=WireForm.RAW, personal=False):
-    group = Group("a", form, personal=personal)
+def group_of(*subscribers, form=WireForm.RAW, personal=False, position=None):
+    group = Group("a", (form, personal, False, position))
     return group, [group.join(subscriber) for subscriber in subscribers]
 
 
@@ -207,3 +207,42 @@ def test_a_fan_out_that_is_given_up_leaves_the_group_in_order():
     assert len(group) == len(group.subscriptions) == len(group.writers) == SLICE * 2 - 1
     list(deliver(group))
     assert sum(len(member.written) for member in members) == SLICE + SLICE * 2 - 1
+
+
+# -- positions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("position", "prev_id", "item_id", "after"),
+    [
+        ("1", "1", "2", "2"),
+        ("", None, "2", "2"),
+        ("", "", "2", "2"),
+        ("1", "1", None, None),
+        ("1", "1", "", None),
+    ],
+)
+def test_an_item_that_follows_moves_the_position(position, prev_id, item_id, after):
+    group, _ = group_of(position=position)
+    assert group.move_on(Item("a", id=item_id, prev_id=prev_id))
+    assert group.position == after
+
+
+@pytest.mark.parametrize(("position", "prev_id"), [("1", "2"), ("1", None), ("1", ""), ("", "1")])
+def test_an_item_that_does_not_follow_moves_nothing(position, prev_id):
+    group, _ = group_of(position=position)
+    assert not group.move_on(Item("a", id="9", prev_id=prev_id))
+    assert group.position == position
+
+
+def test_those_taken_in_can_leave_and_get_everything():
+    ours, theirs = subscribers(2), subscribers(2)
+    group, _ = group_of(*ours)
+    other, places = group_of(*theirs)
+    list(deliver(other, now=7.0))
+    group.take_in(other)
+    assert group.last_write_at == 7.0
+    assert {place.group for place in places} == {group}
+    places[0].group.leave(places[0])
+    list(deliver(group))
+    assert [len(member.written) for member in ours + theirs] == [1, 1, 1, 2]

@@ -85,3 +85,85 @@ def test_counting_those_whom_an_item_concerns():
     assert registry.count(Item("a", ws_message=WebSocketMessage(content=b"x"))) == 1
     assert registry.count(Item("a")) == 0
     assert registry.count(Item("b", http_stream=HttpStream(content=b"x"))) == 0
+
+
+# -- positions -----------------------------------------------------------------------------------
+
+
+def test_subscribers_at_one_position_share_a_group():
+    registry = Registry()
+    places = [
+        registry.subscribe("a", RecordingSubscriber(WireForm.RAW), position=position)
+        for position in ("1", "1", "2", "", None)
+    ]
+    assert places[0].group is places[1].group
+    assert len({id(place.group) for place in places}) == 4
+    assert [place.group.position for place in places] == ["1", "1", "2", "", None]
+
+
+def move(registry, place, prev_id, item_id):
+    assert registry.moves_on(place.group, Item("a", id=item_id, prev_id=prev_id))
+
+
+def test_groups_that_come_to_one_position_are_joined():
+    registry = Registry()
+    few, many, one = (RecordingSubscriber(WireForm.RAW) for _ in range(3))
+    first = registry.subscribe("a", few, position="1")
+    second = registry.subscribe("a", many, position="2")
+    third = registry.subscribe("a", one, position="2")
+    move(registry, first, "1", "2")
+    registry.settle()
+    assert first.group is second.group is third.group
+    list(first.group.write_all(b"x", 5.0))
+    assert [subscriber.written for subscriber in (few, many, one)] == [[b"x"]] * 3
+    for place in (first, second, third):
+        registry.unsubscribe(place)
+    assert not registry.has_subscribers("a")
+
+
+def test_groups_that_follow_each_other_are_not_joined():
+    """One comes to where the other was."""
+    registry = Registry()
+    first = registry.subscribe("a", RecordingSubscriber(WireForm.RAW), position="1")
+    second = registry.subscribe("a", RecordingSubscriber(WireForm.RAW), position="2")
+    move(registry, first, "1", "2")
+    move(registry, second, "2", "3")
+    registry.settle()
+    assert (first.group.position, second.group.position) == ("2", "3")
+    for place, position in ((first, "2"), (second, "3")):
+        later = registry.subscribe("a", RecordingSubscriber(WireForm.RAW), position=position)
+        assert later.group is place.group
+
+
+def test_a_group_without_position_takes_in_one_that_has_lost_its():
+    registry = Registry()
+    plain = registry.subscribe("a", RecordingSubscriber(WireForm.RAW))
+    counting = registry.subscribe("a", RecordingSubscriber(WireForm.RAW), position="1")
+    move(registry, counting, "1", None)
+    registry.settle()
+    assert plain.group is counting.group
+
+
+def test_a_group_that_is_left_while_it_moves_is_forgotten():
+    registry = Registry()
+    place = registry.subscribe("a", RecordingSubscriber(WireForm.RAW), position="1")
+    move(registry, place, "1", "2")
+    registry.unsubscribe(place)
+    again = registry.subscribe("a", RecordingSubscriber(WireForm.RAW), position="1")
+    registry.settle()
+    assert list(registry.groups("a")) == [again.group]
+    registry.unsubscribe(again)
+    assert registry.names() == []
+
+
+def test_polls_that_leave_are_told_of():
+    registry = Registry()
+    told = []
+    registry.on_poll_left = lambda channel: told.append(("poll left", channel))
+    registry.on_deserted = lambda channel: told.append(("deserted", channel))
+    poll = registry.subscribe("a", RecordingSubscriber(WireForm.RESPONSE))
+    stream = registry.subscribe("a", RecordingSubscriber(WireForm.RAW))
+    last = registry.subscribe("a", RecordingSubscriber(WireForm.RESPONSE))
+    for place in (poll, stream, last, last):
+        registry.unsubscribe(place)
+    assert told == [("poll left", "a"), ("poll left", "a"), ("deserted", "a")]

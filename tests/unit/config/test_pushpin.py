@@ -33,6 +33,10 @@ def test_an_empty_configuration_is_pushpins_defaults(conversion):
     assert config.grip.issuer == "pushpin"
     assert config.grip.key == ""
     assert config.grip.max_channels == 20
+    assert config.publish.message_wait_seconds == 5
+    assert config.publish.id_cache_seconds == 60
+    assert config.publish.update_on_first_subscription
+    assert config.publish.subscription_linger_seconds == 60
     assert config.publish.pull == "tcp://127.0.0.1:5560"
     assert config.publish.http == ""
     assert config.log.level == "info"
@@ -68,6 +72,10 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
         push_in_http_max_body_size=5000
         ipc_file_mode=660
         connection_subscription_max=3
+        message_wait=1500
+        id_cache_ttl=0
+        update_on_first_subscription=false
+        subscription_linger=7
         push_in_sub_specs=
         stats_spec=
         command_spec=
@@ -99,6 +107,10 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
     assert config.publish.max_header_bytes == 3000
     assert config.publish.max_body_bytes == 5000
     assert config.publish.ipc_mode == "660"
+    assert config.publish.message_wait_seconds == 1.5
+    assert config.publish.id_cache_seconds == 0
+    assert not config.publish.update_on_first_subscription
+    assert config.publish.subscription_linger_seconds == 7
     assert not config.publish.allow_unauthenticated
     assert "sig.key" in notes  # it was not there the first time
     assert "not carried over" not in notes

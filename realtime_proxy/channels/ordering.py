@@ -1,0 +1,69 @@
+"""What happens to items before they are delivered: repeated ones are dropped, the rest is ordered.
+
+There is one of these, in front of the intake of the only process or of the links to several.
+"""
+
+from collections.abc import Callable, Sequence
+
+from realtime_proxy.channels.recent_ids import RecentIds
+from realtime_proxy.channels.sequencer import Sequencer
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.item import Item
+
+_NONE: tuple[Item, ...] = ()
+
+
+class Ordering:
+    """Admits items one by one (grip.md G-8.5, G-8.6). `is_held` tells who is listened to."""
+
+    def __init__(
+        self,
+        recent_ids: RecentIds,
+        sequencer: Sequencer,
+        counters: Counters,
+        is_held: Callable[[str], bool],
+    ) -> None:
+        self._recent_ids = recent_ids
+        self._sequencer = sequencer
+        self._counters = counters
+        self._is_held = is_held
+
+    @property
+    def has_waiting(self) -> bool:
+        """True if any item waits for another: `due` has to be asked about it."""
+        return self._sequencer.has_waiting
+
+    def admit(self, item: Item, now: float) -> Sequence[Item]:
+        """The items to be delivered now, in their order: none, this one, or several."""
+        self._counters.items_published += 1
+        if item.id and self._recent_ids.is_repeated(item.channel, item.id, now):
+            self._counters.items_repeated += 1
+            return _NONE
+        if item.no_seq or not self._is_held(item.channel):
+            return (item,)
+        items = self._sequencer.admit(item, now)
+        if items is None:
+            self._counters.items_unordered += 1
+            return _NONE
+        return items
+
+    def due(self, now: float) -> Sequence[Item]:
+        """Items that have waited long enough for those before them."""
+        return self._sequencer.due(now)
+
+    def last_id(self, channel: str) -> str | None:
+        """The id of the last item of a channel; None if it is not known."""
+        return self._sequencer.last_id(channel)
+
+    def deserted(self, channel: str) -> None:
+        """Nobody holds a channel any more: what is known of it would soon be wrong."""
+        self._sequencer.forget(channel)
+
+    def contradicted(self, channel: str, last_id: str) -> None:
+        """A backend knows another last id than this: don't let items wait for it (G-8.4, G-8.8)."""
+        if self._sequencer.last_id(channel) == last_id:
+            self._sequencer.forget_last_id(channel)
+
+    def recover(self) -> None:
+        """Know no last ids any more (G-8.13)."""
+        self._sequencer.forget_last_ids()

@@ -1,0 +1,69 @@
+"""The door of the only process: what is published is put in order, and delivered here."""
+
+from collections.abc import Iterable
+
+from realtime_proxy.channels.membership import Grant
+from realtime_proxy.channels.registry import Registry
+from realtime_proxy.config.schema import Publish
+from realtime_proxy.inputs.holding import channels_of
+from realtime_proxy.inputs.intake import Intake
+from realtime_proxy.inputs.order import Order
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.item import Item
+from realtime_proxy.net.timers import Timers
+
+
+class Door:
+    """Both ends of what is between supervisor and worker elsewhere, without anything between."""
+
+    def __init__(
+        self, settings: Publish, registry: Registry, timers: Timers, counters: Counters
+    ) -> None:
+        self._registry = registry
+        linger_seconds = settings.subscription_linger_seconds
+        self.channels = channels_of(registry, self, timers, linger_seconds)
+        self.intake = Intake(registry, self.channels, timers)
+        self._order = Order(
+            settings,
+            timers,
+            counters,
+            is_held=self.channels.holds,
+            forward=self.intake.submit,
+            update=lambda channel: self.intake.update([channel]),
+        )
+
+    # -- publishers ------------------------------------------------------------------------
+
+    def submit(self, items: Iterable[Item]) -> None:
+        """Deliver items in their order."""
+        self._order.submit(items)
+
+    async def count(self, items: Iterable[Item]) -> int:
+        """How many subscribers items have, at this moment."""
+        return sum(self._registry.count(item) for item in items)
+
+    def publish(self, item: Item) -> int:
+        """Publish from inside; how many subscribers the item has."""
+        count = self._registry.count(item)
+        self.submit([item])
+        return count
+
+    def recover(self) -> None:
+        """Forget all last ids, and have every hold ask its backend."""
+        self._order.recover()
+        self.intake.recover()
+
+    # -- the owner of channels ---------------------------------------------------------------
+
+    def hold(self, channel: str) -> Grant:
+        """Nobody else can have it: granted at once."""
+        self._order.begin(channel)
+        return self._order.grant(channel)
+
+    def release(self, channel: str) -> None:
+        """Nobody listens to a channel any more."""
+        self._order.end(channel)
+
+    def contradicted(self, channel: str, last_id: str) -> None:
+        """A backend knows another last id of a channel than this."""
+        self._order.contradicted(channel, last_id)

@@ -1,0 +1,100 @@
+"""The order of all items of an instance, kept up over time: waits end, first subscribers count."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from realtime_proxy.channels.membership import Grant
+from realtime_proxy.channels.ordering import Ordering
+from realtime_proxy.channels.recent_ids import RecentIds
+from realtime_proxy.channels.sequencer import Sequencer
+from realtime_proxy.config.schema import Publish
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.item import Item
+from realtime_proxy.net.timers import Timer, Timers
+
+_TICK_SECONDS = 1.0
+# What is published just before the first subscriber of a channel may be missed on its way here, so
+# its backend is asked again once nothing of that time can be under way any more (G-8.14).
+FIRST_UPDATE_SECONDS = 1.0
+
+
+class Order:
+    """Takes items as they are published, and hands them on in their order.
+
+    There is one: in the only process, or in the supervisor of several.
+    """
+
+    def __init__(
+        self,
+        settings: Publish,
+        timers: Timers,
+        counters: Counters,
+        *,
+        is_held: Callable[[str], bool],
+        forward: Callable[[Sequence[Item]], object],
+        update: Callable[[str], None],
+    ) -> None:
+        """`forward` delivers items, `update` has the holds of a channel ask their backends."""
+        self._ordering = Ordering(
+            RecentIds(settings.id_cache_seconds),
+            Sequencer(settings.message_wait_seconds),
+            counters,
+            is_held,
+        )
+        self._updates_first = settings.update_on_first_subscription
+        self._timers = timers
+        self._forward = forward
+        self._update = update
+        self._is_ticking = False
+        self._first_updates: dict[str, Timer] = {}
+
+    def submit(self, items: Iterable[Item]) -> None:
+        """Put items in order, and hand on what does not wait for others."""
+        now = self._timers.now()
+        admitted: list[Item] = []
+        for item in items:
+            admitted += self._ordering.admit(item, now)
+        if admitted:
+            self._forward(admitted)
+        self._tick_later()
+
+    def _tick_later(self) -> None:
+        if self._ordering.has_waiting and not self._is_ticking:
+            self._is_ticking = True
+            self._timers.after(_TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._is_ticking = False
+        if items := self._ordering.due(self._timers.now()):
+            self._forward(items)
+        self._tick_later()
+
+    # -- channels --------------------------------------------------------------------------
+
+    def begin(self, channel: str) -> None:
+        """The instance has its first subscriber on a channel."""
+        if self._updates_first:
+            self._first_updates[channel] = self._timers.after(
+                FIRST_UPDATE_SECONDS, lambda: self._first_update(channel)
+            )
+
+    def _first_update(self, channel: str) -> None:
+        del self._first_updates[channel]
+        self._update(channel)
+
+    def end(self, channel: str) -> None:
+        """Nobody is left on a channel."""
+        if (timer := self._first_updates.pop(channel, None)) is not None:
+            timer.cancel()
+        self._ordering.deserted(channel)
+
+    def grant(self, channel: str) -> Grant:
+        """What somebody who subscribes now is told."""
+        return Grant(self._ordering.last_id(channel))
+
+    def contradicted(self, channel: str, last_id: str) -> None:
+        """A backend knows another last id than this."""
+        self._ordering.contradicted(channel, last_id)
+
+    def recover(self) -> None:
+        """Know no last ids any more."""
+        self._ordering.recover()

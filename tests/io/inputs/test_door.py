@@ -1,0 +1,98 @@
+import pytest
+import trio
+import trio.testing
+
+from realtime_proxy.channels.registry import Registry
+from realtime_proxy.config.schema import Publish
+from realtime_proxy.inputs.door import Door
+from realtime_proxy.inputs.holding import Holding
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.item import HttpStream, Item
+from realtime_proxy.net.timers import Timers
+from realtime_proxy.testing.recording_subscriber import RecordingSubscriber
+from realtime_proxy.wire.encodings import WireForm
+
+
+def item(name=None, prev=None, channel="a"):
+    return Item(channel, id=name, prev_id=prev, http_stream=HttpStream(content=name.encode()))
+
+
+class House:
+    def __init__(self):
+        self.registry = Registry()
+        self.timers = Timers()
+        self.counters = Counters()
+        self.door = Door(Publish(), self.registry, self.timers, self.counters)
+
+    async def subscribe(self, channel="a", form=WireForm.RAW):
+        subscriber = RecordingSubscriber(form)
+        async with Holding(self.door.channels, [channel]):
+            self.place = self.registry.subscribe(channel, subscriber)
+        return subscriber
+
+
+@pytest.fixture
+def house(nursery, mock_clock):
+    house = House()
+    nursery.start_soon(house.timers.run)
+    nursery.start_soon(house.door.intake.run)
+    return house
+
+
+async def test_items_are_ordered_and_delivered(house):
+    subscriber = await house.subscribe()
+    house.door.submit([item("1"), item("3", "2"), item("1")])
+    house.door.submit([item("2", "1")])
+    await trio.testing.wait_all_tasks_blocked()
+    assert b"".join(subscriber.written) == b"123"
+    assert house.counters.items_published == 4
+
+
+async def test_the_last_id_is_known_until_the_last_has_left(house):
+    await house.subscribe()
+    house.door.submit([item("1")])
+    await trio.testing.wait_all_tasks_blocked()
+    assert house.door.channels.last_id("a") == "1"
+    house.registry.unsubscribe(house.place)
+    await house.subscribe()
+    assert house.door.channels.last_id("a") is None
+
+
+async def test_a_contradicted_id_keeps_no_next_item_waiting(house):
+    subscriber = await house.subscribe()
+    house.door.submit([item("1")])
+    await trio.testing.wait_all_tasks_blocked()
+    assert house.door.channels.contradicts("a", "7")
+    house.door.submit([item("8", "7")])
+    await trio.testing.wait_all_tasks_blocked()
+    assert b"".join(subscriber.written) == b"18"
+
+
+async def test_publishing_from_inside_tells_how_many_there_are(house):
+    await house.subscribe()
+    await house.subscribe()
+    assert house.door.publish(item("1")) == 2
+    assert await house.door.count([item("2"), item("3", channel="b")]) == 2
+
+
+async def test_recovering_asks_all_holds(house):
+    subscribers = [await house.subscribe("a"), await house.subscribe("b")]
+    house.door.submit([item("1")])
+    house.door.recover()
+    await trio.testing.wait_all_tasks_blocked()
+    assert [subscriber.updates for subscriber in subscribers] == [1, 1]
+    assert house.door.channels.last_id("a") is None
+    house.door.submit([item("9", "8")])
+    await trio.testing.wait_all_tasks_blocked()
+    assert b"".join(subscribers[0].written) == b"19"
+
+
+async def test_the_first_subscriber_is_updated_a_second_later(house, mock_clock):
+    subscriber = await house.subscribe()
+    mock_clock.jump(0.9)
+    await house.subscribe()
+    await trio.testing.wait_all_tasks_blocked()
+    assert subscriber.updates == 0
+    mock_clock.jump(0.2)
+    await trio.testing.wait_all_tasks_blocked()
+    assert subscriber.updates == 1
