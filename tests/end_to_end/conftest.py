@@ -128,12 +128,19 @@ class Program:
         assert reply.status == 200, reply
         return json.loads(reply.body)["matched"]
 
-    def publish_until_taken(self, channel, count=1, **payloads):
-        """Publish until the channel has subscribers: the first item with any reaches them all."""
+    def publish_until_taken(self, channel, **payloads):
+        """Publish until the channel has a subscriber."""
         end = time.monotonic() + DEADLINE_SECONDS
-        while (matched := self.publish(channel, **payloads)) < count:
-            assert matched == 0, "only some of the subscribers are there"
+        while not self.publish(channel, **payloads):
             assert time.monotonic() < end, f"nobody has subscribed to {channel}"
+
+    def wait_for_subscriptions(self, channel, count):
+        """Come back when the channel has had so many subscribers."""
+        end = time.monotonic() + DEADLINE_SECONDS
+        pattern = re.compile(rf"subscribe\s.*channel={re.escape(channel)}\s")
+        while (so_far := len(pattern.findall(self.log))) < count:
+            assert time.monotonic() < end, f"{so_far} of {count} have subscribed to {channel}"
+            time.sleep(0.01)
 
     def wait_for_no_subscribers(self, channel):
         """Come back when nobody is subscribed to a channel."""

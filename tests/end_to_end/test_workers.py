@@ -139,13 +139,10 @@ def test_an_item_reaches_the_clients_of_both_workers(own, clients):
     websockets = [WebSocketClient(client) for client in sockets]
     for websocket in websockets:
         websocket.open("/ws/fan-out", [("Sec-WebSocket-Extensions", "grip")])
-    own.publish_until_taken(
-        "fan-out",
-        count=3 * MANY,
-        http_stream={"content": "s"},
-        http_response={"body": "r"},
-        ws_message={"content": "w"},
-    )
+    own.wait_for_subscriptions("fan-out", 3 * MANY)
+    stream, poll, message = {"content": "s"}, {"body": "r"}, {"content": "w"}
+    payloads = {"http_stream": stream, "http_response": poll, "ws_message": message}
+    assert own.publish("fan-out", **payloads) == 3 * MANY
     assert len(own.workers) == 2
     for pid, count in zip(own.workers, before, strict=True):
         assert connections_of(pid) > count
@@ -274,7 +271,8 @@ def test_a_websocket_that_subscribes_while_items_are_published_misses_none(progr
         is_over.set()
         publisher.join(DEADLINE_SECONDS)
     last = next(count)
-    program.publish_until_taken("ws-race", count=MANY, ws_message={"content": f"{last},"})
+    program.wait_for_subscriptions("ws-race", MANY)
+    assert program.publish("ws-race", ws_message={"content": f"{last},"}) == MANY
     for websocket in websockets:
         expected = None
         while expected != last + 1:
@@ -359,7 +357,7 @@ def test_a_worker_that_was_killed_is_replaced_and_no_client_is_refused(own, clie
     open_streams(late, "survive")
     wait_until(lambda: len(own.workers) == 2 and killed not in own.workers, "not replaced")
     assert other in own.workers
-    own.publish_until_taken("survive", count=1, http_stream={"content": "still here"})
+    own.publish_until_taken("survive", http_stream={"content": "still here"})
     assert {stream.read_chunk() for stream in late} == {b"still here"}
     survivors = 0
     for stream in streams:
