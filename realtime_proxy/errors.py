@@ -20,7 +20,9 @@ import attrs
 
 
 class RealtimeProxyError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package. `target` names the backend it is about, if it is."""
+
+    target = ""
 
 
 @attrs.frozen

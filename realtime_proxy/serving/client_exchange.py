@@ -25,8 +25,10 @@ from realtime_proxy.routing.script import Script
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody
 from realtime_proxy.wire.http1_server import (
+    LAST_CHUNK,
     BodyForm,
     IncomingRequest,
+    encode_chunk,
     encode_response_head,
     response_form,
 )
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 NOT_FOR_CLIENTS = HOP_BY_HOP | {b"content-length"}
 
+_WITHOUT_WHY = "Error while proxying to origin."
+
+Failure = ProtocolError | BackendError | FilterError | GripError
 # What is done to responses for a page of another origin that asks; None: nothing.
 ForPage = CrossOrigin | Script | None
 
@@ -174,10 +179,14 @@ class ClientExchange:
         except (trio.BrokenResourceError, trio.Cancelled):
             reason = CloseReason.CLIENT_GONE
             raise
+        except Exception:
+            log.exception("request failed", route=self._route.id if self._route else None)
+            reason = CloseReason.INTERNAL_ERROR
+            return await self._fail_internally()
         finally:
             self._tell_closed(reason)
 
-    async def _fail(self, error: Exception) -> After:
+    async def _fail(self, error: Failure) -> After:
         route = self._route
         if not isinstance(error, ProtocolError):
             self._context.counters.backend_failures += 1
@@ -185,11 +194,39 @@ class ClientExchange:
             "request failed",
             route=route.id if route else None,
             target=self._request.head.path.decode(errors="replace"),
+            backend=error.target or None,
             problem=str(error),
         )
+        answer = answer_for(error, route)
+        if self._form_sent is None:
+            return await self._send_response(answer)
+        if route is not None and route.debug and not isinstance(self._for_page, Script):
+            return await self._explain(answer.body, is_ours=not isinstance(error, BackendError))
+        return self._cut()
+
+    async def _explain(self, problem: bytes, *, is_ours: bool) -> After:
+        """Write into a body that has begun what went wrong with it (debug routes).
+
+        It is cut all the same if it was the backend that failed: what came of it is not all.
+        """
+        problem = b"\n\n" + problem
+        if self._form_sent == BodyForm.CHUNKED:
+            await self._connection.send(encode_chunk(problem) + (LAST_CHUNK if is_ours else b""))
+        elif self._form_sent == BodyForm.CLOSE:
+            await self._connection.send(problem)
+        else:
+            return self._cut()
+        return After.CLOSE if is_ours else self._cut()
+
+    async def _fail_internally(self) -> After:
+        """A defect of the proxy. Whatever state it has left, this connection ends."""
         if self._form_sent is not None:
-            return After.RESET if self._form_sent == BodyForm.CLOSE else After.CUT
-        return await self._send_response(answer_for(error, debug=route is not None and route.debug))
+            return self._cut()
+        self._request.keep_alive = False
+        return await self._send_response(text_response(500, "Failed to process request."))
+
+    def _cut(self) -> After:
+        return After.RESET if self._form_sent == BodyForm.CLOSE else After.CUT
 
     def _tell_closed(self, reason: CloseReason) -> None:
         exchange, route = self._exchange, self._route
@@ -198,14 +235,26 @@ class ClientExchange:
         route.chain.closed(exchange, reason.value)
 
 
-def answer_for(error: Exception, *, debug: bool) -> Response:
-    """What a client is told of a failure; why a backend failed only on debug routes."""
+def answer_for(error: Failure, route: LiveRoute | None) -> Response:
+    """What a client is told of a failure; on debug routes why, on which route, of which backend."""
+    is_debug = route is not None and route.debug
     if isinstance(error, ProtocolError):
-        return text_response(error.status, str(error))
-    status = error.status if isinstance(error, BackendError) else 502
-    if not debug:
-        return text_response(status, "Error while proxying to origin.")
-    if isinstance(error, FilterError):
-        return text_response(status, error.reason)
-    prefix = "Failed to parse accept instructions: " if isinstance(error, GripError) else ""
-    return text_response(status, f"{prefix}{error}")
+        answer = text_response(error.status, str(error))
+    else:
+        status = error.status if isinstance(error, BackendError) else 502
+        answer = text_response(status, _why(error) if is_debug else _WITHOUT_WHY)
+    if route is not None and is_debug:
+        answer.headers.append((b"X-Debug-Route", route.id.encode()))
+        if error.target:
+            answer.headers.append((b"X-Debug-Target", error.target.encode()))
+    return answer
+
+
+def _why(error: BackendError | FilterError | GripError) -> str:
+    match error:
+        case FilterError():
+            return error.reason
+        case GripError():
+            return f"Failed to parse accept instructions: {error}"
+        case BackendError():
+            return str(error)

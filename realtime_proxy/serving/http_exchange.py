@@ -24,7 +24,13 @@ from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.rewriting import trailer_fields
 from realtime_proxy.routing.script import Script, ScriptBody
-from realtime_proxy.serving.client_exchange import NOT_FOR_CLIENTS, After, ClientExchange, ForPage
+from realtime_proxy.serving.client_exchange import (
+    NOT_FOR_CLIENTS,
+    After,
+    ClientExchange,
+    Failure,
+    ForPage,
+)
 from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold, StreamHold
 from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
@@ -119,7 +125,7 @@ class HttpExchange(ClientExchange):
         self._body = StoredBody(asked.body)
         return asked.head
 
-    async def _fail(self, error: Exception) -> After:
+    async def _fail(self, error: Failure) -> After:
         if self._route is None and self._context.server.cross_origin:
             self._for_page = CrossOrigin.of(self._request.head.headers)
         return await super()._fail(error)
@@ -208,6 +214,9 @@ class HttpExchange(ClientExchange):
             if isinstance(self._for_page, Script):
                 return await self._relay_script(self._for_page, response)
             return await self._relay(response)
+        except (BackendError, GripError) as error:
+            error.target = response.source
+            raise
         finally:
             self._done_with(response)
 

@@ -329,7 +329,7 @@ class ResponseHold(_Hold):
         super().skipped(item, error)
         if self._route.debug or isinstance(error, FilterMismatch):
             poll = RememberedPoll.unpack(self._packed)
-            failure = answer_for(error, debug=self._route.debug)
+            failure = answer_for(error, self._route)
             self._answer(poll, failure, CloseReason.BACKEND_FAILED)
 
     def ask_again(self) -> None:

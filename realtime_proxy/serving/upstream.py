@@ -9,7 +9,7 @@ import structlog
 from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.backend.request import IDEMPOTENT, OutgoingRequest
 from realtime_proxy.backend.response import BackendResponse, LocalResponse
-from realtime_proxy.errors import BackendUnreachable, ProtocolError
+from realtime_proxy.errors import BackendError, BackendUnreachable, ProtocolError
 from realtime_proxy.grip.features import GRIP_FEATURE
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
@@ -123,7 +123,11 @@ class Upstream:
             repeatable=head.method in IDEMPOTENT and request.is_complete and not request.once_only,
             upload=None if request.is_complete else upload,
         )
-        return await self._context.caller.call(target.origin, outgoing)
+        try:
+            return await self._context.caller.call(target.origin, outgoing)
+        except BackendError as error:
+            error.target = target.label
+            raise
 
     def _signed(self, request: BackendRequest) -> RequestHead:
         """A head of its own for this very request, with a fresh signature."""

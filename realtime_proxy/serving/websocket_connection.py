@@ -12,11 +12,7 @@ import attrs
 import structlog
 import trio
 
-from realtime_proxy.errors import (
-    BackendError,
-    FilterError,
-    ProtocolError,
-)
+from realtime_proxy.errors import BackendError, FilterError, GripError, ProtocolError
 from realtime_proxy.grip.control_message import (
     Subscribe,
 )
@@ -432,9 +428,9 @@ class WebSocketConnection:
                 await self.connection.send(b"")
         try:
             head, body = await self._ask(events)
-        except (BackendError, ProtocolError) as error:
+            return self._session.response_arrived(head, body)
+        except (BackendError, GripError, ProtocolError) as error:
             return self._failed(error)
-        return self._session.response_arrived(head, body)
 
     async def _ask(self, events: bytes) -> tuple[ResponseHead, bytes]:
         if not self._session.has_ended:
@@ -442,8 +438,13 @@ class WebSocketConnection:
         async with self.connection.context.farewells:
             return await self._backend.ask(self._session, events)
 
-    def _failed(self, error: BackendError | ProtocolError) -> list[Effect]:
+    def _failed(self, error: BackendError | GripError | ProtocolError) -> list[Effect]:
         self.connection.context.counters.backend_failures += 1
-        log.warning("backend failed", route=self._route.id, problem=str(error))
-        answer = answer_for(error, debug=self._route.debug)
-        return self._session.backend_failed(answer.status, answer.body)
+        error.target = error.target or self._backend.target.label
+        log.warning(
+            "backend failed", route=self._route.id, backend=error.target, problem=str(error)
+        )
+        refusal = answer_for(error, self._route)
+        if self._route.debug:
+            return self._session.backend_failed(refusal, refusal.body.decode().strip())
+        return self._session.backend_failed(refusal)

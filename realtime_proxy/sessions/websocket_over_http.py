@@ -19,7 +19,7 @@ from realtime_proxy.grip.websocket_events import (
 from realtime_proxy.grip.websocket_extension import message_prefix
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.messages import ResponseHead, reason_phrase
+from realtime_proxy.model.messages import Response, ResponseHead
 from realtime_proxy.sessions.effects import (
     AcceptClient,
     CallBackend,
@@ -201,30 +201,33 @@ class WebSocketOverHttp:
         return [CallBackend(b"" if self.is_accepted else encode_events([Event(b"OPEN")]))]
 
     def response_arrived(self, head: ResponseHead, body: bytes) -> list[Effect]:
-        """The backend's whole answer to the last request."""
+        """The backend's whole answer to the last request.
+
+        Raises GripError if it makes no sense: as good as none (`backend_failed`).
+        """
         self._in_flight = False
         if not _is_acceptable(head):
             return self._refused(head, body)
         self._store(head.headers)
-        try:
-            events = decode_events(body)
-        except GripError:
-            return self.backend_failed()
+        events = decode_events(body)
         if self.is_accepted:
             return self._go_on(self._follow(events))
         return self._opened(head, events)
 
-    def backend_failed(
-        self, status: int = 502, body: bytes = b"Error while proxying to origin.\n"
-    ) -> list[Effect]:
-        """No usable answer: a refusal before the client was accepted, a close frame after."""
+    def backend_failed(self, refusal: Response, reason: str = "backend failed") -> list[Effect]:
+        """No usable answer: a refusal before the client was accepted, after it a close frame.
+
+        Refusals of our own have no type where a WebSocket was asked for.
+        """
         self._in_flight = False
         if self.is_accepted:
-            return self._lost(INTERNAL_ERROR, "backend failed")
+            return self._lost(INTERNAL_ERROR, reason)
         if self._state is _State.ENDED:
             return []
         self._state = _State.ENDED
-        return [RejectClient(ResponseHead(status, reason_phrase(status), Headers()), body)]
+        head = refusal.head()
+        head.headers = head.headers.without((b"content-type",))
+        return [RejectClient(head, refusal.body)]
 
     def _lost(self, code: int, reason: str) -> list[Effect]:
         """The backend can't go on with a client that it had accepted."""
@@ -250,7 +253,7 @@ class WebSocketOverHttp:
         if not events and self._poll_seconds is not None:
             return [PollAfter(self._poll_seconds)]
         if not events or events[0].type != b"OPEN":
-            return self.backend_failed()
+            raise GripError("the answer to OPEN does not begin with OPEN")
         self.is_accepted = True
         if self._state is _State.ENDED:  # the client left meanwhile: the backend has to know
             self._wait(Event(b"DISCONNECT"))

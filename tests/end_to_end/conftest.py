@@ -42,7 +42,11 @@ level = "debug"
 class Program:
     """A running `realtime-proxy`. `port` takes clients, `control_port` publishers."""
 
-    def __init__(self, folder, rest, *, server="", listen=""):
+    def __init__(self, folder, rest, *, server="", listen="", handlers=()):
+        """`handlers` are files beside the configuration: pairs of a name and a source."""
+        for name, source in handlers:
+            (folder / "handlers").mkdir(exist_ok=True)
+            (folder / "handlers" / f"{name}.py").write_text(source)
         self.port, self.control_port = free_ports(2)
         self._log_file = folder / "log.txt"
         self._seen = 0

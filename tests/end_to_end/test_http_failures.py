@@ -25,6 +25,12 @@ debug = true
 targets = [{{ url = "http://127.0.0.1:{dead}" }}]
 
 [[route]]
+host = "explained"
+id = "the-route"
+debug = true
+targets = [{{ url = "{url}" }}]
+
+[[route]]
 host = "dead"
 targets = [{{ url = "http://127.0.0.1:{dead}" }}]
 
@@ -412,7 +418,100 @@ def test_debug_says_why(connect, dead):
     client = connect()
     client.request("GET", "/", host="debug")
     text = f"Unable to connect to any targets. Tried: 127.0.0.1:{dead}\n"
-    assert client.read_reply().body == text.encode()
+    reply = client.read_reply()
+    assert (reply.body, reply.get("x-debug-route")) == (text.encode(), "debug,*,*,*")
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"", "connection closed without a response"),
+        (b"nonsense\r\n\r\n", "response is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "Content-Length must be a number"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "chunked body"),
+        (b"HTTP/1.1 200 OK\r\nGrip-Hold: x\r\nContent-Length: 0\r\n\r\n", "Grip-Hold must be set"),
+    ],
+)
+@pytest.mark.parametrize("host", ["explained", "test"])
+def test_debug_says_why_where_and_who(connect, backend, path, host, answer, problem):
+    def script(call):
+        call.send(answer)
+        call.close()
+
+    backend.scripts[path] = script
+    client = connect()
+    client.request("POST", path, host=host)
+    reply = client.read_reply()
+    assert reply.status == 502
+    if host == "explained":
+        assert problem in reply.body.decode()
+        assert reply.get("x-debug-route") == "the-route"
+        assert reply.get("x-debug-target") == f"127.0.0.1:{backend.port}"
+    else:
+        assert reply.body == b"Error while proxying to origin.\n"
+        assert not [name for name, _ in reply.fields if name.startswith("x-debug")]
+
+
+def test_debug_says_why_a_body_breaks_off(connect, backend, path):
+    def script(call):
+        call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        call.cut()
+
+    backend.scripts[path] = script
+    client = connect()
+    client.request("GET", path, host="explained")
+    client.read_head()
+    assert client.read_chunk() == b"abc"
+    assert client.read_chunk().startswith(b"\n\nconnection ")
+    with pytest.raises(CutShort):
+        client.read_chunk()
+
+
+def test_debug_says_why_a_body_of_an_old_client_breaks_off(connect, backend, path):
+    def script(call):
+        call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        call.cut()
+
+    backend.scripts[path] = script
+    client = connect()
+    client.request("GET", path, host="explained", version="1.0")
+    client.read_head()
+    with pytest.raises(CutShort) as caught:
+        client.read_to_end()
+    assert caught.value.ending is Ending.RESET
+
+
+def test_debug_says_nothing_within_a_length(connect, backend, path):
+    def script(call):
+        call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+        call.close()
+
+    backend.scripts[path] = script
+    client = connect()
+    client.request("GET", path, host="explained")
+    with pytest.raises(CutShort) as caught:
+        client.read_reply()
+    assert caught.value.received == b"abc"
+
+
+DEFECT = """
+from realtime_proxy.pipeline import BaseHandler
+
+class Handler(BaseHandler):
+    def on_response_head(self, exchange, response):
+        response.headers = None
+"""
+
+
+def test_a_defect_is_answered(connect, start_own, backend, path):
+    """What no rule foresees, here headers that are none, ends one exchange and nothing else."""
+    routes = '[[route]]\nhandlers = ["defect"]\ntargets = [{{ url = "{}" }}]\n'
+    own = start_own(routes.format(backend.url), handlers=[("defect", DEFECT)])
+    for _ in range(2):
+        client = connect(own.address)
+        client.request("GET", path)
+        assert assert_refused(client, 500).body == b"Failed to process request.\n"
+    assert "Traceback" in own.log
 
 
 def test_no_route(connect):

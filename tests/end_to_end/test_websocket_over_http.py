@@ -56,6 +56,11 @@ debug = true
 targets = [{{ url = "http://127.0.0.1:1", over_http = true }}]
 
 [[route]]
+host = "explained"
+debug = true
+targets = [{{ url = "{url}", over_http = true }}]
+
+[[route]]
 host = "secret"
 handlers = ["keys"]
 targets = [{{ url = "{url}", over_http = true }}]
@@ -573,6 +578,33 @@ def test_event_that_the_backend_refuses(websocket, socket_backend, path, code, r
     socket.send_close(code)
     assert socket.client.wait_for_end() is Ending.CLOSED
     assert socket_backend.wait_for_events(2) == [("OPEN", b""), ("TEXT", b"x")]
+
+
+@pytest.mark.parametrize(
+    ("problem", "answer"),
+    [
+        ("connection closed without a response", lambda call: call.close()),
+        (
+            "Failed to parse accept instructions: malformed WebSocket event at byte 0",
+            lambda call: call.respond(fields=[("Content-Type", CONTENT_TYPE)], body=b"nonsense"),
+        ),
+    ],
+    ids=["lost", "nonsense"],
+)
+def test_debug_says_why_a_backend_failed(websocket, socket_backend, backend, path, problem, answer):
+    socket_backend.answers = [answer]
+    socket = websocket()
+    socket.open(path, host="explained")
+    socket.send(TEXT, b"x")
+    frame = socket.read()
+    assert (frame.close_code, frame.close_reason) == (1011, problem)
+    backend.scripts[path] = answer
+    socket = websocket()
+    socket.ask(path, host="explained")
+    reply = socket.client.read_reply()
+    assert (reply.status, reply.body) == (502, f"{problem}\n".encode())
+    assert (reply.get("content-type"), reply.get("x-debug-route")) == (None, "explained,*,*,*")
+    assert reply.get("x-debug-target") == f"127.0.0.1:{backend.port}"
 
 
 def test_event_is_never_sent_twice(websocket, socket_backend, path):

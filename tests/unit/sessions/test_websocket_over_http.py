@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_proxy.errors import GripError
 from realtime_proxy.grip.control_message import Subscribe
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.messages import ResponseHead
+from realtime_proxy.model.messages import ResponseHead, text_response
 from realtime_proxy.sessions.effects import (
     AcceptClient,
     CallBackend,
@@ -23,6 +24,7 @@ from realtime_proxy.testing.events import read_events, write_events
 from realtime_proxy.wire.websocket import Opcode
 
 TYPE = (b"Content-Type", b"application/websocket-events")
+FAILURE = text_response(502, "Error while proxying to origin.")
 GRIP = (b"Sec-WebSocket-Extensions", b"grip")
 
 
@@ -87,9 +89,12 @@ def test_trusted_client_gets_the_extension_itself():
 def test_answer_that_does_not_open(events):
     session = WebSocketOverHttp(one_event=False, trusted=False)
     session.start()
-    (rejection,) = answer(session, *events)
+    with pytest.raises(GripError, match="does not begin with OPEN"):
+        answer(session, *events)
+    (rejection,) = session.backend_failed(FAILURE)
     assert isinstance(rejection, RejectClient)
     assert rejection.head.status == 502
+    assert session.is_finished
 
 
 def test_empty_answer_with_an_interval_opens_later():
@@ -140,7 +145,7 @@ def test_client_gone_before_it_was_refused(failure):
     if failure == "refused":
         assert session.response_arrived(head(status=403), b"") == []
     else:
-        assert session.backend_failed() == []
+        assert session.backend_failed(FAILURE) == []
     assert session.is_finished
 
 
@@ -321,10 +326,12 @@ def test_client_gone_while_a_request_fails(failure):
     session.client_gone()
     refused = failure == "refused"
     effects = (
-        session.response_arrived(head(status=500), b"") if refused else session.backend_failed()
+        session.response_arrived(head(status=500), b"")
+        if refused
+        else session.backend_failed(FAILURE)
     )
     assert sent(effects) == [("DISCONNECT", b"")]
-    assert session.backend_failed() == []
+    assert session.backend_failed(FAILURE) == []
     assert session.is_finished
 
 
@@ -378,7 +385,9 @@ def test_detached_stays_whatever_its_backend_does(failure):
     session = opened(DETACH, fields=[GRIP])
     refused = failure == "refused"
     effects = (
-        session.response_arrived(head(status=500), b"") if refused else session.backend_failed()
+        session.response_arrived(head(status=500), b"")
+        if refused
+        else session.backend_failed(FAILURE)
     )
     assert effects == []
     assert session.is_open
@@ -397,9 +406,12 @@ def test_detached_client_gone():
 def test_backend_that_fails_before():
     session = WebSocketOverHttp(one_event=False, trusted=False)
     session.start()
-    (rejection,) = session.backend_failed(504, b"slow\n")
+    slow = text_response(504, "slow")
+    slow.headers.append((b"X-A", b"1"))
+    (rejection,) = session.backend_failed(slow)
     assert isinstance(rejection, RejectClient)
     assert (rejection.head.status, rejection.head.reason) == (504, b"Gateway Timeout")
+    assert rejection.head.headers == [(b"X-A", b"1")]
     assert rejection.body == b"slow\n"
 
 
@@ -420,8 +432,15 @@ def test_backend_that_refuses_an_event(status, code):
 def test_answer_that_makes_no_sense(body):
     session = opened()
     session.message_arrived(Opcode.TEXT, b"1")
+    with pytest.raises(GripError):
+        session.response_arrived(head(), body)
     failed = [SendClose(1011, "backend failed"), ends(CloseReason.BACKEND_FAILED)]
-    assert session.response_arrived(head(), body) == failed
+    assert session.backend_failed(FAILURE) == failed
+
+
+def test_why_a_backend_failed_may_be_told():
+    close, _ = opened().backend_failed(FAILURE, "connection closed")
+    assert close == SendClose(1011, "connection closed")
 
 
 # -- any order -----------------------------------------------------------------------------------
@@ -502,7 +521,7 @@ class World:
         if name == "500":
             effects = self.session.response_arrived(head(status=500), b"")
         elif name == "fail":
-            effects = self.session.backend_failed()
+            effects = self.session.backend_failed(FAILURE)
         else:
             effects = self.session.response_arrived(head(GRIP), write_events(*opens, *events))
         if self.ended:
