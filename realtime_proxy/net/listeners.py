@@ -52,43 +52,51 @@ def open_listener(address: Address) -> socket.socket:
 def open_listeners(address: Address, count: int) -> list[socket.socket]:
     """As many sockets for one address, among which the kernel spreads new connections.
 
-    On a unix path they are one socket. The address is tried for itself first, so that a second
+    On a unix path they are one socket. The address is bound for itself first, so that a second
     instance is refused instead of sharing it. Raises ConfigError when it can't be had.
     """
     try:
         if isinstance(address, UnixAddress):
             return [_open_unix(address)] * count
-        first = _open_tcp(address)
         if count == 1:
-            return [first]
-        host, port = first.getsockname()[:2]
-        first.close()
-        shared = TcpAddress(host, port)
-        return [_open_tcp(shared, reuse_port=True) for _ in range(count)]
+            return [_open_tcp(address)]
+        # Kept until the others have the address, and not listening: its clients would be cut off.
+        with _bind_tcp(address) as first:
+            shared = TcpAddress(*first.getsockname()[:2])
+            return [_open_tcp(shared, reuse_port=True) for _ in range(count)]
     except OSError as error:
         message = f"can't listen on {address}: {error.strerror or error}"
         raise ConfigError([Problem("server.listen", message)]) from error
 
 
 def _open_tcp(address: TcpAddress, *, reuse_port: bool = False) -> socket.socket:
-    found = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    family, kind, protocol, _, sockaddr = found[0]
-    listener = socket.socket(family, kind, protocol)
+    listener = _bind_tcp(address, reuse_port=reuse_port)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(sockaddr)
         listener.listen(BACKLOG)
         listener.setblocking(False)
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+def _bind_tcp(address: TcpAddress, *, reuse_port: bool = False) -> socket.socket:
+    found = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, kind, protocol, _, sockaddr = found[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(sockaddr)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 def _open_unix(address: UnixAddress) -> socket.socket:

@@ -73,6 +73,19 @@ def test_several_listeners_share_one_port(sockets):
     assert len({listener.getsockname() for listener in sockets}) == 1
 
 
+def test_nobody_connects_to_the_one_that_only_tries_the_port(sockets, monkeypatch):
+    listening = []
+
+    class Watched(socket.socket):
+        def listen(self, backlog):
+            listening.append(self)
+            super().listen(backlog)
+
+    monkeypatch.setattr(socket, "socket", Watched)
+    sockets += open_listeners(TcpAddress("127.0.0.1", 0), 2)
+    assert listening == sockets
+
+
 def test_a_port_that_others_share_is_refused_nevertheless(sockets):
     sockets += open_listeners(TcpAddress("127.0.0.1", 0), 2)
     with pytest.raises(ConfigError, match="in use"):
