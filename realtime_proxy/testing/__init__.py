@@ -8,4 +8,5 @@ Only tests import this. Nothing here uses the proxy's own parsers, which it is t
     websocket_client.py      frames by hand on such a client, right ones and wrong ones
     events.py                bodies of WebSocket-over-HTTP, written and read
     recording_subscriber.py  a subscriber of channels that keeps what it gets
+    reserved_ports.py        ports for programs that a test starts
 """

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from realtime_proxy.testing.raw_client import DEADLINE_SECONDS, RawClient
+from realtime_proxy.testing.reserved_ports import reserved_ports
 from realtime_proxy.testing.scripted_backend import ScriptedBackend
 from realtime_proxy.testing.websocket_client import WebSocketClient
 
@@ -47,9 +48,13 @@ class Program:
         for name, source in handlers:
             (folder / "handlers").mkdir(exist_ok=True)
             (folder / "handlers" / f"{name}.py").write_text(source)
-        self.port, self.control_port = free_ports(2)
         self._log_file = folder / "log.txt"
         self._seen = 0
+        with reserved_ports(2) as (self.port, self.control_port):
+            self._start(folder, rest, server, listen)
+            self._wait_until_it_takes_connections()
+
+    def _start(self, folder, rest, server, listen):
         config = folder / "routes.toml"
         config.write_text(
             CONFIG.format(
@@ -67,7 +72,6 @@ class Program:
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"PYTHONWARNINGS": "default"},
             )
-        self._wait_until_it_takes_connections()
 
     def _wait_until_it_takes_connections(self):
         end = time.monotonic() + DEADLINE_SECONDS
@@ -174,14 +178,6 @@ class Program:
     @property
     def peak_memory_bytes(self):
         return self._memory("VmHWM")
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [listener.getsockname()[1] for listener in sockets]
 
 
 @pytest.fixture(scope="session")

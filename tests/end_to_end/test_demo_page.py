@@ -7,7 +7,6 @@ import contextlib
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,6 +14,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+from realtime_proxy.testing.reserved_ports import reserved_ports
 
 PROGRAM = Path(sys.executable).with_name("realtime-proxy")
 PUBCLI = Path(sys.executable).with_name("pubcli")
@@ -145,8 +146,8 @@ targets = [{{ demo = true }}]
 class Proxy:
     """The program with the demo for its only route, on ports of its own."""
 
-    def __init__(self, folder):
-        client, pull, control = free_ports(3)
+    def __init__(self, folder, ports):
+        client, pull, control = ports
         self.url = f"http://127.0.0.1:{client}/"
         self.control_url = f"http://127.0.0.1:{control}"
         self.push_url = f"tcp://127.0.0.1:{pull}"
@@ -157,17 +158,10 @@ class Proxy:
         return running(PROGRAM, "run", "--config", self.config, until="serving")
 
 
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [listener.getsockname()[1] for listener in sockets]
-
-
 @pytest.fixture
 def proxy(tmp_path):
-    return Proxy(tmp_path)
+    with reserved_ports(3) as ports:
+        yield Proxy(tmp_path, ports)
 
 
 def wait_for_panels(browser, comparison):

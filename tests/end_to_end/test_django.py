@@ -27,6 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from realtime_proxy.testing.raw_client import DEADLINE_SECONDS
+from realtime_proxy.testing.reserved_ports import reserved_ports
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = CHECKOUT / "examples" / "django"
@@ -149,19 +150,12 @@ def _wait_until_it_takes_connections(process, port):
         time.sleep(0.01)
 
 
-def _free_ports(count):
-    with contextlib.ExitStack() as stack:
-        listeners = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [listener.getsockname()[1] for listener in listeners]
-
-
 @pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow)])
 def stack(request, tmp_path_factory):
-    stack = Stack(tmp_path_factory.mktemp("django"), _free_ports(4), request.param)
-    with stack.running():
-        yield stack
+    with reserved_ports(4) as ports:
+        stack = Stack(tmp_path_factory.mktemp("django"), ports, request.param)
+        with stack.running():
+            yield stack
     assert re.findall(r"^.*(?:Traceback|\[error|Warning:).*$", stack.log, re.MULTILINE) == []
     assert "Traceback" not in stack.django_log
 

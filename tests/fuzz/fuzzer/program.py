@@ -3,13 +3,14 @@
 import itertools
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import trustme
+
+from realtime_proxy.testing.reserved_ports import reserved_ports
 
 PROGRAM = Path(sys.executable).with_name("realtime-proxy")
 START_SECONDS = 30
@@ -63,8 +64,11 @@ class Program:
         self.lines = 0
         self.baseline = None  # descriptors and memory when it is well
         self.pull = f"ipc://{folder}/pull"
-        self.control_port = _free_port()
         self._certify(folder)
+        with reserved_ports(1) as (self.control_port,):
+            self._start(folder, backend_port, workers)
+
+    def _start(self, folder, backend_port, workers):
         config = folder / "routes.toml"
         config.write_text(
             CONFIG.format(
@@ -141,8 +145,3 @@ class Program:
             self._reader.join()
             self._process.stdout.close()
         return status
-
-
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]

@@ -10,6 +10,7 @@ from realtime_proxy.config.schema import Publish
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import HttpStream, Item
+from realtime_proxy.testing.reserved_ports import reserved_ports
 
 SECONDS = 10
 ITEM = Item("a", http_stream=HttpStream(content=b"x"))
@@ -30,13 +31,15 @@ class Publishing:
         return len(items)
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+@pytest.fixture
+def ports():
+    """Two that are free."""
+    with reserved_ports(2) as ports:
+        yield ports
 
 
-async def test_items_come_by_http_and_zeromq(nursery):
-    http, pull = free_port(), f"tcp://127.0.0.1:{free_port()}"
+async def test_items_come_by_http_and_zeromq(nursery, ports):
+    http, pull = ports[0], f"tcp://127.0.0.1:{ports[1]}"
     publishing = Publishing()
     side = PublishSide(Publish(http=f"127.0.0.1:{http}", pull=pull), Counters())
     with contextlib.closing(side), trio.fail_after(SECONDS):
@@ -63,8 +66,8 @@ async def test_both_may_be_left_out():
     side.close()
 
 
-def test_an_address_of_others_is_refused_and_nothing_stays_open():
-    pull = f"tcp://127.0.0.1:{free_port()}"
+def test_an_address_of_others_is_refused_and_nothing_stays_open(ports):
+    pull = f"tcp://127.0.0.1:{ports[0]}"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         http = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ConfigError, match="can't listen on"):
