@@ -520,7 +520,8 @@ def test_a_failed_filter_of_a_websocket(program, open_socket, path, content, fil
     if filters is not None:
         message["content-filters"] = filters
     socket, debugged = open_socket(subscribe), open_socket(subscribe, host="debug")
-    program.publish_until_taken(path, 2, ws_message=message)
+    program.wait_for_subscriptions(path, 2)
+    program.publish(path, ws_message=message)
     program.publish(path, ws_message={"content": "next"})
     assert socket.read().content == b"next"
     frame = debugged.read()
