@@ -9,6 +9,7 @@
     ├── ProtocolError          a peer broke HTTP; carries the status to answer with
     └── BackendError           no usable answer from the backend; carries the client's status
         ├── BackendUnreachable     no connection: the next target may be tried
+        ├── BackendBlocked         it is where an untrusted backend must not be
         ├── BackendTimeout         too slow (504)
         └── BackendMisbehaved      connection lost or nonsense on it (502)
 
@@ -93,6 +94,13 @@ class BackendUnreachable(BackendError):
         if timed_out:
             self.status = 504
         super().__init__(message)
+
+
+class BackendBlocked(BackendError):
+    """An untrusted backend's name leads to this machine or a private network: not connected."""
+
+    def __init__(self) -> None:
+        super().__init__("Error: Origin host/IP blocked.")
 
 
 class BackendTimeout(BackendError):

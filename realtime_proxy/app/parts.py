@@ -18,7 +18,8 @@ from realtime_proxy.grip.signature import SigningKey, Verifier
 from realtime_proxy.net.listeners import Certificates, server_context
 from realtime_proxy.pipeline.registry import LoadedHandlers, load_handlers
 from realtime_proxy.routing.table import RouteTable
-from realtime_proxy.serving.live_route import LiveRoute, LocalBackend, build_table
+from realtime_proxy.serving.live_route import LiveRoute, build_table
+from realtime_proxy.serving.live_target import LocalBackend
 
 
 @attrs.frozen

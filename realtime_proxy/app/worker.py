@@ -101,6 +101,7 @@ class Worker:
         config, parts = self._config, self._parts
         return ServingContext(
             server=config.server,
+            forwarded=config.forwarded,
             grip=config.grip,
             routes=parts.routes,
             registry=self._registry,

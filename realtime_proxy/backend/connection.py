@@ -4,12 +4,18 @@ import contextlib
 import errno
 import os
 import socket
-import ssl
+from typing import Any
 
 import trio
 
 from realtime_proxy.backend.origin import Origin
-from realtime_proxy.errors import BackendMisbehaved, BackendTimeout, BackendUnreachable
+from realtime_proxy.config.addresses import is_private
+from realtime_proxy.errors import (
+    BackendBlocked,
+    BackendMisbehaved,
+    BackendTimeout,
+    BackendUnreachable,
+)
 from realtime_proxy.net.timers import Timer, Timers
 from realtime_proxy.net.tls import RECEIVE_BYTES, TlsCodec, handshake
 from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, Watcher
@@ -213,22 +219,21 @@ class BackendConnection:
 
 async def connect(
     origin: Origin,
-    context: ssl.SSLContext | None,
     timers: Timers,
     watcher: Watcher,
     timeout_seconds: float,
 ) -> BackendConnection:
     """A fresh connection, names looked up without blocking, both address families tried.
 
-    Raises BackendUnreachable for whatever keeps it from being made.
+    Raises BackendUnreachable for whatever keeps it from being made, and BackendBlocked.
     """
     raw: socket.socket | None = None
     try:
         with trio.fail_after(timeout_seconds):
             raw = await _open(origin)
             tls = None
-            if context is not None:
-                tls = TlsCodec(context, origin.host)
+            if origin.tls is not None:
+                tls = TlsCodec(origin.tls, origin.server_name)
                 await handshake(raw, tls)
     except trio.TooSlowError as error:
         _close(raw)
@@ -245,16 +250,43 @@ async def connect(
 
 async def _open(origin: Origin) -> socket.socket:
     """A connected socket: a name by whichever of its addresses answers first."""
-    if origin.family is None:
-        stream = await trio.open_tcp_stream(origin.host, origin.port)
-        return socket.socket(fileno=stream.socket.detach())
-    raw = socket.socket(origin.family, socket.SOCK_STREAM)
+    if origin.untrusted:
+        return await _open_public(origin)
+    if origin.family is not None:
+        return await _open_address(origin.family, (origin.host, origin.port))
+    stream = await trio.open_tcp_stream(origin.host, origin.port)
+    return socket.socket(fileno=stream.socket.detach())
+
+
+async def _open_public(origin: Origin) -> socket.socket:
+    """As `_open`, unless the host is, or has, an address that is not public.
+
+    The name is looked up once and what was found is connected to: another lookup may find
+    something else. Raises BackendBlocked.
+    """
+    found = await trio.socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    if any(is_private(str(address[0])) for *_, address in found):
+        raise BackendBlocked
+    failure = OSError("no address")
+    # In turn, each with a share of the time: one that never answers must not use all of it.
+    share = (trio.current_effective_deadline() - trio.current_time()) / len(found)
+    for family, *_, address in found:
+        try:
+            with trio.fail_after(share):
+                return await _open_address(family, address)
+        except (OSError, trio.TooSlowError) as error:
+            failure = OSError(str(error) or f"{address[0]} does not answer")
+    raise failure
+
+
+async def _open_address(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    raw = socket.socket(family, socket.SOCK_STREAM)
     try:
         raw.setblocking(False)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # As trio does: room is told as soon as the backend takes something of an upload.
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-        failure = raw.connect_ex((origin.host, origin.port))
+        failure = raw.connect_ex(address)
         if failure == errno.EINPROGRESS:
             await trio.lowlevel.wait_writable(raw)
             failure = raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -1,11 +1,10 @@
 """Idle backend connections, kept per origin. Judgement only: whoever calls does the IO."""
 
 import re
-import ssl
 from collections import deque
 
 from realtime_proxy.backend.connection import BackendConnection, connect
-from realtime_proxy.backend.origin import Origin, client_context
+from realtime_proxy.backend.origin import Origin
 from realtime_proxy.config.schema import Backend
 from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.net.timers import Timers
@@ -14,6 +13,8 @@ from realtime_proxy.net.watcher import Watcher
 _TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE)
 # A connection is given up this long before the backend would: its close may be on its way.
 _MARGIN_SECONDS = 1.0
+# Clients may name the server whose certificate is checked, and with it make origins.
+MAX_ORIGINS = 1_000
 
 
 class Pool:
@@ -24,7 +25,6 @@ class Pool:
         self._timers = timers
         self._watcher = watcher
         self._idle: dict[Origin, deque[BackendConnection]] = {}
-        self._contexts: dict[Origin, ssl.SSLContext] = {}
 
     def __repr__(self) -> str:
         idle = ", ".join(f"{origin}: {len(waiting)}" for origin, waiting in self._idle.items())
@@ -36,13 +36,8 @@ class Pool:
 
     async def fresh(self, origin: Origin) -> BackendConnection:
         """A connection that nobody has used. Raises BackendUnreachable."""
-        context = None
-        if origin.tls:
-            context = self._contexts.get(origin)
-            if context is None:
-                context = self._contexts[origin] = client_context(origin)
         return await connect(
-            origin, context, self._timers, self._watcher, self.settings.connect_timeout_seconds
+            origin, self._timers, self._watcher, self.settings.connect_timeout_seconds
         )
 
     def take_idle(self, origin: Origin) -> BackendConnection | None:
@@ -63,13 +58,20 @@ class Pool:
         seconds = self.settings.idle_seconds
         if (promised := _promised_seconds(head)) is not None:
             seconds = min(seconds, promised - _MARGIN_SECONDS)
-        waiting = self._idle.setdefault(connection.origin, deque())
-        if seconds <= 0 or len(waiting) >= self.settings.max_idle_connections:
+        waiting = self._idle.get(connection.origin)
+        if waiting is None:
+            waiting = self._new_origin(connection.origin)
+        if seconds <= 0 or waiting is None or len(waiting) >= self.settings.max_idle_connections:
             connection.close()
             return
         connection.idle_seconds = seconds
         connection.given_back_at = self._timers.now()
         waiting.append(connection)
+
+    def _new_origin(self, origin: Origin) -> deque[BackendConnection] | None:
+        if len(self._idle) >= MAX_ORIGINS:
+            return None
+        return self._idle.setdefault(origin, deque())
 
     def drop_expired(self) -> None:
         """Close what has been idle for too long, and forget origins without connections."""

@@ -5,7 +5,7 @@ the schema.
 """
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 import attrs
@@ -75,13 +75,15 @@ def _section(title: str, cls: Any) -> Iterator[str]:
 
 
 def _default(value: Any) -> str:
-    return "" if value in ("", (), None) else f"`{value_text(value)}`"
+    return "" if value in ("", (), {}, None) else f"`{value_text(value)}`"
 
 
 def _kind(annotation: Any) -> str:
     if get_origin(annotation) is tuple:
         element = get_args(annotation)[0]
         return "tables" if attrs.has(element) else f"list of {_kind(element)}"
+    if get_origin(annotation) is Mapping:
+        return f"table of {_kind(get_args(annotation)[1])}"
     if isinstance(annotation, types.UnionType):
         return _kind(get_args(annotation)[0])
     return _KINDS[annotation]

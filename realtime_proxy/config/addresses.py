@@ -43,6 +43,8 @@ class UnixAddress:
 
 
 Address = TcpAddress | UnixAddress
+_IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
 
 
 def parse_address(text: str) -> Address:
@@ -116,6 +118,24 @@ def is_loopback(address: Address) -> bool:
         return False
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return (mapped or parsed).is_loopback
+
+
+def is_private(host: str) -> bool:
+    """True for a literal address of this machine, of a private network, or of a group of hosts.
+
+    Addresses that carry an IPv4 address (mapped, 6to4, NAT64) are what that one is. False for
+    names: those have to be looked up first.
+    """
+    try:
+        address: _IpAddress = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _NAT64:
+            address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        else:
+            address = address.ipv4_mapped or address.sixtofour or address
+    return not address.is_global or address.is_multicast
 
 
 def is_host(text: str) -> bool:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from realtime_proxy.config.schema import Config
+from realtime_proxy.config.addresses import is_private
+from realtime_proxy.config.schema import Config, Target
 from realtime_proxy.config.secrets import is_pem, resolve_secret
 from realtime_proxy.errors import Problem
 
@@ -22,6 +24,34 @@ def advise(config: Config, base_dir: Path) -> Iterator[Problem]:
                 f"route[{index}].path",
                 f"`{route.path}` never begins a path: those begin with `/`, and are compared as "
                 "clients send them, without the query (a blank is `%20`)",
+            )
+        for number, target in enumerate(route.targets):
+            yield from _target_advice(target, f"route[{index}].targets[{number}]")
+    yield from _unreachable_ids(config)
+
+
+def _target_advice(target: Target, path: str) -> Iterator[Problem]:
+    if target.client_certificate and not target.url.startswith("https:"):
+        yield Problem(f"{path}.client_certificate", "is shown to `https` backends only")
+    if target.untrusted and is_private(urlsplit(target.url).hostname or ""):
+        yield Problem(f"{path}.untrusted", "keeps every request from this url: it is private")
+
+
+def _unreachable_ids(config: Config) -> Iterator[Problem]:
+    """Routes that `Pushpin-Route` is to lead to, and can't."""
+    by_header = config.forwarded.accept_pushpin_route
+    seen: dict[str, int] = {}
+    for index, route in enumerate(config.route):
+        if not route.host and not by_header:
+            yield Problem(
+                f"route[{index}].host",
+                "is empty, and `forwarded.accept_pushpin_route` is off: no request comes here",
+            )
+        first = seen.setdefault(route.id, index)
+        if route.id and first != index and by_header:
+            yield Problem(
+                f"route[{index}].id",
+                f"is that of route[{first}] too, so `Pushpin-Route` can't choose one of them",
             )
 
 

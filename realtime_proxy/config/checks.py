@@ -4,18 +4,41 @@ A check takes one value (of a list: one element) and raises `ConfigError` saying
 The schema names them beside each key; `structure.py` applies them.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from realtime_proxy.config.addresses import is_host, parse_tcp
+from realtime_proxy.config.addresses import is_host, parse_port_number, parse_tcp
 from realtime_proxy.errors import ConfigError, Problem
 
 Check = Callable[..., object]
 
+UNIX = "unix"
 _HANDLER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[0-9]+\])*", re.ASCII)
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
+_FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FIELD_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_FORWARDED_RULE = re.compile(r"append|truncate:[0-9]{1,4}")
+_CDN_NAME = re.compile(r"[\x21-\x2b\x2d-\x7e](?:[\x20-\x2b\x2d-\x7e]*[\x21-\x2b\x2d-\x7e])?")
+_PATH_START = re.compile(r"[\x21-\x7e]*")
+# Fields that say where a message ends, what becomes of a connection, or who asks: the proxy's own.
+_OWN_FIELDS = frozenset(
+    (
+        "connection",
+        "content-length",
+        "expect",
+        "grip-feature",
+        "grip-sig",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
 _IPV6_HOST = re.compile(r"\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
 
 
@@ -90,6 +113,71 @@ def host_name(value: str) -> None:
 def is_ipv6_host(text: str) -> bool:
     """True if a text looks like an IPv6 address, with or without its brackets."""
     return _IPV6_HOST.fullmatch(text) is not None and text.count(":") > 1
+
+
+def host_and_port(value: str) -> None:
+    """What a `Host` field may be: a name or an address, and perhaps a port."""
+    if value.startswith("["):
+        host, bracket, rest = value[1:].partition("]")
+        well_formed = bool(bracket) and is_ipv6_host(host) and rest[:1] in {"", ":"}
+    else:
+        host, colon, rest = value.partition(":")
+        well_formed, rest = is_host(host), colon + rest
+    if not well_formed:
+        raise _wrong(f"`{value}` is not a host; accepted: `HOST`, `HOST:PORT`, `[V6]:PORT`")
+    if rest:
+        parse_port_number(rest[1:], 1)
+
+
+def network(value: str) -> None:
+    """An address, a network as `ADDRESS/BITS`, or `unix` for all that come by unix sockets."""
+    if value == UNIX:
+        return
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        text = f"`{value}` is not an address or network, such as `10.0.0.0/8`: {error}"
+        raise _wrong(text) from None
+
+
+def forwarded_rule(value: str) -> None:
+    """A word of the rules for `X-Forwarded-For`."""
+    if not _FORWARDED_RULE.fullmatch(value):
+        raise _wrong(f"`{value}` is not a rule; accepted: `truncate:N`, `append`")
+
+
+def cdn_name(value: str) -> None:
+    """What may stand in `CDN-Loop`: one element, printable."""
+    if not _CDN_NAME.fullmatch(value):
+        raise _wrong(f"`{value}` can't stand in `CDN-Loop`; accepted: printable ASCII, no comma")
+
+
+def path_start(value: str | None) -> None:
+    """What the path of a request may begin with, as it is on the wire."""
+    if value is None:
+        return
+    if not _PATH_START.fullmatch(value) or set(value) & set("?#") or value[:1] not in {"", "/"}:
+        raise _wrong(
+            f"`{value}` can't begin a path: it begins with `/` and is ASCII without blanks, "
+            "`?` or `#` (a blank is `%20`)"
+        )
+
+
+def field_name(value: str) -> None:
+    """The name of a header field."""
+    if not _FIELD_NAME.fullmatch(value):
+        raise _wrong(f"`{value}` is not the name of a header field")
+
+
+def editable_field(name: str, value: str = "") -> None:
+    """A header field that a route may set or remove: not one that is the proxy's own."""
+    field_name(name)
+    if name.lower() == "host":
+        raise _wrong("`Host` is set by `as_host`, or by `host` of a target")
+    if name.lower() in _OWN_FIELDS:
+        raise _wrong(f"`{name}` is the proxy's own and can't be set or removed")
+    if not _FIELD_VALUE.fullmatch(value):
+        raise _wrong(f"the value of `{name}` has line ends or other control characters")
 
 
 def handler_name(value: str) -> None:

@@ -7,7 +7,7 @@ already.
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from realtime_proxy.config.addresses import (
     Address,
@@ -18,6 +18,7 @@ from realtime_proxy.config.addresses import (
 )
 from realtime_proxy.config.schema import Publish, Server
 from realtime_proxy.config.secrets import resolve_secret
+from realtime_proxy.config.structure import join_key
 from realtime_proxy.errors import ConfigError, Problem
 
 Table = Mapping[str, Any]
@@ -34,7 +35,6 @@ def find_conflicts(file: Table, base_dir: Path) -> Iterator[Problem]:
     routes = list(_tables(file, "route", ""))
     for path, route in routes:
         yield from _route_problems(route, path, base_dir)
-    yield from _repeated_ids(routes)
     yield from _repeated_conditions(routes)
 
 
@@ -110,10 +110,35 @@ def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem
             yield Problem(target_path, f"has {' and '.join(kinds)}; only one is possible")
         if not kinds:
             yield Problem(target_path, "needs a `url`, or `demo = true`, or `test = true`")
-    if bool(route.get("issuer")) != bool(route.get("key")):
-        missing = "key" if route.get("issuer") else "issuer"
-        yield Problem(f"{path}.{missing}", "is missing; `issuer` and `key` only count together")
+        yield from _client_certificate_problems(target, target_path, base_dir)
+    if route.get("host") == "" and not route.get("id"):
+        yield Problem(f"{path}.id", "is missing; without a `host` only its id leads to a route")
+    if route.get("path_remove") and route.get("path_replace") is not None:
+        yield Problem(f"{path}.path_remove", "excludes `path_replace`; only one is possible")
+    yield from _header_problems(route, path)
     yield from _secret_problems(route, f"{path}.key", base_dir)
+
+
+def _client_certificate_problems(target: Table, path: str, base_dir: Path) -> Iterator[Problem]:
+    for key in ("client_certificate", "client_key"):
+        name = _text(target, key)
+        if name and not (base_dir / name).is_file():
+            yield Problem(f"{path}.{key}", f"there is no file {base_dir / name}")
+    if _text(target, "client_key") and not _text(target, "client_certificate"):
+        yield Problem(f"{path}.client_certificate", "is missing; `client_key` is the key of one")
+
+
+def _header_problems(route: Table, path: str) -> Iterator[Problem]:
+    """Fields that are set twice, or set and removed: names are compared without regard to case."""
+    removed = {name.lower() for name in _list(route.get("remove_headers")) if _is_text(name)}
+    seen: set[str] = set()
+    for name in _table(route, "set_headers"):
+        key_path = join_key(f"{path}.set_headers", name)
+        if name.lower() in seen:
+            yield Problem(key_path, "is set twice; several values go into one, with commas")
+        if name.lower() in removed:
+            yield Problem(key_path, "is in `remove_headers` too; setting replaces what came")
+        seen.add(name.lower())
 
 
 def _secret_problems(table: Table, path: str, base_dir: Path) -> Iterator[Problem]:
@@ -124,18 +149,11 @@ def _secret_problems(table: Table, path: str, base_dir: Path) -> Iterator[Proble
             yield Problem(path, problem.message)
 
 
-def _repeated_ids(routes: list[tuple[str, Table]]) -> Iterator[Problem]:
-    seen: dict[str, str] = {}
-    for path, route in routes:
-        name = _text(route, "id")
-        if name and name in seen:
-            yield Problem(f"{path}.id", f"`{name}` is the id of {seen[name]} already")
-        seen.setdefault(name, path)
-
-
 def _repeated_conditions(routes: list[tuple[str, Table]]) -> Iterator[Problem]:
     seen: dict[tuple[str, str, str, str], str] = {}
     for path, route in routes:
+        if route.get("host") == "":  # found by its id alone
+            continue
         host = (_text(route, "host") or "*").lower().strip("[]")
         condition = (host, _text(route, "path"), _text(route, "protocol"), str(route.get("tls")))
         if condition in seen:
@@ -164,4 +182,8 @@ def _list(value: Any) -> list[Any] | tuple[Any, ...]:
 
 def _text(table: Table, key: str) -> str:
     value = table.get(key)
-    return value if isinstance(value, str) else ""
+    return value if _is_text(value) else ""
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str)

@@ -20,6 +20,7 @@ from realtime_proxy.config.addresses import (
     parse_tcp,
 )
 from realtime_proxy.config.load import load_text
+from realtime_proxy.config.pushpin_forwarded import converted_forwarded
 from realtime_proxy.config.pushpin_key import MOVED_KEY, converted_key, is_moved
 from realtime_proxy.config.pushpin_level import converted_level
 from realtime_proxy.config.pushpin_note import Note
@@ -49,6 +50,7 @@ def convert(conf: Path) -> Conversion:
     settings = Settings.read(conf)
     sections: dict[str, Values] = {
         "server": _server(settings),
+        "forwarded": converted_forwarded(settings),
         "backend": {"read_timeout_seconds": PUSHPIN_TIMEOUT_SECONDS},
         "grip": _grip(settings),
         "publish": _publish(settings),
@@ -69,8 +71,6 @@ def _server(settings: Settings) -> Values:
     # Pushpin's bound: the whole head must fit into the buffer.
     values["max_header_bytes"] = settings.number("runner", "client_buffer_size", 8_192, 1)
     values["idle_timeout_seconds"] = PUSHPIN_TIMEOUT_SECONDS
-    if settings.flag("proxy", "accept_x_forwarded_protocol"):
-        values["accept_x_forwarded_proto"] = True
     if settings.flag("proxy", "auto_cross_origin"):
         values["cross_origin"] = True
     if settings.flag("proxy", "debug"):

@@ -44,14 +44,6 @@ _LATER = {
     ("global", "stats_connection_ttl"): _STATS,
     ("global", "stats_connection_send"): _STATS,
     ("runner", "allow_compression"): Later("WebSocket messages are never compressed", _OFF),
-    ("proxy", "set_x_forwarded_protocol"): Later(
-        "`X-Forwarded-Proto` is not set", frozenset({"", "false", "0", "off"})
-    ),
-    ("proxy", "x_forwarded_for"): Later("`X-Forwarded-For` does not follow its rules"),
-    ("proxy", "x_forwarded_for_trusted"): Later("`X-Forwarded-For` does not follow its rules"),
-    ("proxy", "orig_headers_need_mark"): Later("original headers are not sent along"),
-    ("proxy", "accept_pushpin_route"): Later("`Pushpin-Route` is an ordinary header", _OFF),
-    ("proxy", "cdn_loop"): Later("`CDN-Loop` is passed on unchanged"),
     ("proxy", "log_from"): Later("requests are logged without it", _OFF),
     ("proxy", "log_user_agent"): Later("requests are logged without it", _OFF),
     ("proxy", "sockjs_url"): Later("there is no SockJS"),

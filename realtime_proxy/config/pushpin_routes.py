@@ -8,12 +8,16 @@ import attrs
 from realtime_proxy.config.checks import (
     backend_url,
     callback,
+    editable_field,
+    host_and_port,
     is_ipv6_host,
     method,
     or_empty,
+    path_start,
     route_host,
 )
 from realtime_proxy.config.pushpin_key import MOVED_KEY, converted_key, is_moved
+from realtime_proxy.config.pushpin_level import converted_level
 from realtime_proxy.config.pushpin_line import LineError, Word, split_line
 from realtime_proxy.config.pushpin_note import Note
 from realtime_proxy.config.schema import Route, Target
@@ -21,32 +25,48 @@ from realtime_proxy.errors import ConfigError, Problem
 
 _CARRIED_CONDITION = frozenset(
     (
-        *("proto", "ssl", "path_beg", "id", "sig_iss", "sig_key", "prefix", "debug", "no_grip"),
         *("aco", "jsonp_mode", "jsonp_cb", "jsonp_body", "jsonp_defcb", "jsonp_defmethod"),
+        "as_host",
+        "debug",
+        "header",
+        "id",
+        "log_level",
+        "no_grip",
+        "orig_headers",
+        "path_beg",
+        "path_rem",
+        "prefix",
+        "proto",
+        "replace_beg",
+        "session",
+        "sig_iss",
+        "sig_key",
+        "ssl",
     )
 )
-_CARRIED_TARGET = frozenset(("ssl", "insecure", "over_http", "one_event", "sub"))
+_CARRIED_TARGET = frozenset(
+    (
+        "client_cert",
+        "client_key",
+        "host",
+        "insecure",
+        "one_event",
+        "over_http",
+        "ssl",
+        "sub",
+        "trust_connect_host",
+        "untrusted",
+    )
+)
 
 _CHECKS = {"jsonp_defcb": or_empty(callback), "jsonp_defmethod": or_empty(method)}
 
 # What is lost with an option that can't be carried over yet.
 _LATER_CONDITION = {
-    "orig_headers": "original headers are not sent along",
-    "as_host": "the backend gets the client's host",
-    "path_rem": "the path is passed on unchanged",
-    "replace_beg": "the path is passed on unchanged",
-    "header": "request headers are passed on unchanged",
-    "session": "there is no session store",
     "sockjs": "requests of SockJS are treated as any other",
     "sockjs_as_path": "requests of SockJS are treated as any other",
-    "log_level": "the route logs as all others do",
 }
 _LATER_TARGET = {
-    "trust_connect_host": "the certificate is checked against the host of the request",
-    "host": "the backend gets the client's host",
-    "untrusted": "PRIVATE ADDRESSES ARE NOT REFUSED",
-    "client_cert": "no certificate is shown to the backend",
-    "client_key": "no certificate is shown to the backend",
     "ipc_file_mode": "it is for ZeroMQ targets only",
 }
 
@@ -81,7 +101,6 @@ def convert_routes(
     routes: list[ConvertedRoute] = []
     notes: list[Note] = []
     conditions: dict[tuple[object, ...], str] = {}
-    ids: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         place = f"{name}:{number}"
         try:
@@ -92,16 +111,11 @@ def convert_routes(
         if route is None:
             continue
         condition = (route.host.lower().strip("[]"), route.path, route.protocol, route.tls)
-        if condition in conditions:
+        if route.host and condition in conditions:
             text = f"left out: skipping duplicate condition (as {conditions[condition]})"
             notes.append(Note(place, text))
             continue
         conditions[condition] = place
-        if route.id in ids:
-            notes.append(Note(place, f"`id` left off: {ids[route.id]} has it already"))
-            route = attrs.evolve(route, id="")
-        elif route.id:
-            ids[route.id] = place
         routes.append(ConvertedRoute(route, place))
     return routes, list(dict.fromkeys(notes))
 
@@ -115,7 +129,8 @@ def _converted(line: str, place: str, folder: Path, notes: list[Note]) -> Route 
         raise LineError("must specify condition and at least one target")
     condition, *targets = words
     route = attrs.evolve(
-        _condition(condition, folder), targets=tuple(_targets(targets, place, notes))
+        _condition(condition, place, folder, notes),
+        targets=tuple(_targets(targets, place, folder, notes)),
     )
     if not route.key and (condition.get("sig_iss") or condition.get("sig_key")):
         notes.append(Note(place, "`sig_iss` and `sig_key` count only together; left out"))
@@ -129,10 +144,13 @@ def _converted(line: str, place: str, folder: Path, notes: list[Note]) -> Route 
     return route
 
 
-def _condition(word: Word, folder: Path) -> Route:
+def _condition(word: Word, place: str, folder: Path, notes: list[Note]) -> Route:
     _refuse(word)
+    headers = dict(_headers(word, place, notes))
+    # Ours override each other's default alone; to Pushpin one without the other is nothing.
     pair = word.get("sig_iss") or "", converted_key(word.get("sig_key") or "", folder)
     issuer, key = pair if all(pair) else ("", "")
+    replaces_path = word.get("replace_beg") is not None
     return Route(
         targets=(),
         id=word.get("id") or "",
@@ -144,6 +162,13 @@ def _condition(word: Word, folder: Path) -> Route:
         grip=word.get("no_grip") is None,
         issuer=issuer,
         key=key,
+        as_host=_host_and_port(word, "as_host"),
+        path_remove=0 if replaces_path else _count(word, "path_rem", place, notes),
+        path_replace=_path_start(word, "replace_beg") if replaces_path else None,
+        set_headers={name: value for name, value in headers.items() if value},
+        remove_headers=tuple(name for name, value in headers.items() if not value),
+        original_headers=word.get("orig_headers") is not None,
+        log_level=_level(word, place, notes),
         debug=word.get("debug") is not None,
         cross_origin=word.get("aco") is not None,
         json_p_mode=word.get("jsonp_mode") or "extended",
@@ -154,13 +179,69 @@ def _condition(word: Word, folder: Path) -> Route:
     )
 
 
+def _headers(word: Word, place: str, notes: list[Note]) -> Iterator[tuple[str, str]]:
+    """Names and values of `header`, each name once; an empty value removes."""
+    values: dict[str, tuple[str, str]] = {}
+    for text in word.get_all("header"):
+        name, _, value = text.partition(":")
+        pair = name.strip(), value.strip()
+        try:
+            editable_field(*pair)
+        except ConfigError as error:
+            notes.append(Note(place, f"`header` left out: {error}"))
+            continue
+        if name.lower() in values:
+            notes.append(Note(place, f"`header` of `{name}` is there twice; the last one counts"))
+        values[pair[0].lower()] = pair
+    yield from values.values()
+
+
+def _host_and_port(word: Word, option: str) -> str:
+    value = word.get(option) or ""
+    try:
+        if value:
+            host_and_port(value)
+    except ConfigError as error:
+        raise LineError(f"{option}: {error}") from None
+    return value
+
+
+def _count(word: Word, option: str, place: str, notes: list[Note]) -> int:
+    text = word.get(option)
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdigit()):
+        notes.append(Note(place, f"`{option}` left out: `{text}` is not a number"))
+        return 0
+    return int(text[:9])
+
+
+def _path_start(word: Word, option: str) -> str:
+    value = word.get(option) or ""
+    # What makes no path alone does so with the slash that every path begins with.
+    value = f"/{value}" if value and not value.startswith("/") else value
+    try:
+        path_start(value)
+    except ConfigError as error:
+        raise LineError(f"{option}: {error}") from None
+    return value
+
+
+def _level(word: Word, place: str, notes: list[Note]) -> str:
+    text = word.get("log_level")
+    if text is None:
+        return ""
+    try:
+        return converted_level(text)
+    except ConfigError as error:
+        notes.append(Note(place, f"`log_level` left out: {error}"))
+        return ""
+
+
 def _host(word: Word) -> str:
     if not word.head:
         if word.get("id"):
-            raise LineError(
-                "without a domain it is reachable by `Pushpin-Route` only, "
-                "which is not carried over yet"
-            )
+            return ""
         raise LineError("condition has no domain or id")
     try:
         route_host(word.head)
@@ -183,7 +264,7 @@ def _refuse(word: Word) -> None:
         raise LineError("header must use format 'name:value'")
 
 
-def _targets(words: list[Word], place: str, notes: list[Note]) -> Iterator[Target]:
+def _targets(words: list[Word], place: str, folder: Path, notes: list[Note]) -> Iterator[Target]:
     for word in words:
         head = word.head or ""
         if head.startswith(("zhttp/", "zhttpreq/")):
@@ -197,9 +278,21 @@ def _targets(words: list[Word], place: str, notes: list[Note]) -> Iterator[Targe
             test=is_test,
             over_http=word.get("over_http") is not None,
             one_event=word.get("one_event") is not None,
+            host=_host_and_port(word, "host"),
             insecure=word.get("insecure") is not None,
+            # It only matters with TLS, and is Pushpin's default for none of its targets.
+            trust_connect_host=word.get("ssl") is None
+            or word.get("trust_connect_host") is not None,
+            client_certificate=_file(word, "client_cert", folder),
+            client_key=_file(word, "client_key", folder),
+            untrusted=word.get("untrusted") is not None,
             subscribe=tuple(filter(None, word.get_all("sub"))),
         )
+
+
+def _file(word: Word, option: str, folder: Path) -> str:
+    name = word.get(option)
+    return str(folder.absolute() / name) if name else ""
 
 
 def _url(word: Word) -> str:
@@ -231,6 +324,8 @@ def _refusal(name: str, value: str) -> str:
 
 
 def _condition_notes(word: Word) -> Iterator[str]:
+    if word.get("session") is not None:
+        yield "`session` left out: without a session store (`state_spec`) it changes nothing"
     yield from _option_notes(word, _CARRIED_CONDITION, _LATER_CONDITION)
     for name in _CHECKS:
         if refusal := _refusal(name, word.get(name) or ""):

@@ -4,6 +4,7 @@
 that is not here is an error. Values are plain; keys and certificates are read by their users.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -15,20 +16,29 @@ from realtime_proxy.config.checks import (
     at_least,
     backend_url,
     callback,
+    cdn_name,
+    editable_field,
+    field_name,
+    forwarded_rule,
     handler_name,
+    host_and_port,
     host_name,
     method,
+    network,
     not_empty,
     one_of,
     or_empty,
+    path_start,
     route_host,
 )
+
+LEVELS = ("error", "warning", "info", "debug")
 
 
 def option(default: Any, doc: str, check: Check | None = None) -> Any:
     """A field of the configuration: its default, the text of the manual, what it may be.
 
-    The check sees one value, of a list each element.
+    The check sees one value, of a list each element, of a table each key with its value.
     """
     return attrs.field(default=default, metadata={"doc": doc, "check": check})
 
@@ -102,11 +112,59 @@ class Server:
     max_message_bytes: int = option(
         1_000_000, "Largest WebSocket message from a client; more is closed with 1009.", at_least(1)
     )
-    accept_x_forwarded_proto: bool = option(
-        False, "Count a request as TLS when `X-Forwarded-Proto` says `https` or `wss`."
-    )
     cross_origin: bool = option(False, "`cross_origin` of a route, on all routes.")
     debug: bool = option(False, "Say in error responses what went wrong, on all routes.")
+
+
+@attrs.frozen
+class Forwarded:
+    """What proxies in front say of a client, and what backends are told: `[forwarded]`."""
+
+    trusted_proxies: tuple[str, ...] = option(
+        (),
+        "Addresses and networks (`10.0.0.0/8`) of proxies in front; `unix`: all that come by unix "
+        "sockets. The client's address is what "
+        "they say it is, `x_forwarded_for_trusted` is for them, and `accept_x_forwarded_proto` and "
+        "`accept_pushpin_route` are for nobody else.",
+        network,
+    )
+    accept_x_forwarded_proto: bool = option(
+        False,
+        "Count a request as TLS when `X-Forwarded-Proto` (or else `X-Forwarded-Protocol`) says "
+        "`https` or `wss`. Without `trusted_proxies` everyone is believed.",
+    )
+    set_x_forwarded_proto: str = option(
+        "proto",
+        "What tells backends that a client came over TLS: `proto` is `X-Forwarded-Proto`, `both` "
+        "also `X-Forwarded-Protocol`; what the client sent of them is dropped. Empty: nothing is "
+        "set or dropped.",
+        one_of("", "proto", "both"),
+    )
+    x_forwarded_for: tuple[str, ...] = option(
+        ("truncate:0", "append"),
+        "What becomes of `X-Forwarded-For`: `truncate:N` keeps the last N addresses, `append` adds "
+        "that of the connection. Empty: it passes as it is.",
+        forwarded_rule,
+    )
+    x_forwarded_for_trusted: tuple[str, ...] = option(
+        ("append",),
+        "The same for `trusted_proxies`, and for requests signed with `upstream_key`.",
+        forwarded_rule,
+    )
+    original_headers_need_mark: tuple[str, ...] = option(
+        (),
+        "On routes with `original_headers`: fields that count as original only if they come "
+        "marked already, since a proxy in front changes them.",
+        field_name,
+    )
+    accept_pushpin_route: bool = option(
+        False,
+        "Use the route whose `id` is in the request's `Pushpin-Route`, whatever its host, protocol "
+        "and TLS. Without `trusted_proxies` everyone may choose.",
+    )
+    cdn_loop: str = option(
+        "", "Added to `CDN-Loop` of requests (RFC 8586). Empty: nothing is.", or_empty(cdn_name)
+    )
 
 
 @attrs.frozen
@@ -214,7 +272,7 @@ class Log:
     level: str = option(
         "info",
         "`error`, `warning`, `info` or `debug`.",
-        one_of("error", "warning", "info", "debug"),
+        one_of(*LEVELS),
     )
     format: str = option("console", "`console` or `json`.", one_of("console", "json"))
     file: str = option("", "File to write to. Empty: standard output.")
@@ -233,7 +291,25 @@ class Target:
     )
     over_http: bool = option(False, "Turn WebSockets into HTTP requests (WebSocket-over-HTTP).")
     one_event: bool = option(False, "At most one WebSocket event in a request.")
+    host: str = option(
+        "", "`HOST` or `HOST:PORT` that this backend gets as `Host`.", or_empty(host_and_port)
+    )
     insecure: bool = option(False, "Don't check the backend's certificate.")
+    trust_connect_host: bool = option(
+        True,
+        "Check the backend's certificate for the host of `url`. false: for the `Host` it gets.",
+    )
+    client_certificate: str = option(
+        "", "PEM file with the certificate shown to the backend, and its chain."
+    )
+    client_key: str = option(
+        "", "PEM file with its private key, if that is not in `client_certificate`."
+    )
+    untrusted: bool = option(
+        False,
+        "Never connect to this machine or a private network, whatever the name of the host leads "
+        "to; answered 502.",
+    )
     subscribe: tuple[str, ...] = option(
         (), "Channels added to every hold made through this target.", not_empty
     )
@@ -244,8 +320,12 @@ class Route:
     """What to do with which requests: `[[route]]`."""
 
     targets: tuple[Target, ...] = required("Backends, tried in this order.")
-    id: str = option("", "Name of the route in logs and statistics.")
-    host: str = option("*", "Host name the request must have; `*` is any.", route_host)
+    id: str = option("", "Name of the route in logs, statistics and `Pushpin-Route`.")
+    host: str = option(
+        "*",
+        "Host name the request must have; `*` is any. Empty: only `Pushpin-Route` leads here.",
+        or_empty(route_host),
+    )
     path: str = option("", "What the path must begin with.")
     protocol: str = option(
         "", "`http` or `websocket`: only that. Empty: both.", one_of("", "http", "websocket")
@@ -254,8 +334,39 @@ class Route:
     handlers: tuple[str, ...] = option((), "Handlers by name, in the order they act.", handler_name)
     channel_prefix: str = option("", "Put before the channel names of this route's holds.")
     grip: bool = option(True, "false: pass GRIP instructions on as they are, and sign nothing.")
-    issuer: str = option("", "Issuer of Grip-Sig on this route; counts only together with `key`.")
-    key: str = option("", "Key of Grip-Sig on this route; counts only together with `issuer`.")
+    issuer: str = option("", "Issuer of Grip-Sig on this route. Empty: that of `[grip]`.")
+    key: str = option("", "Key of Grip-Sig on this route. Empty: that of `[grip]`.")
+    as_host: str = option(
+        "",
+        "`HOST` or `HOST:PORT` that backends get as `Host` in place of the client's; a target's "
+        "`host` goes before it.",
+        or_empty(host_and_port),
+    )
+    path_remove: int = option(
+        0, "Characters taken off the beginning of the path for backends.", at_least(0)
+    )
+    path_replace: str | None = option(
+        None, "For backends, the path begins with this in place of `path`.", path_start
+    )
+    set_headers: Mapping[str, str] = option(
+        {},
+        'Request headers for backends, `{ NAME = "value" }`, in place of those of the same name. '
+        "Applied after the handlers.",
+        editable_field,
+    )
+    remove_headers: tuple[str, ...] = option(
+        (), "Request headers that backends don't get.", editable_field
+    )
+    original_headers: bool = option(
+        False,
+        "Send the client's headers a second time as they came, as `eb9bf0f5-NAME`. Those that "
+        "`upstream_key` signed for have been marked already.",
+    )
+    log_level: str = option(
+        "",
+        "Log level for what concerns this route's requests. Empty: that of `[log]`.",
+        one_of("", *LEVELS),
+    )
     debug: bool = option(False, "Say in error responses what went wrong.")
     cross_origin: bool = option(
         False,
@@ -292,6 +403,7 @@ class Config:
     """The whole file. `handler` has the settings of configured handlers by their name."""
 
     server: Server = attrs.field(factory=Server)
+    forwarded: Forwarded = attrs.field(factory=Forwarded)
     backend: Backend = attrs.field(factory=Backend)
     grip: Grip = attrs.field(factory=Grip)
     publish: Publish = attrs.field(factory=Publish)

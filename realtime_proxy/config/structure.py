@@ -5,7 +5,7 @@ cattrs does the walking. Scalars are taken strictly: 5 is not a text, true is no
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
@@ -125,16 +125,21 @@ def _list_hook(cls: Any, check: Check | None = None) -> Hook:
     return structure_list
 
 
-def _dict_hook(cls: Any) -> Hook:
+def _dict_hook(cls: Any, check: Check | None = None) -> Hook:
+    """The hook of a table with keys of the file's own choice; a check sees key and value."""
     kind = get_args(cls)[1]
     structure_element = _checked(kind, None)
 
     def structure_dict(value: Any, _: Any) -> Any:
         if type(value) is not dict:
             raise _expected(dict, value)
-        return dict(
+        structured = dict(
             zip(value, _structure_each(value.items(), kind, structure_element), strict=True)
         )
+        if check is not None:
+            for pair in structured.items():
+                check(*pair)
+        return structured
 
     return structure_dict
 
@@ -158,6 +163,8 @@ def _checked(kind: Any, check: Check | None) -> Hook:
     """The hook of one value, or of each element of a list: its type, then the schema's check."""
     if _is_list(kind):
         return _list_hook(kind, check)
+    if _is_dict(kind):
+        return _dict_hook(kind, check)
 
     def structure_value(value: Any, _: Any) -> Any:
         structured = _converter.structure(value, kind)
@@ -198,7 +205,7 @@ def _is_list(cls: Any) -> bool:
 
 
 def _is_dict(cls: Any) -> bool:
-    return get_origin(cls) is dict
+    return get_origin(cls) in {dict, Mapping}
 
 
 def _new_converter() -> cattrs.Converter:

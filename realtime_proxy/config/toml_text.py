@@ -1,5 +1,6 @@
 """Configuration as TOML text for people to read on: what `convert` writes."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ import attrs
 from realtime_proxy.config.schema import Config, Route, Target
 
 WIDTH = 100
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -63,12 +65,23 @@ def value_text(value: Any) -> str:
             return str(value)
         case str():
             return f'"{_escaped(value)}"'
+        case Mapping():
+            return _inline_table(value.items())
         case _:
             return f"[{', '.join(map(value_text, value))}]"
 
 
+def _inline_table(pairs: Iterable[tuple[str, Any]]) -> str:
+    written = (f"{_key_text(key)} = {value_text(value)}" for key, value in pairs)
+    return f"{{ {', '.join(written)} }}"
+
+
+def _key_text(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else value_text(key)
+
+
 def _target_text(target: Target) -> str:
-    return f"{{ {', '.join(f'{key} = {value_text(value)}' for key, value in _changed(target))} }}"
+    return _inline_table(_changed(target))
 
 
 def _changed(value: Any) -> Iterable[tuple[str, Any]]:

@@ -22,8 +22,10 @@ class Exchange:
     """One client request, from the first handler to the end of the connection it may hold open.
 
     Handlers may change `request` (its target and headers) before the backend is asked, and set
-    `identity`. `scheme` is `http`, `https`, `ws` or `wss`; `client_address` is the peer's, empty on
-    unix sockets. `held` says what the connection became: `stream`, `response`, `websocket`.
+    `identity`. `scheme` is `http`, `https`, `ws` or `wss`. `peer_address` is where the connection
+    comes from, empty on unix sockets; `client_address` is that of the client itself, which known
+    proxies in front tell (`[forwarded] trusted_proxies`), else the same. `held` says what the
+    connection became: `stream`, `response`, `websocket`.
     """
 
     request: RequestHead
@@ -32,3 +34,4 @@ class Exchange:
     client_address: str
     identity: Identity | None = None
     held: str = ""
+    peer_address: str = ""

@@ -13,8 +13,9 @@ ANY_HOST = b"*"
 class Condition:
     """What a request must be like. Empty or None: anything is.
 
-    `host` is compared without regard to case; `path` is what the path begins with, as it is on the
-    wire; `protocol` is `http` or `websocket`. `id` is what the configuration calls the route.
+    `host` is compared without regard to case; empty, only the id leads there. `path` is what the
+    path begins with, as it is on the wire; `protocol` is `http` or `websocket`. `id` is what the
+    configuration calls the route.
     """
 
     host: bytes = ANY_HOST

@@ -20,6 +20,7 @@ from realtime_proxy.config.schema import Route
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import HOP_BY_HOP, Headers
 from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.routing.forwarding import MARK
 from realtime_proxy.routing.script import Script
 from realtime_proxy.wire.http1_rules import is_field_name, is_field_value
 
@@ -47,7 +48,7 @@ _FIELDS_FORBIDDEN = HOP_BY_HOP | frozenset(
         b"x-real-ip",
     )
 )
-_PREFIXES_FORBIDDEN = (b"grip-", b"proxy-", b"sec-", b"x-forwarded-")
+_PREFIXES_FORBIDDEN = (b"grip-", b"proxy-", b"sec-", b"x-forwarded-", MARK)
 # Of the fields of the script's own GET: those said anew.
 _REPLACED = frozenset((b"accept", b"content-length", b"host"))
 _BODYLESS = frozenset((b"DELETE", b"GET", b"HEAD", b"OPTIONS"))

@@ -4,6 +4,7 @@ Immutable: a reload builds a new one. Everything is sorted when it is built, bec
 happens for each request.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
@@ -17,12 +18,19 @@ Rules = tuple[tuple[bytes, T], ...]  # path and value, best first
 class RouteTable(Generic[T]):
     """Finds what belongs to a request. Routes of a named host hide those of `*` for that host."""
 
-    __slots__ = ("_by_name", "_kinds")
+    __slots__ = ("_by_name", "_kinds", "_shared", "_size")
 
     def __init__(self, routes: Iterable[tuple[Condition, T]]) -> None:
         routes = list(routes)
+        self._size = len(routes)
+        ids = Counter(condition.id for condition, _ in routes)
+        self._shared = frozenset(name for name, count in ids.items() if name and count > 1)
         # Of equal conditions the first stays; so it does below, as sorting is stable.
-        self._by_name = {condition.name: value for condition, value in reversed(routes)}
+        self._by_name = {
+            condition.name: (condition.path, value)
+            for condition, value in reversed(routes)
+            if condition.name not in self._shared
+        }
         ordered = sorted(routes, key=lambda route: route[0].precedence(), reverse=True)
         # One table for each kind of request, so that finding is a lookup and a scan of paths.
         self._kinds = tuple(
@@ -45,12 +53,20 @@ class RouteTable(Generic[T]):
                 return value
         return None
 
-    def named(self, name: str) -> T | None:
-        """The value of the route with this id, explicit or derived, or None."""
-        return self._by_name.get(name)
+    def named(self, name: str, path: bytes | None = None) -> T | None:
+        """The value of the route with this id, explicit or derived, or None.
+
+        None, too, if several routes share the id, or if it is not for this `path`.
+        """
+        prefix, value = self._by_name.get(name, (b"", None))
+        return value if path is None or path.startswith(prefix) else None
+
+    def is_shared(self, name: str) -> bool:
+        """True if several routes have this id, so that it leads to none of them."""
+        return name in self._shared
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        return self._size
 
 
 def _by_host(
@@ -59,6 +75,8 @@ def _by_host(
     """The rules of one kind of request. A host that has none of this kind is there all the same."""
     rules: dict[bytes, list[tuple[bytes, T]]] = {}
     for condition, value in ordered:
+        if not condition.host:  # only its id leads there
+            continue
         of_host = rules.setdefault(condition.host, [])
         if condition.fits(websocket=websocket, tls=tls):
             of_host.append((condition.path, value))

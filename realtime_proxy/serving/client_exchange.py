@@ -20,7 +20,6 @@ from realtime_proxy.pipeline.decision import Answer, Refuse
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.condition import host_of
 from realtime_proxy.routing.cross_origin import CrossOrigin
-from realtime_proxy.routing.rewriting import inbound_headers
 from realtime_proxy.routing.script import Script
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from realtime_proxy.serving.http_connection import HttpConnection
 
 NOT_FOR_CLIENTS = HOP_BY_HOP | {b"content-length"}
+# By whether it is a WebSocket, then by whether it came over TLS.
+_SCHEMES = (("http", "https"), ("ws", "wss"))
 
 _WITHOUT_WHY = "Error while proxying to origin."
 
@@ -95,38 +96,43 @@ class ClientExchange:
         return await self._guarded(self._serve)
 
     async def _serve(self) -> After:
-        route = self._route = self._find_route()
-        head = self._inbound_head(route)
+        tls = self._connection.counts_as_tls(self._request.head)
+        route = self._route = self._find_route(tls=tls)
+        scheme = _SCHEMES[self.is_websocket][tls]
+        head = self._inbound_head(route, scheme)
         if route.chain is not None:
-            tls = self._connection.counts_as_tls(self._request.head)
-            scheme = ("ws" if self.is_websocket else "http") + ("s" if tls else "")
-            self._exchange = Exchange(head, route.id, scheme, self._connection.peer)
-            decision = await route.chain.request(self._exchange)
+            exchange = self._exchange = self._new_exchange(head, route, scheme)
+            decision = await route.chain.request(exchange)
             if decision is not None:
                 return await self._decided(decision, route)
-            head = self._exchange.request
+            head = exchange.request
+        if route.edits is not None:
+            head = route.edits.apply(head)
         return await self._ask(route, head)
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
         raise NotImplementedError
 
-    def _find_route(self) -> LiveRoute:
+    def _find_route(self, *, tls: bool) -> LiveRoute:
         host = host_of(self._request.host)
-        head = self._request.head
-        tls = self._connection.counts_as_tls(head)
-        route = self._context.routes.find(host, head.path, self.is_websocket, tls)
+        head, routes = self._request.head, self._context.routes
+        name = self._context.forwarding.route_id(head.headers, self._connection.peer)
+        if name and not routes.is_shared(name):
+            route = routes.named(name, head.path)
+        else:
+            route = routes.find(host, head.path, self.is_websocket, tls)
         if route is None:
             raise ProtocolError(502, f"No route for host: {host.decode(errors='replace')}")
         return route
 
-    def _inbound_head(self, route: LiveRoute) -> RequestHead:
+    def _inbound_head(self, route: LiveRoute, scheme: str) -> RequestHead:
         """The request as handlers and the backend may see it."""
-        self._trusted = self._context.is_trusted(self._request.head)
-        head = self._asked_head(route)
-        headers = inbound_headers(
-            head.headers, self._context.dropped_headers, trusted=self._trusted
+        trusted = self._trusted = self._context.is_trusted(self._request.head)
+        head, peer = self._asked_head(route), self._connection.peer
+        headers = self._context.forwarding.inbound_headers(
+            head.headers, peer, scheme, trusted=trusted, marks=route.marks
         )
-        if not headers.has(b"host"):  # HTTP/1.0, but backends are spoken to in 1.1
+        if head.version == b"1.0" and not headers.has(b"host"):  # backends are spoken to in 1.1
             headers.append((b"Host", self._request.host))
         return RequestHead(head.method, head.target, headers, head.version)
 
@@ -134,9 +140,14 @@ class ClientExchange:
         """The head of the request that is asked for, which may be in the query of another."""
         return self._request.head
 
+    def _new_exchange(self, head: RequestHead, route: LiveRoute, scheme: str) -> Exchange:
+        peer, came = self._connection.peer, self._request.head.headers
+        client = self._context.forwarding.client_address(came, peer, trusted=self._trusted)
+        return Exchange(head, route.id, scheme, client, peer_address=peer)
+
     async def _decided(self, decision: Refuse | Answer, route: LiveRoute) -> After:
         if isinstance(decision, Refuse):
-            log.info("request refused", route=route.id, why=decision.why)
+            route.log.info("request refused", route=route.id, why=decision.why)
         return await self._send_response(decision.response)
 
     # -- responses of our own --------------------------------------------------------------
@@ -190,7 +201,7 @@ class ClientExchange:
         route = self._route
         if not isinstance(error, ProtocolError):
             self._context.counters.backend_failures += 1
-        log.warning(
+        (route.log if route else log).warning(
             "request failed",
             route=route.id if route else None,
             target=self._request.head.path.decode(errors="replace"),

@@ -8,7 +8,7 @@ import trio
 
 from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.channels.registry import Registry
-from realtime_proxy.config.schema import Grip, Server
+from realtime_proxy.config.schema import Forwarded, Grip, Server
 from realtime_proxy.grip.signature import Verifier
 from realtime_proxy.inputs.holding import Channels, Holding
 from realtime_proxy.inputs.intake import Intake
@@ -18,6 +18,7 @@ from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.net.crew import Crew
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.watcher import Watcher
+from realtime_proxy.routing.forwarding import Forwarding
 from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.filter_requests import FilterRequests
 from realtime_proxy.serving.live_route import LiveRoute
@@ -33,6 +34,7 @@ class ServingContext:
     """The worker, as a connection sees it. `identity_headers` are only ever set by handlers."""
 
     server: Server
+    forwarded: Forwarded
     grip: Grip
     routes: RouteTable[LiveRoute]
     registry: Registry
@@ -53,11 +55,13 @@ class ServingContext:
     filter_requests: FilterRequests = attrs.field(init=False)
     head_limits: HeadLimits = attrs.field(init=False)
     dropped_headers: frozenset[bytes] = attrs.field(init=False)
+    forwarding: Forwarding = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.filter_requests = FilterRequests(self.timers)
         self.head_limits = HeadLimits(self.server.max_header_bytes, self.server.max_target_bytes)
         self.dropped_headers = _NOT_FOR_BACKENDS | self.identity_headers
+        self.forwarding = Forwarding(self.forwarded, self.dropped_headers)
 
     def holding(self, channels: Sequence[str]) -> Holding:
         """Subscribe to these channels within this block, and their items come to this worker.

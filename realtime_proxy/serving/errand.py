@@ -2,7 +2,7 @@
 
 import attrs
 
-from realtime_proxy.backend.origin import Origin
+from realtime_proxy.backend.origin import Origin, default_context
 from realtime_proxy.backend.response import BackendResponse
 from realtime_proxy.errors import BackendUnreachable
 from realtime_proxy.model.headers import Headers
@@ -11,7 +11,8 @@ from realtime_proxy.model.uri import Uri
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.condition import ANY_HOST
 from realtime_proxy.serving.context import ServingContext
-from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 
 
@@ -41,6 +42,8 @@ class Errand:
         head = RequestHead(method, uri.target.encode(), fields)
         upstream = Upstream(self.context, self.route)
         if self._is_on_route(uri):
+            if self.route.edits is not None:
+                head = self.route.edits.apply(head)
             response, _ = await upstream.ask(BackendRequest(head, body, exchange=self.exchange))
             return response
         # Handlers don't see it: what they add for backends is not for others.
@@ -54,5 +57,12 @@ class Errand:
         if uri.origin == self.held.origin and self.route.condition.host == ANY_HOST:
             # Whoever sends a request chooses its Host: it must not choose whom we connect to.
             raise BackendUnreachable(f"{uri} is not on the route, and only a client named its host")
-        origin = Origin(uri.host, uri.port, tls=uri.scheme == "https")
-        return LiveTarget(str(origin), origin, None, over_http=False, one_event=False, subscribe=())
+        origin = Origin(
+            uri.host,
+            uri.port,
+            tls=default_context() if uri.scheme == "https" else None,
+            server_name=uri.host,
+            # A backend that must not be in a private network must not send us there either.
+            untrusted=any(target.is_untrusted for target in self.route.targets),
+        )
+        return LiveTarget(str(origin), origin)

@@ -117,10 +117,7 @@ class HttpConnection:
 
     def counts_as_tls(self, head: RequestHead) -> bool:
         """True if a request came over TLS, here or (if that is believed) at a proxy before us."""
-        if self._tls or not self.context.server.accept_x_forwarded_proto:
-            return self._tls
-        proto = head.headers.get(b"x-forwarded-proto") or head.headers.get(b"x-forwarded-protocol")
-        return proto is not None and proto.lower() in (b"https", b"wss")
+        return self._tls or self.context.forwarding.came_over_tls(head.headers, self.peer)
 
     # -- waiting ---------------------------------------------------------------------------
 

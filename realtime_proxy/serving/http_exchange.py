@@ -22,8 +22,8 @@ from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.cross_origin import CrossOrigin
-from realtime_proxy.routing.rewriting import trailer_fields
 from realtime_proxy.routing.script import Script, ScriptBody
+from realtime_proxy.routing.trailers import trailer_fields
 from realtime_proxy.serving.client_exchange import (
     NOT_FOR_CLIENTS,
     After,
@@ -32,7 +32,8 @@ from realtime_proxy.serving.client_exchange import (
     ForPage,
 )
 from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold, StreamHold
-from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
 from realtime_proxy.serving.script_response import ScriptResponse
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
@@ -97,7 +98,9 @@ class HttpExchange(ClientExchange):
         request = BackendRequest(head, self._body.remembered, trusted=trusted, exchange=exchange)
 
         async def ask() -> After:
-            current = self._context.routes.named(route.id)
+            routes = self._context.routes
+            # Which of several routes with one id it was, nobody can tell: it stays with its own.
+            current = route if routes.is_shared(route.id) else routes.named(route.id)
             if current is None:
                 raise BackendError(f"Route {route.id} is no longer there.")
             current = self._route = attrs.evolve(current, chain=route.chain)
@@ -106,8 +109,8 @@ class HttpExchange(ClientExchange):
 
         return await self._guarded(ask)
 
-    def _inbound_head(self, route: LiveRoute) -> RequestHead:
-        head = super()._inbound_head(route)
+    def _inbound_head(self, route: LiveRoute, scheme: str) -> RequestHead:
+        head = super()._inbound_head(route, scheme)
         if not self._trusted and route.has_over_http and _has_events(head.headers):
             raise ProtocolError(403, "Client not allowed to send WebSocket events directly.")
         return head

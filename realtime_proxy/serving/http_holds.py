@@ -6,7 +6,6 @@ A hold has no task. Items, timers and the watcher call it; what it does never wa
 from typing import TYPE_CHECKING
 
 import attrs
-import structlog
 from msgspec.structs import replace
 
 from realtime_proxy.channels.group import Subscription
@@ -45,8 +44,6 @@ from realtime_proxy.wire.http1_server import (
 
 if TYPE_CHECKING:
     from realtime_proxy.serving.http_connection import HttpConnection
-
-log = structlog.get_logger()
 
 
 @attrs.define
@@ -146,7 +143,7 @@ class _Hold:
         for channel in channels:
             subscription = registry.subscribe(channel, self, shared=len(channels) > 1)
             self._subscriptions.append(subscription)
-            log.debug("subscribe", channel=channel, route=self._route.id)
+            self._route.log.debug("subscribe", channel=channel, route=self._route.id)
         if self._exchange is not None and self._route.chain is not None:
             self._exchange.held = self.kind
             self._route.chain.opened(self._exchange)
@@ -219,7 +216,7 @@ class StreamHold(_Hold):
             try:
                 content = self._script.encode(content, is_last=is_last)
             except ProtocolError as error:
-                log.warning("stream failed", route=self._route.id, problem=str(error))
+                self._route.log.warning("stream failed", route=self._route.id, problem=str(error))
                 self.connection.close(CloseReason.INTERNAL_ERROR)
                 return False
         self.writer.write(encode_chunk(content) if self._form == BodyForm.CHUNKED else content)

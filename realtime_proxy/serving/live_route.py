@@ -1,59 +1,52 @@
 """A route ready to serve: its keys read, its handlers loaded, its targets resolved."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import attrs
+import structlog
+from structlog.typing import FilteringBoundLogger
 
-from realtime_proxy.backend.origin import Origin
-from realtime_proxy.config.schema import Config, Grip, Route, Target
+from realtime_proxy.config.schema import Config, Grip, Route
 from realtime_proxy.config.secrets import resolve_secret
-from realtime_proxy.demo.pushpin_target import PushpinTarget
 from realtime_proxy.grip.signature import Signer, SigningKey
-from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.pipeline.chain import Chain
 from realtime_proxy.routing.condition import Condition
 from realtime_proxy.routing.json_p import JsonPRules
+from realtime_proxy.routing.request_edits import RequestEdits
 from realtime_proxy.routing.table import RouteTable
+from realtime_proxy.serving.live_target import LiveTarget, LocalBackend, TargetMaker
 
-LocalBackend = Callable[[RequestHead, bytes], Response]
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-@attrs.frozen
-class LiveTarget:
-    """One backend of a route: at an origin on the network, or a function inside the proxy."""
-
-    label: str  # as messages name it
-    origin: Origin | None
-    local: LocalBackend | None
-    over_http: bool
-    one_event: bool
-    subscribe: tuple[str, ...]
+_LEVELS = logging.getLevelNamesMapping()
 
 
 @attrs.frozen
 class LiveRoute:
     """One route as requests use it.
 
-    `chain` is None without handlers, `signer` without a key, `json_p` unless the route is open to
-    pages of other origins.
+    `chain` is None without handlers, `signer` without a key, `edits` if requests go on as they are,
+    `json_p` unless the route is open to pages of other origins. `marks` says that backends get the
+    client's headers a second time, marked. `log` has the route's own level. `has_over_http`: a
+    target takes WebSocket events in requests.
     """
 
     id: str
     condition: Condition
     chain: Chain | None
     signer: Signer | None
+    edits: RequestEdits | None
+    marks: bool
     grip: bool
     debug: bool
     channel_prefix: str
     json_p: JsonPRules | None
     targets: tuple[LiveTarget, ...]
+    log: FilteringBoundLogger = attrs.field(eq=False)
+    has_over_http: bool = attrs.field(init=False)
 
-    @property
-    def has_over_http(self) -> bool:
-        """True if a target takes WebSocket events in requests."""
+    @has_over_http.default
+    def _any_over_http(self) -> bool:
         return any(target.over_http for target in self.targets)
 
 
@@ -61,63 +54,65 @@ def build_table(
     config: Config, base_dir: Path, chains: Sequence[Chain], demo: LocalBackend
 ) -> RouteTable[LiveRoute]:
     """The route table of a configuration that has been checked. Raises ConfigError."""
-    default = _signer(config.grip, base_dir)
+    makers = TargetMaker(base_dir, demo), SignerMaker(config.grip, base_dir)
     routes = (
-        _live(route, chain, default, config, base_dir, demo)
-        for route, chain in zip(config.route, chains, strict=True)
+        _live(route, f"route[{index}]", chain, config, *makers)
+        for index, (route, chain) in enumerate(zip(config.route, chains, strict=True))
     )
     return RouteTable((route.condition, route) for route in routes)
 
 
 def _live(
     route: Route,
+    key_path: str,
     chain: Chain,
-    default: Signer | None,
     config: Config,
-    base_dir: Path,
-    demo: LocalBackend,
+    targets: TargetMaker,
+    signers: "SignerMaker",
 ) -> LiveRoute:
     condition = Condition.of(route)
-    signer = default
-    if route.issuer and route.key:
-        signer = Signer(route.issuer, SigningKey.from_secret(resolve_secret(route.key, base_dir)))
     return LiveRoute(
         id=condition.name,
         condition=condition,
         chain=chain if chain.handlers else None,
-        signer=signer if route.grip else None,
+        signer=signers.signer(route) if route.grip else None,
+        edits=RequestEdits.of(route),
+        marks=route.original_headers,
         grip=route.grip,
         debug=route.debug or config.server.debug,
         channel_prefix=route.channel_prefix,
         json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
-        targets=tuple(_target(target, route.path, demo) for target in route.targets),
+        targets=targets.targets(route, key_path),
+        log=_logger(route.log_level),
     )
 
 
-def _signer(grip: Grip, base_dir: Path) -> Signer | None:
-    if not grip.issuer or not grip.key:
-        return None
-    return Signer(grip.issuer, SigningKey.from_secret(resolve_secret(grip.key, base_dir)))
+class SignerMaker:
+    """Makes the signers of a configuration, one for each issuer and key: it signs once a second."""
+
+    def __init__(self, grip: Grip, base_dir: Path) -> None:
+        self._grip = grip
+        self._base_dir = base_dir
+        self._signers: dict[tuple[str, str], Signer] = {}
+
+    def signer(self, route: Route) -> Signer | None:
+        """The signer of a route; None if there is nobody to sign as, or no key.
+
+        Raises ConfigError for a key that can't be used.
+        """
+        pair = (route.issuer or self._grip.issuer, route.key or self._grip.key)
+        if not all(pair):
+            return None
+        if pair not in self._signers:
+            issuer, key = pair
+            secret = resolve_secret(key, self._base_dir)
+            self._signers[pair] = Signer(issuer, SigningKey.from_secret(secret))
+        return self._signers[pair]
 
 
-def _target(target: Target, path: str, demo: LocalBackend) -> LiveTarget:
-    if target.demo:
-        return _local("demo", demo, target)
-    if target.test:
-        return _local("test", PushpinTarget(path.encode()).answer, target)
-    url = urlsplit(target.url)
-    origin = Origin(
-        url.hostname or "",
-        url.port or _DEFAULT_PORTS[url.scheme],
-        tls=url.scheme == "https",
-        insecure=target.insecure,
-    )
-    return LiveTarget(
-        str(origin), origin, None, target.over_http, target.one_event, target.subscribe
-    )
-
-
-def _local(label: str, backend: LocalBackend, target: Target) -> LiveTarget:
-    return LiveTarget(
-        label, None, backend, over_http=True, one_event=False, subscribe=target.subscribe
-    )
+def _logger(level: str) -> FilteringBoundLogger:
+    """A logger with a level of its own, or that of everyone."""
+    if not level:
+        return structlog.get_logger()  # type: ignore[no-any-return]
+    wrapper = structlog.make_filtering_bound_logger(_LEVELS[level.upper()])
+    return structlog.wrap_logger(None, wrapper_class=wrapper)  # type: ignore[no-any-return]

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 
 import attrs
-import structlog
 
 from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.backend.request import IDEMPOTENT, OutgoingRequest
@@ -14,17 +13,16 @@ from realtime_proxy.grip.features import GRIP_FEATURE
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.pipeline.exchange import Exchange
-from realtime_proxy.routing.rewriting import trailer_fields
+from realtime_proxy.routing.trailers import trailer_fields
 from realtime_proxy.serving.context import ServingContext
-from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody
 from realtime_proxy.wire.http1_client import encode_request_head
 from realtime_proxy.wire.http1_server import encode_chunk, encode_last_chunk
 
 Upload = Callable[[BackendConnection], None]
 _GRIP_OWN = frozenset((b"grip-sig", b"grip-feature"))
-
-log = structlog.get_logger()
 
 
 @attrs.define
@@ -101,7 +99,9 @@ class Upstream:
             try:
                 return await self.ask_target(target, request, upload), target
             except BackendUnreachable as error:
-                log.warning("backend unreachable", route=self._route.id, problem=str(error))
+                self._route.log.warning(
+                    "backend unreachable", route=self._route.id, problem=str(error)
+                )
                 timed_out = timed_out and error.status == 504
         labels = ", ".join(target.label for target in self._route.targets)
         message = f"Unable to connect to any targets. Tried: {labels}"
@@ -111,8 +111,9 @@ class Upstream:
         self, target: LiveTarget, request: BackendRequest, upload: Upload | None = None
     ) -> BackendResponse:
         """The response of one target. Raises BackendError."""
-        head = self._signed(request)
-        if target.origin is None:
+        head = self._head_for(target, request)
+        origin = target.origin_for(head.headers)
+        if origin is None:
             return await self._ask_local(target, head, request)
         initial = request.initial()
         if request.chunked:
@@ -124,18 +125,19 @@ class Upstream:
             upload=None if request.is_complete else upload,
         )
         try:
-            return await self._context.caller.call(target.origin, outgoing)
+            return await self._context.caller.call(origin, outgoing)
         except BackendError as error:
             error.target = target.label
             raise
 
-    def _signed(self, request: BackendRequest) -> RequestHead:
-        """A head of its own for this very request, with a fresh signature."""
+    def _head_for(self, target: LiveTarget, request: BackendRequest) -> RequestHead:
+        """A head of its own for this very request: the target's Host, a fresh signature."""
         head = request.head
+        addressed = target.addressed(head.headers)
         if request.trusted or not self._route.grip:
-            headers = Headers(head.headers)
+            headers = Headers(addressed)
         else:
-            headers = head.headers.without(_GRIP_OWN)
+            headers = addressed.without(_GRIP_OWN)
             if self._route.signer is not None:
                 headers.append((b"Grip-Sig", self._route.signer.token(time.time())))
             headers.append((b"Grip-Feature", GRIP_FEATURE))

@@ -4,7 +4,6 @@ import random
 import uuid
 from typing import TYPE_CHECKING
 
-import structlog
 import trio
 
 from realtime_proxy.backend.response import BackendResponse
@@ -14,7 +13,8 @@ from realtime_proxy.model.uri import Uri
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.errand import Errand
-from realtime_proxy.serving.live_route import LiveRoute, LiveTarget
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.sessions.websocket_over_http import CONTENT_TYPE, WebSocketOverHttp
 from realtime_proxy.wire.http1_client import encode_request_head
@@ -28,8 +28,6 @@ MAX_ANSWER_BYTES = 1_000_000
 # A backend that can't be reached has got nothing, so it is asked again, while it restarts for
 # example; after these pauses the client is given up (websocket-over-http.md W-5.3).
 RETRY_SECONDS = (1, 2, 4, 8, 16)
-
-log = structlog.get_logger()
 
 
 class WebSocketBackend:
@@ -94,7 +92,9 @@ class WebSocketBackend:
                 pause = next(pauses, None)
                 if pause is None:
                     raise
-                log.warning("backend unreachable", route=self._route.id, problem=str(error))
+                self._route.log.warning(
+                    "backend unreachable", route=self._route.id, problem=str(error)
+                )
                 await trio.sleep(pause + random.random())  # noqa: S311  not all at once
 
     def _pass_over(self, session: WebSocketOverHttp, error: BackendUnreachable) -> None:

@@ -201,7 +201,9 @@ class WebSocketConnection:
         self._perform(self._session.message_arrived(message.opcode, content))
 
     def _client_failed(self, failure: PeerFailed) -> None:
-        log.info("websocket broke the protocol", peer=self.connection.peer, why=failure.reason)
+        self._route.log.info(
+            "websocket broke the protocol", peer=self.connection.peer, why=failure.reason
+        )
         self.writer.write(encode_close(failure.code, failure.reason))
         effects = self._session.client_gone()
         self._end(CloseReason.CLIENT_MISBEHAVED)
@@ -441,7 +443,7 @@ class WebSocketConnection:
     def _failed(self, error: BackendError | GripError | ProtocolError) -> list[Effect]:
         self.connection.context.counters.backend_failures += 1
         error.target = error.target or self._backend.target.label
-        log.warning(
+        self._route.log.warning(
             "backend failed", route=self._route.id, backend=error.target, problem=str(error)
         )
         refusal = answer_for(error, self._route)

@@ -1,13 +1,20 @@
 import socket
 import ssl
 
+import attrs
 import pytest
 import trio
 import trio.testing
 
+from realtime_proxy.backend import connection as connection_module
 from realtime_proxy.backend.connection import connect
-from realtime_proxy.backend.origin import Origin
-from realtime_proxy.errors import BackendMisbehaved, BackendTimeout, BackendUnreachable
+from realtime_proxy.backend.origin import Origin, client_context
+from realtime_proxy.errors import (
+    BackendBlocked,
+    BackendMisbehaved,
+    BackendTimeout,
+    BackendUnreachable,
+)
 from realtime_proxy.net.tls import RECEIVE_BYTES
 
 SECONDS = 10
@@ -29,9 +36,9 @@ def dial(backend, wheel, watcher):
     """Connects to the backend; closed at the end of the test."""
     made = []
 
-    async def make(context=None, origin=None):
+    async def make(origin=None):
         with trio.fail_after(SECONDS):
-            made.append(await connect(origin or backend.origin, context, wheel, watcher, SECONDS))
+            made.append(await connect(origin or backend.origin, wheel, watcher, SECONDS))
         return made[-1]
 
     yield make
@@ -90,7 +97,7 @@ async def test_nobody_listens(wheel, watcher):
         trio.fail_after(SECONDS),
         pytest.raises(BackendUnreachable, match=f"127.0.0.1:{port}") as caught,
     ):
-        await connect(Origin("127.0.0.1", port), None, wheel, watcher, SECONDS)
+        await connect(Origin("127.0.0.1", port), wheel, watcher, SECONDS)
     assert caught.value.status == 502
 
 
@@ -99,29 +106,27 @@ async def test_nobody_listens(wheel, watcher):
 )
 async def test_a_name_that_leads_nowhere(wheel, host, watcher):
     with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable):
-        await connect(Origin(host, 80), None, wheel, watcher, SECONDS)
+        await connect(Origin(host, 80), wheel, watcher, SECONDS)
 
 
 async def test_one_who_never_says_hello(wheel, watcher):
     """The time to connect includes the TLS handshake."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        origin = Origin(*listener.getsockname())
-        context = ssl.create_default_context()
+        origin = Origin(*listener.getsockname(), tls=client_context(), server_name="a")
         with (
             trio.fail_after(SECONDS),
             pytest.raises(BackendUnreachable, match=r"in 0\.1 s") as caught,
         ):
-            await connect(origin, context, wheel, watcher, 0.1)
+            await connect(origin, wheel, watcher, 0.1)
     assert caught.value.status == 504
 
 
 async def test_connecting_can_be_given_up(wheel, watcher):
-    context = ssl.create_default_context()
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    origin = Origin(*listener.socket.getsockname())
+    origin = Origin(*listener.socket.getsockname(), tls=client_context(), server_name="a")
     with trio.fail_after(SECONDS):
         async with listener, trio.open_nursery() as nursery:
-            nursery.start_soon(connect, origin, context, wheel, watcher, SECONDS)
+            nursery.start_soon(connect, origin, wheel, watcher, SECONDS)
             stream = await listener.accept()
             greeting = await stream.receive_some()
             nursery.cancel_scope.cancel()
@@ -282,7 +287,7 @@ async def test_an_idle_connection_whose_backend_did_something_is_stale(backend, 
     assert connection.is_stale
 
 
-async def test_one_that_was_quiet_is_looked_at_before_the_watcher_tells(dial, wheel):
+async def test_one_that_was_quiet_is_looked_at_before_the_watcher_tells(dial, wheel, watcher):
     connection = await dial()
     connection._watcher.change(connection._raw.fileno(), 0)
     connection._raw.shutdown(socket.SHUT_RD)
@@ -316,14 +321,12 @@ async def secure(nursery, backend, authority):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     backend.tls = context
-    trusting = ssl.create_default_context()
+    trusting = client_context()
     authority.configure_trust(trusting)
-    return Origin("localhost", backend.origin.port, tls=True), trusting
+    return attrs.evolve(backend.origin, tls=trusting, server_name="localhost")
 
 
 async def test_bytes_go_both_ways_over_tls(backend, secure, dial):
-    origin, trusting = secure
-
     async def echo(peer):
         left = len(MUCH)
         parts = []
@@ -334,7 +337,7 @@ async def test_bytes_go_both_ways_over_tls(backend, secure, dial):
         await peer.stream.aclose()
 
     backend.scripts = [echo]
-    connection = await dial(trusting, origin)
+    connection = await dial(secure)
     with trio.fail_after(SECONDS):
         await connection.send(MUCH)
     assert await receive_all(connection) == MUCH
@@ -342,16 +345,17 @@ async def test_bytes_go_both_ways_over_tls(backend, secure, dial):
         await connection.send(MUCH)
 
 
-async def test_a_certificate_for_another_name_is_refused(backend, secure, wheel, watcher):
-    _, trusting = secure
-    with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="certificate"):
-        await connect(backend.origin, trusting, wheel, watcher, SECONDS)
+@pytest.mark.parametrize("name", ["localhost.example", "127.0.0.1", "a..b", "é", ""])
+async def test_a_certificate_for_another_name_is_refused(secure, wheel, name, watcher):
+    origin = attrs.evolve(secure, server_name=name)
+    with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable):
+        await connect(origin, wheel, watcher, SECONDS)
 
 
 async def test_a_certificate_of_nobody_we_know_is_refused(secure, wheel, watcher):
-    origin, _ = secure
+    origin = attrs.evolve(secure, tls=client_context())
     with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="certificate"):
-        await connect(origin, ssl.create_default_context(), wheel, watcher, SECONDS)
+        await connect(origin, wheel, watcher, SECONDS)
 
 
 async def test_a_backend_without_tls_is_refused(backend, wheel, watcher):
@@ -360,19 +364,99 @@ async def test_a_backend_without_tls_is_refused(backend, wheel, watcher):
         await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     backend.scripts = [speak_plainly]
+    origin = attrs.evolve(backend.origin, tls=client_context(), server_name="localhost")
     with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="SSL"):
-        await connect(backend.origin, ssl.create_default_context(), wheel, watcher, SECONDS)
+        await connect(origin, wheel, watcher, SECONDS)
 
 
 async def test_garbage_for_records_is_told(backend, secure, dial):
-    origin, trusting = secure
-
     async def speak_plainly(peer):
         await peer.stream.do_handshake()
         await peer.stream.transport_stream.send_all(b"HTTP/1.1 200 OK\r\n\r\n")
         await peer.ended()
 
     backend.scripts = [speak_plainly]
-    connection = await dial(trusting, origin)
+    connection = await dial(secure)
     with trio.fail_after(SECONDS), pytest.raises(BackendMisbehaved, match="connection lost"):
         await connection.receive()
+
+
+# -- backends that are not trusted ---------------------------------------------------------
+
+
+class Names(trio.abc.HostnameResolver):
+    """Leads names to addresses: to the next list at each lookup."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    async def getaddrinfo(self, host, port, family=0, type=0, proto=0, flags=0):  # noqa: A002
+        found = self.answers.pop(0)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (to, port)) for to in found]
+
+    async def getnameinfo(self, sockaddr, flags):
+        raise NotImplementedError
+
+
+@pytest.fixture
+async def names():
+    """Sets what names lead to."""
+
+    def lead(*answers):
+        resolver = Names(*answers)
+        trio.socket.set_custom_hostname_resolver(resolver)
+        return resolver
+
+    yield lead
+    trio.socket.set_custom_hostname_resolver(None)
+
+
+@pytest.fixture
+def here_is_public(monkeypatch):
+    """This machine counts as public at one of its addresses."""
+    monkeypatch.setattr(connection_module, "is_private", lambda host: host != "127.0.0.1")
+
+
+def untrusted(backend, host="some.example"):
+    return attrs.evolve(backend.origin, host=host, untrusted=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "2130706433", "0x7f.1"])
+async def test_an_untrusted_backend_may_not_be_here(backend, wheel, host, watcher):
+    with trio.fail_after(SECONDS), pytest.raises(BackendBlocked):
+        await connect(untrusted(backend, host), wheel, watcher, SECONDS)
+    assert backend.connections == 0
+
+
+@pytest.mark.parametrize("found", [["10.0.0.1"], ["1.1.1.1", "192.168.0.1"]])
+async def test_an_untrusted_name_may_not_lead_into_private_networks(
+    backend, wheel, names, found, watcher
+):
+    names(found)
+    with trio.fail_after(SECONDS), pytest.raises(BackendBlocked, match=r"Origin host/IP blocked\."):
+        await connect(untrusted(backend), wheel, watcher, SECONDS)
+
+
+@pytest.mark.usefixtures("here_is_public")
+async def test_what_was_looked_up_is_what_is_connected_to(backend, dial, names):
+    """A name that leads elsewhere at the next lookup gains nothing."""
+    resolver = names(["127.0.0.1"], ["127.0.0.2"])
+    connection = await dial(untrusted(backend))
+    assert connection._raw.getpeername() == ("127.0.0.1", backend.origin.port)
+    assert resolver.answers == [["127.0.0.2"]]
+
+
+async def test_addresses_of_an_untrusted_name_are_tried_in_turn(backend, dial, names, monkeypatch):
+    monkeypatch.setattr(connection_module, "is_private", lambda _: False)
+    names(["127.0.0.2", "127.0.0.1"])
+    connection = await dial(untrusted(backend))
+    assert connection._raw.getpeername()[0] == "127.0.0.1"
+
+
+@pytest.mark.usefixtures("here_is_public")
+async def test_an_untrusted_backend_that_is_not_there(wheel, names, watcher):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = Origin("some.example", listener.getsockname()[1], untrusted=True)
+    names(["127.0.0.1"])
+    with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="refused"):
+        await connect(origin, wheel, watcher, SECONDS)

@@ -2,7 +2,7 @@ import ssl
 
 import pytest
 
-from realtime_proxy.backend.origin import Origin, client_context
+from realtime_proxy.backend.origin import Origin, client_context, default_context
 
 
 @pytest.mark.parametrize(
@@ -14,18 +14,42 @@ def test_an_origin_is_shown_as_an_address(host, shown):
 
 
 def test_equal_origins_are_one():
+    one, other = client_context(), client_context()
+    origins = [
+        Origin("a", 1),
+        Origin("a", 2),
+        Origin("b", 1),
+        Origin("a", 1, tls=one),
+        Origin("a", 1, tls=other),
+        Origin("a", 1, tls=one, server_name="b"),
+        Origin("a", 1, untrusted=True),
+    ]
     assert {Origin("a", 1), Origin("a", 1)} == {Origin("a", 1)}
-    assert len({Origin("a", 1), Origin("a", 2), Origin("a", 1, tls=True), Origin("b", 1)}) == 4
-    assert Origin("a", 1, tls=True) != Origin("a", 1, tls=True, insecure=True)
+    assert len(set(origins)) == len(origins)
 
 
 def test_certificates_are_checked():
-    context = client_context(Origin("a", 443, tls=True))
-    assert context.check_hostname
-    assert context.verify_mode is ssl.CERT_REQUIRED
+    for context in (client_context(), default_context()):
+        assert context.check_hostname
+        assert context.verify_mode is ssl.CERT_REQUIRED
+    assert default_context() is default_context()
 
 
 def test_certificates_are_not_checked_if_insecure():
-    context = client_context(Origin("a", 443, tls=True, insecure=True))
+    context = client_context(insecure=True)
     assert not context.check_hostname
     assert context.verify_mode is ssl.CERT_NONE
+
+
+def test_a_certificate_of_our_own(authority, tmp_path):
+    certificate = authority.issue_cert("client")
+    both, alone, key = tmp_path / "both.pem", tmp_path / "alone.pem", tmp_path / "key.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(both)
+    certificate.cert_chain_pems[0].write_to_path(alone)
+    certificate.private_key_pem.write_to_path(key)
+    client_context(certificate=both)
+    client_context(certificate=alone, key=key)
+    with pytest.raises(ssl.SSLError, match="PEM"):
+        client_context(certificate=alone)
+    with pytest.raises(FileNotFoundError):
+        client_context(certificate=tmp_path / "missing.pem")

@@ -2,6 +2,7 @@ import attrs
 import pytest
 import trio
 
+from realtime_proxy.backend import pool as pool_module
 from realtime_proxy.backend.pool import Pool
 from realtime_proxy.config.schema import Backend
 from realtime_proxy.model.headers import Headers
@@ -66,7 +67,8 @@ async def test_connections_are_for_their_own_origin(pool, backend, fresh):
     pool.give_back(await fresh(), PLAIN)
     for other in (
         attrs.evolve(backend.origin, host="localhost"),
-        attrs.evolve(backend.origin, tls=True),
+        attrs.evolve(backend.origin, server_name="a"),
+        attrs.evolve(backend.origin, untrusted=True),
         attrs.evolve(backend.origin, port=1),
     ):
         assert pool.take_idle(other) is None
@@ -77,6 +79,15 @@ async def test_more_than_are_wanted_are_closed(pool, fresh):
     for connection in connections:
         pool.give_back(connection, PLAIN)
     assert [is_open(connection) for connection in connections] == [True, True, False]
+
+
+async def test_origins_that_clients_name_are_bounded(pool, backend, fresh, monkeypatch):
+    monkeypatch.setattr(pool_module, "MAX_ORIGINS", 1)
+    first, second, third = await fresh(), await fresh(), await fresh()
+    second.origin = attrs.evolve(backend.origin, server_name="a")
+    for connection in (first, second, third):
+        pool.give_back(connection, PLAIN)
+    assert [is_open(connection) for connection in (first, second, third)] == [True, False, True]
 
 
 async def test_none_are_kept_if_none_are_wanted(wheel, watcher, fresh):

@@ -5,7 +5,7 @@ import pytest
 import trio
 import trio.testing
 
-from realtime_proxy.backend.origin import Origin
+from realtime_proxy.backend.origin import Origin, client_context
 from realtime_proxy.backend.request import IDEMPOTENT, BackendCaller, OutgoingRequest
 from realtime_proxy.errors import (
     BackendMisbehaved,
@@ -363,36 +363,30 @@ def secure(backend, authority):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     backend.tls = context
-    return Origin("localhost", backend.origin.port, tls=True)
+    trusting = client_context()
+    authority.configure_trust(trusting)
+    return Origin("localhost", backend.origin.port, trusting, "localhost")
 
 
-@pytest.fixture
-def trusted(authority, tmp_path, monkeypatch):
-    """The system's authorities are ours for once."""
-    path = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
-
-
-async def test_a_verified_backend(caller, backend, secure, trusted):
+async def test_a_verified_backend(caller, backend, secure):
     for _ in range(3):
         assert await exchange(caller, secure) == b"ok"
     assert backend.connections == 1
 
 
-async def test_a_backend_whose_certificate_is_for_another_name(caller, secure, trusted):
-    other = attrs.evolve(secure, host="127.0.0.1")
+async def test_a_backend_whose_certificate_is_for_another_name(caller, secure):
+    other = attrs.evolve(secure, server_name="127.0.0.1")
     with pytest.raises(BackendUnreachable, match="certificate"):
         await exchange(caller, other)
 
 
 async def test_a_backend_that_nobody_vouches_for(caller, secure):
     with pytest.raises(BackendUnreachable, match="certificate"):
-        await exchange(caller, secure)
+        await exchange(caller, attrs.evolve(secure, tls=client_context()))
 
 
-async def test_an_insecure_backend_need_not_be_vouched_for(caller, secure, pool):
-    insecure = attrs.evolve(secure, insecure=True)
+async def test_an_insecure_backend_need_not_be_vouched_for(caller, secure):
+    insecure = attrs.evolve(secure, tls=client_context(insecure=True))
     assert await exchange(caller, insecure) == b"ok"
     with pytest.raises(BackendUnreachable):  # its connections are not for others
-        await exchange(caller, secure)
+        await exchange(caller, attrs.evolve(secure, tls=client_context()))

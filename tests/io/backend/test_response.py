@@ -4,6 +4,7 @@ import attrs
 import pytest
 import trio
 
+from realtime_proxy.backend.origin import client_context
 from realtime_proxy.backend.request import BackendCaller, OutgoingRequest
 from realtime_proxy.backend.response import LocalResponse
 from realtime_proxy.errors import BackendMisbehaved, BackendTimeout
@@ -127,7 +128,8 @@ async def test_over_tls_only_a_goodbye_is_an_end(backend, pool, authority, says_
     backend.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(backend.tls)
     backend.scripts = [script]
-    origin = attrs.evolve(backend.origin, tls=True, insecure=True)
+    trusting = client_context(insecure=True)
+    origin = attrs.evolve(backend.origin, tls=trusting, server_name="localhost")
     request = OutgoingRequest(b"GET", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", repeatable=False)
     with trio.fail_after(SECONDS):
         response = await BackendCaller(pool).call(origin, request)

@@ -13,7 +13,7 @@ from realtime_proxy.config.load import load_config
 @pytest.fixture
 def convert(tmp_path):
     """Runs `convert` on a small configuration."""
-    (tmp_path / "pushpin.conf").write_text("[proxy]\nsig_key=changeme\ncdn_loop=x\n")
+    (tmp_path / "pushpin.conf").write_text("[proxy]\nsig_key=changeme\nmax_open_requests=5\n")
     (tmp_path / "routes").write_text("* a:1\nbad\n")
 
     def convert(*arguments, conf="pushpin.conf"):
@@ -27,7 +27,7 @@ def test_to_standard_output(convert):
     assert result.exit_code == 0
     assert result.stdout.endswith('targets = [{ url = "http://a:1" }]\n')
     assert "routes:2: left out" in result.stderr
-    assert "cdn_loop = x: not carried over yet" in result.stderr
+    assert "max_open_requests = 5: not carried over yet" in result.stderr
     assert convert("-o", "-").stdout == result.stdout
 
 

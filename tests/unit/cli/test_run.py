@@ -100,10 +100,10 @@ def test_routes_need_no_file(run):
 
 
 def test_routes_replace_those_of_a_file(run, file):
-    served = run("--config", file, "--route", "* b:1,host=x")
+    served = run("--config", file, "--route", "*,sockjs=/s b:1")
     assert [route.host for route in served.config.route] == ["*"]
     assert served.config.server.listen == ("127.0.0.1:7000",)
-    assert "`host` is not carried over yet" in served.result.stderr
+    assert "`sockjs` is not carried over yet" in served.result.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from realtime_proxy.config.addresses import (
     TcpAddress,
     UnixAddress,
     is_loopback,
+    is_private,
     parse_address,
     parse_endpoint,
     parse_mode,
@@ -124,3 +125,52 @@ def test_any_text_is_an_address_or_a_config_error(text):
     with contextlib.suppress(ConfigError):
         address = parse_address(text)
         assert parse_address(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.9.9.9",
+        "0.0.0.0",
+        "10.0.0.1",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fc00::1",
+        "fd00::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "ff02::1",
+        "::ffff:10.0.0.1",
+        "::ffff:7f00:1",
+        "2002:a00:1::",
+        "64:ff9b::a00:1",
+    ],
+)
+def test_private_addresses(host):
+    assert is_private(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "1.1.1.1",
+        "172.32.0.1",
+        "2606:4700::1111",
+        "::ffff:1.1.1.1",
+        "64:ff9b::101:101",
+        "localhost",
+        "",
+        "10.0.0.1.example",
+        "x%y",
+    ],
+)
+def test_what_is_no_private_address(host):
+    assert not is_private(host)

@@ -30,3 +30,29 @@ def test_a_pem_key_is_not_short():
 def test_paths_that_no_request_has():
     for path in ("events", "/with space", "/a?b", "/ä"):
         assert list(advice(ROUTE + f'path = "{path}"')) == ["route[0].path"]
+
+
+def test_targets_whose_options_do_nothing_or_too_much(tmp_path):
+    (tmp_path / "c.pem").touch()
+    targets = f"""
+        [[route]]
+        targets = [
+            {{ url = "http://a", client_certificate = "{tmp_path}/c.pem" }},
+            {{ url = "http://10.0.0.1", untrusted = true }},
+            {{ url = "http://192.0.2.1" }},
+        ]
+    """
+    assert list(advice(targets)) == [
+        "route[0].targets[0].client_certificate",
+        "route[0].targets[1].untrusted",
+    ]
+
+
+def test_routes_that_pushpin_route_is_to_lead_to():
+    by_id = '[[route]]\nid = "x"\nhost = ""\ntargets = [{demo = true}]\n'
+    assert list(advice(by_id)) == ["route[0].host"]
+    accepting = "[forwarded]\naccept_pushpin_route = true\n"
+    assert advice(accepting + by_id) == {}
+    assert list(advice(accepting + by_id * 2)) == ["route[1].id"]
+    shared = '[[route]]\nid = "x"\ntargets = [{demo = true}]\n'
+    assert advice(shared + shared + 'path = "/a"') == {}

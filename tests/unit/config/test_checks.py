@@ -54,7 +54,15 @@ def test_what_is_no_host_of_a_route(host):
 
 @given(st.text())
 def test_any_text_passes_or_is_a_config_error(text):
-    for check in (checks.backend_url, checks.route_host, checks.handler_name, checks.not_empty):
+    for check in (
+        checks.backend_url,
+        checks.route_host,
+        checks.handler_name,
+        checks.not_empty,
+        checks.host_and_port,
+        checks.network,
+        checks.path_start,
+    ):
         with contextlib.suppress(ConfigError):
             check(text)
 
@@ -99,3 +107,91 @@ def test_methods() -> None:
     for text in ("", "get", "A B", "GET\n"):
         with pytest.raises(ConfigError, match="not a method"):
             checks.method(text)
+
+
+@pytest.mark.parametrize("host", ["a", "a.test:80", "127.0.0.1", "[::1]", "[::1]:80", "a_b"])
+def test_hosts_for_backends(host):
+    checks.host_and_port(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        ":80",
+        "a:",
+        "a:x",
+        "a:0",
+        "a:65536",
+        "a b",
+        "a/b",
+        "::1",
+        "[::1",
+        "[::1]x",
+        "[a]",
+        "ä",
+        "a\r\nX: y",
+        "[::1]:",
+        "u@a",
+    ],
+)
+def test_what_is_no_host_for_a_backend(host):
+    with pytest.raises(ConfigError):
+        checks.host_and_port(host)
+
+
+def test_networks():
+    for text in ("10.0.0.0/8", "192.0.2.1", "::1", "2001:db8::/32", "unix"):
+        checks.network(text)
+    for text in ("", "10.0.0.1/8", "10.0.0.0/40", "localhost", "unix:/run/x"):
+        with pytest.raises(ConfigError, match="address or network"):
+            checks.network(text)
+
+
+def test_rules_for_forwarded_addresses():
+    for word in ("append", "truncate:0", "truncate:12"):
+        checks.forwarded_rule(word)
+    for word in ("", "truncate", "truncate:", "truncate:-1", "truncate:x", "prepend"):
+        with pytest.raises(ConfigError, match="accepted: `truncate:N`, `append`"):
+            checks.forwarded_rule(word)
+
+
+def test_names_of_cdns():
+    for name in ("me", "me; v=1", "a.example:8080"):
+        checks.cdn_name(name)
+    for name in ("", " me", "a, b", "a\r\nb", "ä"):
+        with pytest.raises(ConfigError, match="CDN-Loop"):
+            checks.cdn_name(name)
+
+
+def test_beginnings_of_paths():
+    for text in (None, "", "/", "/a%20b/"):
+        checks.path_start(text)
+    for text in ("a", "/a b", "/a?b", "/a#b", "/ä", "/a\r\n"):
+        with pytest.raises(ConfigError, match="can't begin a path"):
+            checks.path_start(text)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        ("A B", ""),
+        ("", ""),
+        ("A:", ""),
+        ("Host", "a"),
+        ("connection", ""),
+        ("Grip-Sig", "x"),
+        ("Content-Length", "1"),
+        ("transfer-encoding", ""),
+        ("A", "b\r\nC: d"),
+        ("A", "\x00"),
+    ],
+)
+def test_fields_that_a_route_may_not_change(field):
+    with pytest.raises(ConfigError):
+        checks.editable_field(*field)
+
+
+def test_fields_that_a_route_may_change():
+    checks.editable_field("X-One", "any text, ä\tb")
+    checks.editable_field("Authorization")

@@ -17,6 +17,8 @@ def problems(text, file=None):
         ('host = "::1"', 'host = "[::1]"', True),
         ("", 'host = "*"\nid = "two"', True),
         ("", "tls = true", False),
+        ('host = ""\nid = "one"', 'host = ""\nid = "two"', False),
+        ('id = "one"', 'host = "a.test"\nid = "one"', False),
         ("tls = true", "tls = false", False),
         ('path = "/a"', 'path = "/b"', False),
         ('protocol = "http"', 'protocol = "websocket"', False),
@@ -69,3 +71,29 @@ def test_a_tls_listener_is_enough(tmp_path):
 
 def test_open_publishing_may_be_asked_for():
     load_text('[publish]\npull = "tcp://*:5560"\nallow_unauthenticated = true')
+
+
+@pytest.mark.parametrize(
+    ("route", "path", "message"),
+    [
+        ('path_remove = 1\npath_replace = ""', ".path_remove", "excludes `path_replace`"),
+        ('set_headers = {A = "1", a = "2"}', ".set_headers.a", "set twice"),
+        ('set_headers = {A = "1"}\nremove_headers = ["a"]', ".set_headers.A", "too"),
+        ('set_headers = {"A.B" = "1", "a.b" = "2"}', '.set_headers."a.b"', "set twice"),
+    ],
+)
+def test_edits_that_contradict_each_other(route, path, message):
+    found = problems(f"[[route]]\ntargets = [{{demo = true}}]\n{route}")
+    assert list(found) == ["route[0]" + path]
+    assert message in found["route[0]" + path]
+
+
+def test_client_certificates_must_be_there(tmp_path):
+    (tmp_path / "key.pem").touch()
+    target = 'url = "https://a", client_key = "key.pem"'
+    text = f'[[route]]\ntargets = [{{{target}}}, {{{target}, client_certificate = "no"}}]'
+    found = problems(text, tmp_path / "routes.toml")
+    assert found == {
+        "route[0].targets[0].client_certificate": "is missing; `client_key` is the key of one",
+        "route[0].targets[1].client_certificate": f"there is no file {tmp_path}/no",
+    }

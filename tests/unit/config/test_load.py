@@ -68,7 +68,6 @@ def test_every_problem_is_reported_at_once():
         id = "one"
         protocol = "smtp"
         [[route]]
-        id = "one"
         host = "*.a.test"
         targets = [{ url = "ftp://a" }, { over_http = 1 }]
         """
@@ -86,7 +85,6 @@ def test_every_problem_is_reported_at_once():
         "handler.broken",
         "route[0].targets",
         "route[0].protocol",
-        "route[1].id",
         "route[1].host",
         "route[1].targets[0].url",
         "route[1].targets[1]",
@@ -123,6 +121,9 @@ def test_every_problem_is_reported_at_once():
         ('publish.http = "0.0.0.0:5561"', "publish.http", "allow_unauthenticated = true"),
         ('publish.pull = "tcp://*:5560"', "publish.pull", "allow_unauthenticated = true"),
         ('publish.pull = "127.0.0.1:5560"', "publish.pull", "not a ZeroMQ address"),
+        ('forwarded.x_forwarded_for = ["x"]', "forwarded.x_forwarded_for[0]", "`truncate:N`"),
+        ('forwarded.trusted_proxies = ["10.0.0.1/8"]', "forwarded.trusted_proxies[0]", "host bits"),
+        ('forwarded.cdn_loop = "a, b"', "forwarded.cdn_loop", "no comma"),
         ('grip.upstream_key = "file:missing"', "grip.upstream_key", "can't read missing"),
     ],
 )
@@ -155,8 +156,15 @@ def test_one_problem(line, path, message):
         ('host = "a:80"\ntargets = [{demo=true}]', ".host", "without port"),
         ('host = "ä.test"\ntargets = [{demo=true}]', ".host", "not ASCII"),
         ('handlers = ["../x"]\ntargets = [{demo=true}]', ".handlers[0]", "not a handler name"),
-        ('issuer = "i"\ntargets = [{demo=true}]', ".key", "only count together"),
-        ('key = "k"\ntargets = [{demo=true}]', ".issuer", "only count together"),
+        ('host = ""\ntargets = [{demo=true}]', ".id", "only its id leads"),
+        ('as_host = "a/b"\ntargets = [{demo=true}]', ".as_host", "is not a host"),
+        ('path_replace = "a"\ntargets = [{demo=true}]', ".path_replace", "begins with `/`"),
+        ("set_headers = {A = 5}\ntargets = [{demo=true}]", ".set_headers.A", "text in quotes"),
+        ('set_headers = {A = "b\\r\\nC: d"}\ntargets = [{demo=true}]', ".set_headers", "line ends"),
+        ('set_headers = {Host = "a"}\ntargets = [{demo=true}]', ".set_headers", "as_host"),
+        ('remove_headers = ["Host"]\ntargets = [{demo=true}]', ".remove_headers[0]", "as_host"),
+        ('log_level = "loud"\ntargets = [{demo=true}]', ".log_level", "accepted: nothing, `error`"),
+        ('targets = [{url = "http://a", host = "b:x"}]', ".targets[0].host", "port `x`"),
         (
             'issuer = "i"\nkey = "base64:!"\ntargets = [{demo=true}]',
             ".key",

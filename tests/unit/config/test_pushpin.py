@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from realtime_proxy.config.load import load_text
 from realtime_proxy.config.pushpin import convert
-from realtime_proxy.config.schema import Route, Target
+from realtime_proxy.config.schema import Forwarded, Route, Target
 from realtime_proxy.errors import ConfigError
 
 
@@ -61,6 +61,7 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
         debug=true
         auto_cross_origin=true
         accept_x_forwarded_protocol=true
+        set_x_forwarded_protocol=true
         sig_iss=me
         sig_key=file:sig.key
         upstream_key=base64:QUJD
@@ -95,7 +96,12 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
     assert config.server.max_header_bytes == 4096
     assert config.server.debug
     assert config.server.cross_origin
-    assert config.server.accept_x_forwarded_proto
+    assert config.forwarded == Forwarded(
+        accept_x_forwarded_proto=True,
+        set_x_forwarded_proto="both",
+        x_forwarded_for=(),
+        x_forwarded_for_trusted=(),
+    )
     assert config.log.level == "debug"
     assert config.log.file == f"{tmp_path}/log/x.log"
     assert config.grip.issuer == "me"

@@ -29,7 +29,6 @@ def left_over(tmp_path):
         ("handler", "proxy_accept_spec=ipc://x"),
         ("handler", "m2a_in_stream_specs=ipc://x"),
         ("handler", "state_spec=ipc://x"),
-        ("proxy", "x_forwarded_for="),
         ("proxy", "max_open_requests=-1"),
         ("handler", "message_rate=0"),
         ("handler", "share_all=0"),
@@ -42,8 +41,6 @@ def test_what_changes_nothing_is_not_noted(left_over, section, line):
 @pytest.mark.parametrize(
     ("section", "line", "note"),
     [
-        ("proxy", "accept_pushpin_route=true", "ordinary header"),
-        ("proxy", "set_x_forwarded_protocol=proto-only", "not carried over yet"),
         ("handler", "message_rate=2500", "message_rate = 2500: not carried over yet"),
         ("handler", "push_in_sub_specs=tcp://*:1", "nothing is received"),
         ("handler", "push_in_specs=tcp://*:1", "unknown"),

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import attrs
 import pytest
 
 from realtime_proxy.config.pushpin_routes import convert_routes, route_from_line
@@ -47,10 +48,29 @@ def many(*lines):
             ),
         ),
         ("*,jsonp_mode=extended,jsonp_cb=,jsonp_defcb= a:1", Route((TARGET,))),
-        ("* a:1,ssl,insecure", Route((Target(url="https://a:1", insecure=True),))),
+        (
+            "* a:1,ssl,insecure",
+            Route((Target(url="https://a:1", insecure=True, trust_connect_host=False),)),
+        ),
         ("* [::1]:80", Route((Target(url="http://[::1]:80"),))),
         ("* a:0080", Route((Target(url="http://a:80"),))),
         ("* test,over_http", Route((Target(test=True, over_http=True),))),
+        ("id=x a:1", Route((TARGET,), id="x", host="")),
+        ("*,as_host=b.test:99 a:1", Route((TARGET,), as_host="b.test:99")),
+        ("*,path_rem=4 a:1", Route((TARGET,), path_remove=4)),
+        ("*,path_beg=/a,path_rem=4,replace_beg= a:1", Route((TARGET,), path="/a", path_replace="")),
+        ("*,path_beg=/a,replace_beg=b a:1", Route((TARGET,), path="/a", path_replace="/b")),
+        (
+            '*,"header=A:  b, c",header=X-Gone: a:1',
+            Route((TARGET,), set_headers={"A": "b, c"}, remove_headers=("X-Gone",)),
+        ),
+        ("*,orig_headers a:1", Route((TARGET,), original_headers=True)),
+        ("*,log_level=1 a:1", Route((TARGET,), log_level="warning")),
+        ("* a:1,host=b:2,untrusted", Route((attrs.evolve(TARGET, host="b:2", untrusted=True),))),
+        (
+            "* a:1,ssl,trust_connect_host,client_cert=/c.pem,client_key=/k.pem",
+            Route((Target(url="https://a:1", client_certificate="/c.pem", client_key="/k.pem"),)),
+        ),
         ("* a:1 b:2,one_event", Route((TARGET, Target(url="http://b:2", one_event=True)))),
         ("* a:1,sub=x,sub=,sub=y", Route((Target(url="http://a:1", subscribe=("x", "y")),))),
     ],
@@ -81,7 +101,9 @@ def test_routes(line, route):
         ("* a:x", "target invalid port"),
         ('"" a:1', "no domain or id"),
         ("debug= a:1", "no domain or id"),
-        ("id=x a:1", "Pushpin-Route"),
+        ("*,as_host=a/b a:1", "as_host: .* is not a host"),
+        ("* a:1,host=b:x", "host: port `x`"),
+        ("*,replace_beg=/a?b a:1", "replace_beg: .*can't begin a path"),
         ("*.a.test a:1", "could never match"),
         ("a.test:80 a:1", "could never match"),
         ("* zhttp/ipc://x", "no target is left"),
@@ -96,8 +118,11 @@ def test_lines_without_a_route(line, problem):
 @pytest.mark.parametrize(
     ("line", "note"),
     [
-        ("*,header=A:b a:1", "`header` is not carried over yet"),
-        ("*,as_host=x a:1", "`as_host` is not carried over yet"),
+        ("*,header=Host:b a:1", "`header` left out: `Host` is set by `as_host`"),
+        ("*,header=A:b,header=a:c a:1", "`header` of `a` is there twice"),
+        ("*,path_rem=x a:1", "`path_rem` left out"),
+        ("*,log_level=loud a:1", "`log_level` left out"),
+        ("*,session a:1", "`session` left out"),
         ("*,sockjs=/s a:1", "`sockjs` is not carried over yet"),
         ("*,sig_key=k a:1", "count only together"),
         ("*,sig_iss=i a:1", "count only together"),
@@ -105,8 +130,6 @@ def test_lines_without_a_route(line, problem):
         ("*,jsonp_defcb=alert(1) a:1", "`jsonp_defcb` left out: `alert(1)` is not the name"),
         ("*,jsonp_defmethod=put a:1", "`jsonp_defmethod` left out: `put` is not a method"),
         ("*,colour=red a:1", "`colour` is unknown"),
-        ("* a:1,host=x", "`host` is not carried over yet"),
-        ("* a:1,untrusted", "PRIVATE ADDRESSES"),
         ("* a:1,colour", "`colour` is unknown"),
         ("* zhttp/ipc://x a:1", "`zhttp/ipc://x` left out: ZeroMQ is not supported"),
         ("* zhttpreq/ipc://x a:1", "not supported yet"),
@@ -142,7 +165,12 @@ def test_a_second_route_with_the_same_condition_is_left_out():
     assert notes == ["routes:2: left out: skipping duplicate condition (as routes:1)"]
 
 
-def test_an_id_is_for_one_route():
-    routes, notes = many("a,id=x a:1", "b,id=x a:1")
-    assert [route.id for route in routes] == ["x", ""]
-    assert notes == ["routes:2: `id` left off: routes:1 has it already"]
+def test_routes_may_share_an_id():
+    routes, notes = many("a,id=x a:1", "b,id=x a:1", "id=y a:1", "id=z a:1")
+    assert [route.id for route in routes] == ["x", "x", "y", "z"]
+    assert notes == []
+
+
+def test_files_are_relative_to_the_old_configuration():
+    routes, _ = many("* a:1,ssl,client_cert=c.pem")
+    assert routes[0].targets[0].client_certificate == "/etc/pushpin/c.pem"

@@ -5,6 +5,7 @@ from realtime_proxy.config.load import load_text
 from realtime_proxy.config.schema import (
     Backend,
     Config,
+    Forwarded,
     Grip,
     Log,
     Publish,
@@ -15,7 +16,14 @@ from realtime_proxy.config.schema import (
 )
 from realtime_proxy.config.toml_text import value_text
 
-SECTIONS = {"server": Server, "backend": Backend, "grip": Grip, "publish": Publish, "log": Log}
+SECTIONS = {
+    "server": Server,
+    "forwarded": Forwarded,
+    "backend": Backend,
+    "grip": Grip,
+    "publish": Publish,
+    "log": Log,
+}
 
 
 @pytest.mark.parametrize("cls", [*SECTIONS.values(), Tls, Route, Target])

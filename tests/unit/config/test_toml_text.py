@@ -10,7 +10,14 @@ from realtime_proxy.config.toml_text import comment, route_text, section, value_
 texts = st.text(st.characters(codec="utf-8"))
 
 
-@given(texts | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.lists(texts))
+@given(
+    texts
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.lists(texts)
+    | st.dictionaries(texts, texts)
+)
 def test_values_come_back(value):
     assert tomllib.loads(f"a = {value_text(value)}") == {"a": value}
 
@@ -60,6 +67,11 @@ def test_a_section_has_the_given_keys_in_the_order_of_the_schema(tmp_path):
         channel_prefix=texts,
         grip=st.booleans(),
         debug=st.booleans(),
+        path_replace=st.sampled_from([None, "", "/a"]),
+        set_headers=st.dictionaries(
+            st.sampled_from(["X-A", "X.B", "_c"]),
+            st.text(st.characters(codec="utf-8", min_codepoint=32, exclude_characters="\x7f")),
+        ),
     )
 )
 def test_routes_come_back(route):

@@ -46,7 +46,13 @@ def lines_of(handler: BaseHandler) -> list[tuple[str, dict[str, Any]]]:
 
 def new_exchange() -> Exchange:
     request = RequestHead(b"GET", b"/", Headers([(b"Host", b"example.com")]))
-    return Exchange(request, route_id="the-route", scheme="http", client_address="192.0.2.1")
+    return Exchange(
+        request,
+        route_id="the-route",
+        scheme="http",
+        client_address="192.0.2.1",
+        peer_address="192.0.2.1",
+    )
 
 
 def deciding(decision: Any) -> BaseHandler:

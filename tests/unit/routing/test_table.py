@@ -77,7 +77,7 @@ def test_of_equal_conditions_the_first_stays():
 
 def slowly(conditions, host, path, websocket, tls):
     """The rules of precedence, spelled out."""
-    candidates = [c for c in conditions if c.host == host] or [
+    candidates = [c for c in conditions if c.host == host != b""] or [
         c for c in conditions if c.host == b"*"
     ]
     protocol = "websocket" if websocket else "http"
@@ -94,23 +94,29 @@ def slowly(conditions, host, path, websocket, tls):
 
 conditions = st.builds(
     Condition,
-    host=st.sampled_from([b"*", b"a", b"b"]),
+    host=st.sampled_from([b"*", b"a", b"b", b""]),
     path=st.sampled_from([b"", b"/", b"/x", b"/x/y"]),
     protocol=st.sampled_from(["", "http", "websocket"]),
     tls=st.sampled_from([None, True, False]),
+    id=st.sampled_from(["", "one", "two"]),
 )
 
 
-@given(st.lists(conditions, unique=True), st.randoms())
+@given(st.lists(conditions, unique_by=lambda c: (c.host, c.path, c.protocol, c.tls)), st.randoms())
 def test_the_order_of_routes_never_matters(routes, shuffler: random.Random):
     shuffled = list(routes)
     shuffler.shuffle(shuffled)
     one, other = table(*routes), table(*shuffled)
     for request in itertools.product(
-        (b"a", b"c"), (b"/", b"/x/y/z", b"*"), (False, True), (False, True)
+        (b"a", b"c", b""), (b"/", b"/x/y/z", b"*"), (False, True), (False, True)
     ):
         expected = slowly(routes, *request)
         assert one.find(*request) == other.find(*request) == expected
+    for name in ("one", "two"):
+        called_so = [condition for condition in routes if condition.id == name]
+        expected = called_so[0] if len(called_so) == 1 else None
+        assert one.named(name) == other.named(name) == expected
+        assert one.is_shared(name) == (len(called_so) > 1)
 
 
 def test_routes_are_found_by_their_ids():
@@ -120,6 +126,32 @@ def test_routes_are_found_by_their_ids():
     assert routes.named("b.test,*,*,*") is other
     assert routes.named("a.test,*,*,*") is None
     assert len(routes) == 2
+
+
+def test_a_name_may_be_for_a_path_only():
+    condition = Condition(path=b"/a", id="events")
+    routes = table(condition)
+    assert routes.named("events", b"/a/b") is condition
+    assert routes.named("events", b"/b") is None
+    assert routes.named("nobody", b"/a") is None
+
+
+def test_a_shared_id_leads_to_none_of_its_routes():
+    one, other = Condition(host=b"a", id="x"), Condition(host=b"b", id="x")
+    routes = table(one, other, Condition(id="y"))
+    assert routes.is_shared("x")
+    assert not routes.is_shared("y")
+    assert not routes.is_shared("")
+    assert routes.named("x") is None
+    assert find(routes, b"b") is other
+    assert len(routes) == 3
+
+
+def test_without_a_host_only_the_id_leads_there():
+    hidden = Condition(host=b"", id="x")
+    routes = table(hidden)
+    assert routes.named("x") is hidden
+    assert find(routes, b"") is find(routes, b"*") is None
 
 
 def test_of_equal_conditions_the_first_has_the_name():

@@ -1,0 +1,51 @@
+"""What a route changes in its requests for the backends: the path, and header fields."""
+
+from typing import Self
+
+import attrs
+
+from realtime_proxy.config.schema import Route
+from realtime_proxy.model.headers import Headers, as_headers
+from realtime_proxy.model.messages import RequestHead
+
+
+@attrs.frozen
+class RequestEdits:
+    """The changes of one route, made when the configuration is loaded."""
+
+    cut: int  # so many characters of the path go
+    start: bytes  # and this comes in their place
+    replaced: frozenset[bytes]
+    fields: Headers
+
+    @classmethod
+    def of(cls, route: Route) -> Self | None:
+        """The edits of a route; None if it passes requests on as they are."""
+        start = route.path_replace
+        edits = cls(
+            cut=route.path_remove if start is None else len(route.path.encode()),
+            start=(start or "").encode(),
+            replaced=frozenset(
+                name.lower().encode() for name in (*route.set_headers, *route.remove_headers)
+            ),
+            fields=as_headers(route.set_headers.items()),
+        )
+        changes_path = bool(edits.cut or edits.start)
+        return edits if changes_path or edits.replaced else None
+
+    def apply(self, head: RequestHead) -> RequestHead:
+        """The request as backends get it; the one that came stays as it is."""
+        headers = head.headers
+        if self.replaced:
+            headers = headers.without(self.replaced)
+            headers.extend(self.fields)
+        return RequestHead(head.method, self._target(head.target), headers, head.version)
+
+    def _target(self, target: bytes) -> bytes:
+        if not (self.cut or self.start) or not target.startswith(b"/"):  # `*` has no path
+            return target
+        path, mark, query = target.partition(b"?")
+        path = self.start + path[self.cut :]
+        # What a path begins with is no question of configuration (RFC 9112 3.2.1).
+        slash = b"" if path.startswith(b"/") else b"/"
+        return slash + path + mark + query
