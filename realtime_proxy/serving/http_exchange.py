@@ -251,7 +251,9 @@ class HttpExchange(ClientExchange):
     async def _relay_script(self, script: Script, response: BackendResponse) -> After:
         """Pass a response on as a script: as it arrives if that is possible, else whole."""
         body = response.take()
-        while not (script.extended or response.complete) and len(body) <= MAX_ARGUMENT_BYTES:
+        # Of the others some is waited for: it may be what can't be put in a script.
+        limit = 0 if script.extended else MAX_ARGUMENT_BYTES
+        while not response.complete and len(body) <= limit:
             body += await response.read()
         head = response.head
         hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()

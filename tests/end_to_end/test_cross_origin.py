@@ -149,11 +149,9 @@ def test_a_long_poll_that_is_repeated_may_be_read(ask, program, backend, hold, p
     hold("response")
     client = ask("open", f"{path}?callback=cb&_method=PUT&_body=1", ORIGIN)
     other = ask("open", path, ORIGIN)
-    backend.wait_for(path, 2)
-    answers = iter((b"again", b"again"))
-    backend.scripts[path] = lambda call: call.respond(200, [], next(answers))
     program.wait_for_subscriptions(path, 2)
-    program.publish(path, http_response={"action": "hint"})
+    backend.scripts[path] = lambda call: call.respond(200, [], b"again")
+    assert program.publish(path, http_response={"action": "hint"}) == 2
     assert argument(client.read_reply().body)["body"] == "again"
     reply = other.read_reply()
     assert (reply.body, reply.get("access-control-allow-origin")) == (b"again", ORIGIN[1])
@@ -279,7 +277,7 @@ def test_a_long_poll_as_a_script(ask, program, hold, path):
     extended = ask("open", f"{path}?callback=cb")
     basic = ask("basic", f"{path}?callback=cb")
     program.wait_for_subscriptions(path, 2)
-    program.publish(path, http_response={"code": 201, "body": "[1]\n"})
+    assert program.publish(path, http_response={"code": 201, "body": "[1]\n"}) == 2
     reply = extended.read_reply()
     assert (reply.status, reply.get("cache-control")) == (200, "no-store")
     told = argument(reply.body)
