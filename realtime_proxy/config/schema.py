@@ -113,7 +113,7 @@ class Server:
         1_000_000, "Largest WebSocket message from a client; more is closed with 1009.", at_least(1)
     )
     cross_origin: bool = option(False, "`cross_origin` of a route, on all routes.")
-    debug: bool = option(False, "Say in error responses what went wrong, on all routes.")
+    debug: bool = option(False, "`debug` of a route, on all routes.")
 
 
 @attrs.frozen
@@ -367,7 +367,9 @@ class Route:
         "Log level for what concerns this route's requests. Empty: that of `[log]`.",
         one_of("", *LEVELS),
     )
-    debug: bool = option(False, "Say in error responses what went wrong.")
+    debug: bool = option(
+        False, "Say in errors what went wrong, and which backend it was (`docs/operations.md`)."
+    )
     cross_origin: bool = option(
         False,
         "Open the route to pages of any origin, with their users' cookies: CORS fields in every "

@@ -467,6 +467,22 @@ def test_debug_says_why_a_body_breaks_off(connect, backend, path):
         client.read_chunk()
 
 
+def test_debug_ends_a_body_that_the_client_itself_broke_off(connect, backend, path):
+    def script(call):
+        call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        call.hang()
+
+    backend.scripts[path] = script
+    client = connect()
+    client.request("POST", path, [("Transfer-Encoding", "chunked")], host="explained")
+    client.read_head()
+    assert client.read_chunk() == b"abc"
+    client.send(b"nonsense\r\n")
+    assert client.read_chunk().startswith(b"\n\n")
+    assert client.read_chunk() == b""
+    assert client.wait_for_end() is Ending.CLOSED
+
+
 def test_debug_says_why_a_body_of_an_old_client_breaks_off(connect, backend, path):
     def script(call):
         call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")

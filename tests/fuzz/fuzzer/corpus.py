@@ -28,6 +28,8 @@ def _requests(prefix):
         b"GET http://a.test%b/ HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Proto: https\r\n\r\n"
         % prefix,
         b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        b"GET %b/stream?callback=cb&_method=PUT&_headers=%%7B%%22X-A%%22:%%22b%%22%%7D&_body=c%%20d"
+        b" HTTP/1.1\r\nHost: a.test\r\nOrigin: http://b.test\r\n\r\n" % prefix,
         b"POST %b/demo/publish HTTP/1.1\r\nHost: a.test\r\nOrigin: http://a.test\r\n"
         b"Content-Type: application/json\r\nContent-Length: 17\r\n\r\n"
         b'{"message": "hi"}' % prefix,
@@ -49,6 +51,8 @@ def _requests(prefix):
 
 REQUESTS = _requests(b"") + _requests(b"/scripted")
 REQUEST_WORDS = [
+    b"callback=",
+    b"_headers=%7B%22A%22:%22%0D%0A%22%7D&",
     b"\r\n",
     b"\r\n\r\n",
     b"\n",
@@ -358,6 +362,8 @@ def _as_bytes(value):
 
 
 CONTROL_REQUEST_WORDS = [
+    b"callback=",
+    b"_headers=%7B%22A%22:%22%0D%0A%22%7D&",
     *REQUEST_WORDS,
     b"Accept: application/json;q=x\r\n",
     b"Prefer: return=representation\r\n",

@@ -49,6 +49,8 @@ targets = [{{ demo = true }}]
 
 [[route]]
 path = "/scripted"
+cross_origin = true
+debug = true
 targets = [{{ url = "http://127.0.0.1:{backend}", over_http = true }}]
 """
 

@@ -180,6 +180,7 @@ def test_bodies_are_percent_encoded() -> None:
         ),
         *("Origin", "Grip-Sig", "Grip-Last", "X-Forwarded-For", "x-forwarded-proto", "Forwarded"),
         *("Sec-Fetch-Site", "Proxy-Authorization", "Upgrade", "X-Real-IP", "Via", "Keep-Alive"),
+        "eb9bf0f5-X-Own",
     ],
 )
 def test_a_page_may_not_set_what_tells_of_it_or_of_the_connection(name: str) -> None:
