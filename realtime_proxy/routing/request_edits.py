@@ -35,17 +35,27 @@ class RequestEdits:
 
     def apply(self, head: RequestHead) -> RequestHead:
         """The request as backends get it; the one that came stays as it is."""
-        headers = head.headers
-        if self.replaced:
-            headers = headers.without(self.replaced)
-            headers.extend(self.fields)
+        headers = self.edited_headers(head.headers)
         return RequestHead(head.method, self._target(head.target), headers, head.version)
 
-    def _target(self, target: bytes) -> bytes:
-        if not (self.cut or self.start) or not target.startswith(b"/"):  # `*` has no path
-            return target
-        path, mark, query = target.partition(b"?")
+    def edited_headers(self, headers: Headers) -> Headers:
+        """The fields as backends get them."""
+        if not self.replaced:
+            return headers
+        edited = headers.without(self.replaced)
+        edited.extend(self.fields)
+        return edited
+
+    def edited_path(self, path: bytes) -> bytes:
+        """A path, or what paths begin with, as backends get it."""
+        if not (self.cut or self.start):
+            return path
         path = self.start + path[self.cut :]
         # What a path begins with is no question of configuration (RFC 9112 3.2.1).
-        slash = b"" if path.startswith(b"/") else b"/"
-        return slash + path + mark + query
+        return path if path.startswith(b"/") else b"/" + path
+
+    def _target(self, target: bytes) -> bytes:
+        if not target.startswith(b"/"):  # `*` has no path
+            return target
+        path, mark, query = target.partition(b"?")
+        return self.edited_path(path) + mark + query

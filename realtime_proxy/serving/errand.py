@@ -9,7 +9,6 @@ from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.model.uri import Uri
 from realtime_proxy.pipeline.exchange import Exchange
-from realtime_proxy.routing.condition import ANY_HOST
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
@@ -20,7 +19,7 @@ from realtime_proxy.serving.upstream import BackendRequest, Upstream
 class Errand:
     """Where such requests come from: the route of the held request, and what that asked for.
 
-    `held` is the URI of the request, by which relative ones are understood.
+    `held` is the URI of the request as backends see it, by which relative ones are understood.
     """
 
     context: ServingContext
@@ -42,19 +41,20 @@ class Errand:
         head = RequestHead(method, uri.target.encode(), fields)
         upstream = Upstream(self.context, self.route)
         if self._is_on_route(uri):
-            if self.route.edits is not None:
-                head = self.route.edits.apply(head)
+            if self.route.edits is not None:  # its path is written as backends see paths
+                head.headers = self.route.edits.edited_headers(fields)
             response, _ = await upstream.ask(BackendRequest(head, body, exchange=self.exchange))
             return response
         # Handlers don't see it: what they add for backends is not for others.
         return await upstream.ask_target(self._target(uri), BackendRequest(head, body))
 
     def _is_on_route(self, uri: Uri) -> bool:
-        path = self.route.condition.path
+        path = self.route.backend_path
         return uri.origin == self.held.origin and uri.target.encode().startswith(path)
 
     def _target(self, uri: Uri) -> LiveTarget:
-        if uri.origin == self.held.origin and self.route.condition.host == ANY_HOST:
+        is_named = self.route.condition.host == self.held.host.lower().encode()
+        if uri.origin == self.held.origin and not is_named:
             # Whoever sends a request chooses its Host: it must not choose whom we connect to.
             raise BackendUnreachable(f"{uri} is not on the route, and only a client named its host")
         origin = Origin(

@@ -28,7 +28,7 @@ class LiveRoute:
     `chain` is None without handlers, `signer` without a key, `edits` if requests go on as they are,
     `json_p` unless the route is open to pages of other origins. `marks` says that backends get the
     client's headers a second time, marked. `log` has the route's own level. `has_over_http`: a
-    target takes WebSocket events in requests.
+    target takes WebSocket events in requests; `backend_path`: what paths begin with for backends.
     """
 
     id: str
@@ -44,10 +44,16 @@ class LiveRoute:
     targets: tuple[LiveTarget, ...]
     log: FilteringBoundLogger = attrs.field(eq=False)
     has_over_http: bool = attrs.field(init=False)
+    backend_path: bytes = attrs.field(init=False)
 
     @has_over_http.default
     def _any_over_http(self) -> bool:
         return any(target.over_http for target in self.targets)
+
+    @backend_path.default
+    def _edited_path(self) -> bytes:
+        path = self.condition.path
+        return path if self.edits is None else self.edits.edited_path(path)
 
 
 def build_table(

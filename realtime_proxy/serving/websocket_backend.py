@@ -2,7 +2,6 @@
 
 import random
 import uuid
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -20,9 +19,6 @@ from realtime_proxy.sessions.websocket_over_http import CONTENT_TYPE, WebSocketO
 from realtime_proxy.wire.http1_client import encode_request_head
 from realtime_proxy.wire.http1_rules import parse_request_block
 
-if TYPE_CHECKING:
-    from realtime_proxy.serving.http_connection import HttpConnection
-
 # The largest body of a backend's answer (websocket-over-http.md W-2.20).
 MAX_ANSWER_BYTES = 1_000_000
 # A backend that can't be reached has got nothing, so it is asked again, while it restarts for
@@ -36,7 +32,16 @@ class WebSocketBackend:
     The head is kept as one block of bytes, which is what a quiet connection can afford.
     """
 
-    __slots__ = ("_context", "_exchange", "_id", "_packed_head", "_route", "_targets", "_trusted")
+    __slots__ = (
+        "_context",
+        "_exchange",
+        "_id",
+        "_packed_head",
+        "_route",
+        "_scheme",
+        "_targets",
+        "_trusted",
+    )
 
     def __init__(
         self,
@@ -46,14 +51,16 @@ class WebSocketBackend:
         exchange: Exchange | None,
         *,
         trusted: bool,
+        tls: bool,
     ) -> None:
-        """`head` is the upgrade request as handlers left it."""
+        """`head` is the upgrade request as handlers left it; `tls` tells how the client came."""
         self._context = context
         self._route = route
         self._targets = tuple(target for target in route.targets if target.over_http)
         self._packed_head = encode_request_head(head)
         self._exchange = exchange
         self._trusted = trusted
+        self._scheme = "https" if tls else "http"
         self._id = str(uuid.uuid4()).encode()
 
     @property
@@ -61,13 +68,11 @@ class WebSocketBackend:
         """The target that is asked, or that accepted."""
         return self._targets[0]
 
-    def errand(self, connection: "HttpConnection") -> Errand | None:
+    def errand(self) -> Errand | None:
         """For requests on behalf of the client; None if what it asked for is no URI."""
         _, target, _, headers = parse_request_block(self._packed_head)
-        head = RequestHead(b"GET", target, headers)
-        scheme = "https" if connection.counts_as_tls(head) else "http"
         try:
-            uri = Uri.of_request(scheme, headers.get(b"host") or b"", target)
+            uri = Uri.of_request(self._scheme, headers.get(b"host") or b"", target)
         except ValueError:
             return None
         return Errand(self._context, self._route, self._exchange, uri)

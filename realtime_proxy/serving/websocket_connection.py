@@ -126,6 +126,7 @@ class WebSocketConnection:
             order.head,
             order.exchange,
             trusted=order.trusted,
+            tls=order.connection.counts_as_tls(order.request.head),
         )
         self._session = WebSocketOverHttp(
             one_event=self._backend.target.one_event,
@@ -252,7 +253,7 @@ class WebSocketConnection:
             self.personal = PersonalDelivery(self, self._route, self._exchange)
         self.personal.filter_by(chains, meta)
         if any(chain.asks for chain in chains.values()):
-            self.personal.go_by(self._backend.errand(self.connection))
+            self.personal.go_by(self._backend.errand())
 
     def fell_behind(self, item: Item) -> None:
         """Never called: WebSockets take what comes."""

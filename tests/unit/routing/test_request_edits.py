@@ -53,6 +53,12 @@ def test_a_path_always_begins_with_a_slash_and_keeps_its_query(cut, start, rest)
             assert changed.partition(b"?")[1:] == target.partition(b"?")[1:]
 
 
+def test_what_paths_begin_with_is_edited_alike():
+    assert edits(path="/old/", path_replace="/new/").edited_path(b"/old/") == b"/new/"
+    assert edits(path_remove=4).edited_path(b"/abc") == b"/"
+    assert edits(remove_headers=("a",)).edited_path(b"") == b""
+
+
 def test_fields_are_set_and_removed():
     change = edits(set_headers={"X-Set": "v", "X-New": "n"}, remove_headers=("x-gone",))
     came = Headers([(b"x-set", b"client"), (b"X-Gone", b"g"), (b"X-Kept", b"k")])
