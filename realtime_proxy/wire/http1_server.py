@@ -116,7 +116,7 @@ def _as_request(block: bytes, *, host_optional: bool) -> IncomingRequest:
     method, target, version, headers = parse_request_block(block)
     decisive = headers.only(_DECISIVE)
     host = b"" if host_optional else check_host(version, decisive)
-    if absolute := absolute_form(method, target):
+    if target[:1] != b"/" and (absolute := absolute_form(method, target)):
         host, target = absolute
         headers = headers.replaced(b"Host", host)
     framing = request_framing(version, decisive)
