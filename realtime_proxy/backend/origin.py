@@ -25,13 +25,15 @@ class Origin:
     untrusted: bool = False
     # The address family of a literal address; None for a name, which may have several.
     family: socket.AddressFamily | None = attrs.field(init=False, eq=False)
+    label: str = attrs.field(init=False, eq=False)  # as messages name it
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "family", family_of(self.host))
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        object.__setattr__(self, "label", f"{host}:{self.port}")
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return self.label
 
 
 def family_of(host: str) -> socket.AddressFamily | None:

@@ -67,7 +67,7 @@ class NetworkResponse:
         give_back: Callable[[BackendConnection, ResponseHead], None],
     ) -> None:
         self.head = head
-        self.source = str(connection.origin)
+        self.source = connection.origin.label
         self.length = parser.length
         self._parser = parser
         self._body = body

@@ -43,9 +43,12 @@ class Headers(list[tuple[bytes, bytes]]):
 
     def tokens(self, name: bytes) -> list[bytes]:
         """The elements of a comma list over all lines of the field, lower-cased, none empty."""
+        values = self.get_all(name)
+        if not values:  # nearly always: fields that are lists are rare
+            return values
         return [
             token
-            for value in self.get_all(name)
+            for value in values
             for part in value.split(b",")
             if (token := part.strip().lower())
         ]

@@ -163,9 +163,11 @@ class ClientSocket:
         Raises trio.BrokenResourceError when it is gone or takes nothing for `timeout_seconds`.
         """
         # What waits already, an answer of a hold for one, must not count against these bytes.
-        await self._drain(timers, timeout_seconds)
+        if self._backlog:
+            await self._drain(timers, timeout_seconds)
         self.write(data)
-        await self._drain(timers, timeout_seconds)
+        if self._backlog:
+            await self._drain(timers, timeout_seconds)
         if self.overflowed or self.closed:
             raise trio.BrokenResourceError("the client is gone or too slow")
 
