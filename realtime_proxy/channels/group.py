@@ -97,11 +97,13 @@ class Group:
         """True if an item follows the position, which is then at that item.
 
         An id that is absent and an empty one are the same (grip.md G-4.2.2), and after an item
-        without one nobody counts any more (G-8.9).
+        without one nobody counts any more (G-8.9). An item that is made for other filters stays a
+        gap (filters.md F-2.10); what has filters sees to that for each member.
         """
         if (item.prev_id or "") != self.position:
             return False
-        self.position = item.id or None
+        if self.personal or not self.form.names_filters(item):
+            self.position = item.id or None
         return True
 
     def _close_gap(self, index: int) -> None:

@@ -123,6 +123,24 @@ class _Hold:
             for place in self._subscriptions
         }
 
+    def is_tracked(self, channel: str) -> bool:
+        """True if items of this channel have to follow each other."""
+        return any(
+            place.group.channel == channel and place.group.position is not None
+            for place in self._subscriptions
+        )
+
+    def fall_back(self, channel: str, position: str) -> None:
+        """Be at this earlier place in a channel, if its places count."""
+        registry = self.connection.context.registry
+        for index, place in enumerate(self._subscriptions):
+            group = place.group
+            if group.channel == channel and group.position is not None:
+                self._subscriptions[index] = registry.subscribe(
+                    channel, self, shared=group.is_shared, position=position
+                )
+                registry.unsubscribe(place)
+
     def _filter(self, order: HoldOrder) -> None:
         if self.personal is None:
             self.personal = PersonalDelivery(self, order.route, order.exchange)

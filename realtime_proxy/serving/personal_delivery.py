@@ -1,6 +1,6 @@
 """What stands before a held client that may not get each item as it is: handlers and filters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,7 +17,13 @@ from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
-from realtime_proxy.sessions.filtered_items import Deliver, FilteredItems, Outcome, Skip
+from realtime_proxy.sessions.filtered_items import (
+    ComeTooEarly,
+    Deliver,
+    FilteredItems,
+    Outcome,
+    Skip,
+)
 
 if TYPE_CHECKING:
     from realtime_proxy.serving.http_connection import HttpConnection
@@ -36,8 +42,14 @@ class PersonalHold(Subscriber, Protocol):
     def as_seen(self, item: Item) -> Item:
         """An item as filters see it: with the content that this very client would get."""
 
+    def is_tracked(self, channel: str) -> bool:
+        """True if items of this channel have to follow each other."""
+
     def skipped(self, item: Item, error: FilterError) -> None:
         """Do without an item on which a filter failed."""
+
+    def fall_back(self, channel: str, position: str) -> None:
+        """Be at this earlier place in a channel. Nothing may be on its way round."""
 
 
 class PersonalDelivery:
@@ -93,8 +105,12 @@ class PersonalDelivery:
         if self._items is None:
             self._pass_on(item, data)
         else:
-            seen = self._hold.as_seen(item)
-            self._perform(self._items.arrived(seen, data, self._hold.last_ids()))
+            hold = self._hold
+            is_tracked = hold.is_tracked(item.channel)
+            outcomes = self._items.arrived(
+                hold.as_seen(item), data, hold.last_ids(), is_tracked=is_tracked
+            )
+            self._perform(outcomes)
 
     def close(self) -> None:
         """Pass nothing on any more."""
@@ -112,8 +128,27 @@ class PersonalDelivery:
                 self._pass_on(outcome.item, outcome.data)
             elif isinstance(outcome, Skip):
                 self._hold.skipped(outcome.item, outcome.error)
+                if outcome.is_gap:
+                    self._at_rest(partial(self._fall_back, outcome.item))
+            elif isinstance(outcome, ComeTooEarly):
+                self._at_rest(partial(self._hold.fell_behind, outcome.item))
             else:
                 self._ask_soon(outcome.request)
+
+    def _at_rest(self, step: Callable[[], None]) -> None:
+        """Do something when nothing is on its way round, unless the hold is over by then."""
+
+        def unless_over() -> None:
+            if not self._is_over:
+                step()
+
+        self._hold.connection.context.intake.at_rest(unless_over)
+
+    def _fall_back(self, item: Item) -> None:
+        """Be where the client is without an item: what follows it will be found to be early."""
+        if self._items is not None:
+            self._items.set_back(item.channel)
+        self._hold.fall_back(item.channel, item.prev_id or "")
 
     def _pass_on(self, item: Item, data: bytes | None) -> None:
         hold = self._hold

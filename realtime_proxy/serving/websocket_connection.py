@@ -247,6 +247,13 @@ class WebSocketConnection:
         prefix = self.channel_prefix
         return {name.removeprefix(prefix): None for name in self._control.channels}
 
+    def is_tracked(self, channel: str) -> bool:  # noqa: ARG002
+        """Never: WebSockets take what comes."""
+        return False
+
+    def fall_back(self, channel: str, position: str) -> None:
+        """Never called: there is no place to be at."""
+
     def filter_by(self, chains: dict[str, FilterChain], meta: Mapping[str, str]) -> None:
         """From the next item on, use these filters, by whole names of channels, and this meta."""
         if self.personal is None:
@@ -406,7 +413,10 @@ class WebSocketConnection:
             while (events := self._next_call) is not None:
                 self._next_call = None
                 effects = await self._call(events)
-                async with self.connection.context.holding(self._wanted_channels(effects)):
+                channels = self._wanted_channels(effects)
+                if channels:
+                    await self._subscribe_and_perform(channels, effects)
+                else:
                     self._perform(effects)
                 self._read_on()
         except Exception:
@@ -414,6 +424,15 @@ class WebSocketConnection:
             self.connection.close(CloseReason.INTERNAL_ERROR)
         finally:
             self._working = False
+
+    async def _subscribe_and_perform(self, channels: list[str], effects: list[Effect]) -> None:
+        """Do what the session asks for while nothing is on its way round.
+
+        Who changes from one group to another within a round could miss an item of it.
+        """
+        context = self.connection.context
+        async with context.holding(channels):
+            await context.intake.result_at_rest(lambda: self._perform(effects))
 
     def _wanted_channels(self, effects: list[Effect]) -> list[str]:
         """The channels that these effects subscribe to."""

@@ -1,10 +1,13 @@
 """The items of one held client on their way through the filters of their channels.
 
 They go one after another: while a filter has a backend asked, later ones wait (filters.md F-2.11).
+
+Where the order of ids counts, a client does not get past an item on which a filter failed: what
+follows on its channel comes too early, until the place in the channel is set back (F-2.10).
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -12,8 +15,8 @@ from realtime_proxy.errors import FilterError
 from realtime_proxy.grip.filters import NO_FILTERS, FilterChain, Filtering, FilterInput
 from realtime_proxy.grip.http_filter import FilterReply, FilterRequest
 from realtime_proxy.model.item import Action, Item
-from realtime_proxy.sessions.item_content import Payload, content_of, payload_of, with_content
-from realtime_proxy.wire.encodings import WireForm
+from realtime_proxy.sessions.item_content import content_of, with_content
+from realtime_proxy.wire.encodings import Payload, WireForm
 
 # Of one client (grip.md G-6.4.7); what comes beyond is skipped.
 MAX_WAITING_ITEMS = 100
@@ -29,10 +32,22 @@ class Deliver:
 
 @attrs.frozen
 class Skip:
-    """The client does not get an item because a filter failed."""
+    """The client does not get an item because a filter failed.
+
+    `is_gap` if it then misses something: its place in the channel has to be set back, and
+    `set_back` to be called.
+    """
 
     item: Item
     error: FilterError
+    is_gap: bool = False
+
+
+@attrs.frozen
+class ComeTooEarly:
+    """An item does not follow what the client has of its channel."""
+
+    item: Item
 
 
 @attrs.frozen
@@ -42,15 +57,17 @@ class Ask:
     request: FilterRequest
 
 
-Outcome = Deliver | Skip | Ask
+Outcome = Deliver | Skip | ComeTooEarly | Ask
 
 
-@attrs.frozen
+@attrs.define
 class _Arrived:
     item: Item
     payload: Payload
     data: bytes | None
     given: FilterInput
+    is_tracked: bool
+    is_early: bool
 
 
 class FilteredItems:
@@ -59,7 +76,7 @@ class FilteredItems:
     `chains` has the filters of channels by their whole names; channels without have none.
     """
 
-    __slots__ = ("_filtering", "_form", "_waiting", "chains", "meta")
+    __slots__ = ("_filtering", "_form", "_gaps", "_waiting", "chains", "meta")
 
     def __init__(
         self, form: WireForm, chains: dict[str, FilterChain], meta: Mapping[str, str]
@@ -69,22 +86,35 @@ class FilteredItems:
         self.meta = meta
         self._waiting: deque[_Arrived] = deque()  # the first of them is with its filters
         self._filtering: Filtering | None = None
+        self._gaps: set[str] = set()  # channels whose place is to be set back
 
     def arrived(
-        self, item: Item, data: bytes | None, last_ids: Mapping[str, str | None]
+        self,
+        item: Item,
+        data: bytes | None,
+        last_ids: Mapping[str, str | None],
+        *,
+        is_tracked: bool = False,
     ) -> list[Outcome]:
-        """The next item of any channel.
+        """The next item of any channel; `is_tracked` if it had to follow the one before.
 
         `last_ids` tells what the client has once it has this item (see `FilterInput`).
         """
-        payload = payload_of(item, self._form)
+        payload = self._form.payload_of(item)
         if payload is None:
             return []
-        if len(self._waiting) > MAX_WAITING_ITEMS:
-            return [Skip(item, FilterError("too many items wait for a filter"))]
         given = FilterInput(self.meta, item.meta, last_ids)
-        self._waiting.append(_Arrived(item, payload, data, given))
+        is_early = item.channel in self._gaps
+        arrived = _Arrived(item, payload, data, given, is_tracked, is_early)
+        if len(self._waiting) > MAX_WAITING_ITEMS:
+            error = FilterError("too many items wait for a filter")
+            return [self._skip(arrived, error, later=())]
+        self._waiting.append(arrived)
         return self._go_on() if len(self._waiting) == 1 else []
+
+    def set_back(self, channel: str) -> None:
+        """The place in a channel is before the skipped item: what arrives now follows again."""
+        self._gaps.discard(channel)
 
     def replied(self, reply: FilterReply) -> list[Outcome]:
         """The answer to what was asked."""
@@ -108,6 +138,9 @@ class FilteredItems:
         """Let items through until one has to wait for an answer."""
         outcomes: list[Outcome] = []
         while self._waiting:
+            if self._waiting[0].is_early:
+                outcomes.append(ComeTooEarly(self._waiting.popleft().item))
+                continue
             try:
                 request = self._step(reply)
             except StopIteration as stop:
@@ -135,7 +168,7 @@ class FilteredItems:
         first = self._waiting.popleft()
         item, payload = first.item, first.payload
         if isinstance(result, FilterError):
-            return [Skip(item, result)]
+            return [self._skip(first, result, self._waiting)]
         if result is None:
             return []
         is_as_it_was = result == content_of(payload) and not payload.content_filters
@@ -144,4 +177,12 @@ class FilteredItems:
         try:
             return [Deliver(with_content(item, payload, result), None)]
         except FilterError as error:
-            return [Skip(item, error)]
+            return [self._skip(first, error, self._waiting)]
+
+    def _skip(self, arrived: _Arrived, error: FilterError, later: Iterable[_Arrived]) -> Skip:
+        channel = arrived.item.channel
+        if arrived.is_tracked:
+            self._gaps.add(channel)
+            for one in later:
+                one.is_early = one.is_early or one.item.channel == channel
+        return Skip(arrived.item, error, arrived.is_tracked)

@@ -9,20 +9,8 @@ from realtime_proxy.model.item import (
     HttpStream,
     Item,
     MessageType,
-    WebSocketMessage,
 )
-from realtime_proxy.wire.encodings import WireForm
-
-Payload = HttpResponse | HttpStream | WebSocketMessage
-
-
-def payload_of(item: Item, form: WireForm) -> Payload | None:
-    """The payload for clients of this form; None if the item does not concern them."""
-    if form is WireForm.RESPONSE:
-        return item.http_response
-    if form is WireForm.FRAME:
-        return item.ws_message
-    return item.http_stream
+from realtime_proxy.wire.encodings import Payload
 
 
 def content_of(payload: Payload) -> bytes:

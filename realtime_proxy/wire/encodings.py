@@ -3,9 +3,18 @@
 from collections.abc import Callable
 from enum import Enum
 
-from realtime_proxy.model.item import Action, Item, MessageType, WebSocketMessage
+from realtime_proxy.model.item import (
+    Action,
+    HttpResponse,
+    HttpStream,
+    Item,
+    MessageType,
+    WebSocketMessage,
+)
 from realtime_proxy.wire.http1_server import encode_chunk
 from realtime_proxy.wire.websocket import Opcode, encode_frame
+
+Payload = HttpResponse | HttpStream | WebSocketMessage
 
 _OPCODES = {
     MessageType.TEXT: Opcode.TEXT,
@@ -66,6 +75,17 @@ class WireForm(Enum):
         So it is for what names content filters: these bytes are for those who have none.
         """
         return _ENCODERS[self]
+
+    def payload_of(self, item: Item) -> Payload | None:
+        """What of an item is for subscribers of this form; None if it does not concern them."""
+        if self is WireForm.RESPONSE:
+            return item.http_response
+        return item.ws_message if self is WireForm.FRAME else item.http_stream
+
+    def names_filters(self, item: Item) -> bool:
+        """True if an item is only for those of this form who have certain content filters."""
+        payload = self.payload_of(item)
+        return payload is not None and bool(payload.content_filters)
 
 
 _CONCERNS: dict[WireForm, Callable[[Item], bool]] = {

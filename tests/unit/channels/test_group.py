@@ -228,6 +228,14 @@ def test_an_item_that_follows_moves_the_position(position, prev_id, item_id, aft
     assert group.position == after
 
 
+@pytest.mark.parametrize(("personal", "after"), [(False, "1"), (True, "2")])
+def test_an_item_for_others_with_filters_stays_a_gap(personal, after):
+    group, _ = group_of(position="1", personal=personal)
+    stream = HttpStream(content_filters=("var-subst",))
+    assert group.move_on(Item("a", id="2", prev_id="1", http_stream=stream))
+    assert group.position == after
+
+
 @pytest.mark.parametrize(("position", "prev_id"), [("1", "2"), ("1", None), ("1", ""), ("", "1")])
 def test_an_item_that_does_not_follow_moves_nothing(position, prev_id):
     group, _ = group_of(position=position)

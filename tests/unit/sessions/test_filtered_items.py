@@ -9,6 +9,7 @@ from realtime_proxy.model.item import Action, HttpStream, Item, WebSocketMessage
 from realtime_proxy.sessions.filtered_items import (
     MAX_WAITING_ITEMS,
     Ask,
+    ComeTooEarly,
     Deliver,
     FilteredItems,
     Skip,
@@ -27,8 +28,12 @@ def item(content=b"x", channel="a", **more):
     return Item(channel, http_stream=HttpStream(content=content), **more)
 
 
-def arrive(items, *arriving, ids=None):
-    return [outcome for one in arriving for outcome in items.arrived(one, b"data", ids or {})]
+def arrive(items, *arriving, ids=None, tracked=False):
+    return [
+        outcome
+        for one in arriving
+        for outcome in items.arrived(one, b"data", ids or {}, is_tracked=tracked)
+    ]
 
 
 def test_what_no_filter_changes_is_delivered_as_it_is():
@@ -154,3 +159,45 @@ def test_nothing_is_left_once_it_is_cleared():
     items.clear()
     assert items.undelivered == []
     assert len(arrive(items, item())) == 1
+
+
+# -- gaps ----------------------------------------------------------------------------------
+
+
+def test_what_follows_a_skipped_item_comes_too_early():
+    items = line(a=["var-subst"])
+    bad, good, other = item(b"%"), item(b"good"), item(b"other", "other")
+    [skip] = arrive(items, bad, tracked=True)
+    assert skip.is_gap
+    assert arrive(items, good, other, tracked=True) == [
+        ComeTooEarly(good),
+        Deliver(other, b"data"),
+    ]
+    items.set_back("a")
+    assert arrive(items, good, tracked=True) == [Deliver(good, b"data")]
+
+
+def test_what_waits_behind_an_item_comes_too_early_once_it_is_skipped():
+    items = line(a=["http-check"])
+    first, second, other = item(b"1"), item(b"2"), item(b"3", "other")
+    arrive(items, first, second, other, tracked=True)
+    items.set_back("a")
+    skip, *rest = items.replied(FilterReply(500))
+    assert skip.is_gap
+    assert rest == [ComeTooEarly(second), Deliver(other, b"data")]
+
+
+def test_what_was_in_line_before_an_item_that_found_no_place_is_not_early():
+    items = line(a=["http-check"])
+    arrive(items, *[item()] * (MAX_WAITING_ITEMS + 1), tracked=True)
+    [skip] = arrive(items, item(), tracked=True)
+    assert skip.is_gap
+    *_, ask = items.replied(FilterReply(200))
+    assert isinstance(ask, Ask)
+
+
+def test_untracked_channels_have_no_gaps():
+    items = line(a=["var-subst"])
+    [skip] = arrive(items, item(b"%"))
+    assert not skip.is_gap
+    assert arrive(items, item()) == [Deliver(item(), b"data")]

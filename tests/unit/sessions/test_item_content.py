@@ -5,7 +5,7 @@ import pytest
 from realtime_proxy.errors import FilterError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import HttpResponse, HttpStream, Item, MessageType, WebSocketMessage
-from realtime_proxy.sessions.item_content import content_of, payload_of, with_content
+from realtime_proxy.sessions.item_content import content_of, with_content
 from realtime_proxy.wire.encodings import WireForm
 
 RESPONSE = HttpResponse(status=201, headers=Headers([(b"A", b"b")]), body=b"response")
@@ -22,15 +22,13 @@ FORMS = [
 
 @pytest.mark.parametrize(("form", "payload", "content"), FORMS)
 def test_what_is_for_whom(form, payload, content):
-    assert payload_of(ITEM, form) is payload
-    assert content_of(payload) == content
-    assert payload_of(Item("c"), form) is None
+    assert content_of(form.payload_of(ITEM)) == content_of(payload) == content
 
 
 @pytest.mark.parametrize(("form", "payload", "content"), FORMS)
 def test_other_content(form, payload, content):
     item = with_content(ITEM, payload, b"other")
-    changed = payload_of(item, form)
+    changed = form.payload_of(item)
     assert content_of(changed) == b"other"
     assert changed.content_filters is None
     assert with_content(item, changed, content).channel == "c"

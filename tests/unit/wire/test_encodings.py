@@ -65,6 +65,22 @@ def test_what_is_not_to_be_sent_is_left_to_each_subscriber(form, action):
     assert form.encode(item) is None
 
 
+@pytest.mark.parametrize("form", WireForm)
+def test_what_is_for_whom(form):
+    payload = form.payload_of(ALL)
+    assert payload in (ALL.http_stream, ALL.http_response, ALL.ws_message)
+    assert form.concerns(ALL)
+    assert form.payload_of(Item("a")) is None
+    assert not form.names_filters(ALL)
+    assert not form.names_filters(Item("a"))
+
+
+def test_filters_are_named_for_one_form():
+    item = Item("a", http_stream=HttpStream(content_filters=("x",)), ws_message=WebSocketMessage())
+    named = {form for form in WireForm if form.names_filters(item)}
+    assert named == {WireForm.CHUNK, WireForm.RAW, WireForm.SCRIPT}
+
+
 def test_content_that_names_filters_is_left_to_each_subscriber():
     filters = ("var-subst",)
     stream = HttpStream(content=b"x", content_filters=filters)
