@@ -7,13 +7,14 @@ import trio
 
 from realtime_proxy.config.addresses import parse_mode, parse_tcp
 from realtime_proxy.config.schema import Publish
-from realtime_proxy.inputs.http_control import HttpControl, Publishing
+from realtime_proxy.inputs.http_control import HttpControl
 from realtime_proxy.inputs.own_hosts import OwnHosts
-from realtime_proxy.inputs.zmq_pull import ZmqPull
+from realtime_proxy.inputs.publishing import Publishing
+from realtime_proxy.inputs.zmq_items import ZmqItems, item_of_topic, pushed_item
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.net.internal_http import InternalHttpServer, InternalLimits
 from realtime_proxy.net.listeners import open_listener
-from realtime_proxy.net.zmq_socket import PullSocket
+from realtime_proxy.net.zmq_socket import PullSocket, SubSocket
 
 
 class PublishSide:
@@ -23,25 +24,32 @@ class PublishSide:
         """Raises ConfigError when an address can't be had."""
         self._counters = counters
         self._limits = InternalLimits(settings.max_header_bytes, settings.max_body_bytes)
-        self._pull: PullSocket | None = None
-        self._control: socket.socket | None = None
         self._hosts = OwnHosts.of(settings) if settings.http else OwnHosts()
-        if settings.pull:
+        self._pull: PullSocket | None = None
+        self._sub: SubSocket | None = None
+        self._control: socket.socket | None = None
+        with contextlib.ExitStack() as opened:
             mode = parse_mode(settings.ipc_mode) if settings.ipc_mode else None
-            self._pull = PullSocket(settings.pull, mode)
-        try:
+            if settings.pull:
+                self._pull = opened.enter_context(PullSocket(settings.pull, mode))
+            if settings.sub:
+                sub = SubSocket(settings.sub, mode, connect=settings.sub_connect)
+                self._sub = opened.enter_context(sub)
             if settings.http:
-                self._control = open_listener(parse_tcp(settings.http))
-        except BaseException:
-            self.close()
-            raise
+                self._control = opened.enter_context(open_listener(parse_tcp(settings.http)))
+            self._opened = opened.pop_all()
 
     async def run(self, publishing: Publishing) -> None:
         """Take items until cancelled."""
         with contextlib.closing(self):
             async with trio.open_nursery() as nursery:
                 if self._pull is not None:
-                    nursery.start_soon(ZmqPull(self._pull, publishing, self._counters).run)
+                    pull = ZmqItems(self._pull, pushed_item, publishing, self._counters)
+                    nursery.start_soon(pull.run)
+                if self._sub is not None:
+                    publishing.show_channels(self._sub)
+                    sub = ZmqItems(self._sub, item_of_topic, publishing, self._counters)
+                    nursery.start_soon(sub.run)
                 if self._control is not None:
                     control = InternalHttpServer(
                         self._limits, HttpControl(publishing, self._hosts).answer
@@ -50,7 +58,4 @@ class PublishSide:
 
     def close(self) -> None:
         """Give the addresses back."""
-        if self._pull is not None:
-            self._pull.close()
-        if self._control is not None:
-            self._control.close()
+        self._opened.close()

@@ -49,6 +49,10 @@ class HubChannels:
         held = [name for name, holders in self._holders.items() if worker in holders]
         return [channel for channel in held if self.release(worker, channel)]
 
+    def names(self) -> list[str]:
+        """The channels that any worker holds."""
+        return list(self._holders)
+
     def is_held(self, channel: str) -> bool:
         """True if any worker holds a channel."""
         return channel in self._holders

@@ -15,17 +15,25 @@ def as_instance(config: Config, number: int) -> Config:
     Where clients connect is left alone, as Pushpin does: `--port` is for that.
     """
     publish = config.publish
-    pull, http = publish.pull, publish.http
-    if pull:
-        match parse_endpoint(pull):
-            case TcpAddress() as address:
-                pull = f"tcp://{_higher(address, number)}"
-            case UnixAddress(path=path):
-                folder, slash, name = path.rpartition("/")
-                pull = f"ipc://{folder}{slash}p{number}-{name}"
-    if http:
-        http = str(_higher(parse_tcp(http), number))
-    return attrs.evolve(config, publish=attrs.evolve(publish, pull=pull, http=http))
+    moved = attrs.evolve(
+        publish,
+        pull=_moved(publish.pull, number),
+        http=str(_higher(parse_tcp(publish.http), number)) if publish.http else "",
+    )
+    if not publish.sub_connect:  # else the ports are those of publishers
+        moved = attrs.evolve(moved, sub=tuple(_moved(sub, number) for sub in publish.sub))
+    return attrs.evolve(config, publish=moved)
+
+
+def _moved(endpoint: str, number: int) -> str:
+    if not endpoint:
+        return ""
+    match parse_endpoint(endpoint):
+        case TcpAddress() as address:
+            return f"tcp://{_higher(address, number)}"
+        case UnixAddress(path=path):
+            folder, slash, name = path.rpartition("/")
+            return f"ipc://{folder}{slash}p{number}-{name}"
 
 
 def _higher(address: TcpAddress, number: int) -> TcpAddress:

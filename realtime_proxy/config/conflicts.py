@@ -60,12 +60,19 @@ def _addresses(file: Table) -> Iterator[tuple[str, Address]]:
     texts += [
         (f"{path}.listen", tls.get("listen")) for path, tls in _tables(server, "tls", "server.")
     ]
-    texts += [("publish.http", publish.get("http", Publish().http))]
-    for path, text in texts:
+    for path, text in (*texts, *_publish_addresses(publish)):
         if (address := _parsed(text)) is not None:
             yield path, address
-    if (address := _parsed(publish.get("pull", Publish().pull))) is not None:
-        yield "publish.pull", address
+
+
+def _publish_addresses(publish: Table) -> Iterator[tuple[str, Any]]:
+    """The texts of all addresses where publishers are waited for, with the paths of their keys."""
+    defaults = Publish()
+    yield "publish.http", publish.get("http", defaults.http)
+    yield "publish.pull", publish.get("pull", defaults.pull)
+    if publish.get("sub_connect") is not True:
+        for index, text in enumerate(_list(publish.get("sub", defaults.sub))):
+            yield f"publish.sub[{index}]", text
 
 
 def _parsed(text: Any) -> Address | None:
@@ -91,11 +98,11 @@ def _certificate_problems(server: Table, base_dir: Path) -> Iterator[Problem]:
 def _publish_problems(publish: Table) -> Iterator[Problem]:
     if publish.get("allow_unauthenticated") is True:
         return
-    for key in ("pull", "http"):
-        address = _parsed(publish.get(key, ""))
+    for path, text in _publish_addresses(publish):
+        address = _parsed(text)
         if address is not None and not is_loopback(address):
             yield Problem(
-                f"publish.{key}",
+                path,
                 f"{address} can be reached from other machines, and publishing asks for no key; "
                 "use a loopback address, or set `allow_unauthenticated = true`",
             )

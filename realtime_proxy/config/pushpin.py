@@ -138,6 +138,8 @@ def _key(settings: Settings, option: str) -> str:
 def _publish(settings: Settings) -> Values:
     values: Values = {
         "pull": _checked(settings, "push_in_spec", "tcp://127.0.0.1:5560", parse_endpoint),
+        "sub": tuple(_sub(settings)),
+        "sub_connect": settings.flag("handler", "push_in_sub_connect"),
         "http": _control(settings),
         "max_header_bytes": settings.number("handler", "push_in_http_max_headers_size", 10_000, 1),
         "max_body_bytes": settings.number("handler", "push_in_http_max_body_size", 1_000_000, 1),
@@ -151,19 +153,39 @@ def _publish(settings: Settings) -> Values:
     mode = _checked(settings, "ipc_file_mode", "", parse_mode, nothing="-1")
     if mode:
         values["ipc_mode"] = mode
-    for key, option, parse in (
-        ("pull", "push_in_spec", parse_endpoint),
-        ("http", "push_in_http_addr", parse_tcp),
-    ):
-        if values[key] and not is_loopback(parse(values[key])):
+    for option, text in _publish_addresses(values):
+        address = parse_endpoint(text) if "://" in text else parse_tcp(text)
+        if not is_loopback(address):
             values["allow_unauthenticated"] = True
             settings.note(
                 "handler",
                 option,
-                f"WARNING: anyone who reaches {values[key]} can publish, as before; "
+                f"WARNING: anyone who reaches {text} can publish, as before; "
                 "allow_unauthenticated = true keeps it open",
             )
     return values
+
+
+def _publish_addresses(values: Values) -> Iterator[tuple[str, str]]:
+    """Where publishers are waited for, each with the option it comes from."""
+    if values["pull"]:
+        yield "push_in_spec", values["pull"]
+    if not values["sub_connect"]:
+        yield from (("push_in_sub_specs", endpoint) for endpoint in values["sub"])
+    if values["http"]:
+        yield "push_in_http_addr", values["http"]
+
+
+def _sub(settings: Settings) -> Iterator[str]:
+    """The SUB addresses: a list, and the old option for one."""
+    specs = settings.items("handler", "push_in_sub_specs", "tcp://127.0.0.1:5562")
+    for spec in dict.fromkeys((*specs, *settings.items("handler", "push_in_sub_spec"))):
+        try:
+            parse_endpoint(spec)
+        except ConfigError as error:
+            settings.note("handler", "push_in_sub_specs", f"left out: {error}")
+        else:
+            yield spec
 
 
 def _checked(

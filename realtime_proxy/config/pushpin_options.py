@@ -50,11 +50,6 @@ _LATER = {
     ("proxy", "max_open_requests"): Later("[server] max_connections is the limit", _UNLIMITED),
     ("proxy", "prometheus_port"): _METRICS,
     ("proxy", "prometheus_prefix"): _METRICS,
-    ("handler", "push_in_sub_specs"): Later(
-        "nothing is received on it", default="tcp://127.0.0.1:5562"
-    ),
-    ("handler", "push_in_sub_spec"): Later("nothing is received on it"),
-    ("handler", "push_in_sub_connect"): Later("there is no SUB socket", _OFF),
     ("handler", "stats_spec"): Later(
         "no statistics are sent", default="ipc://{rundir}/{ipc_prefix}stats"
     ),

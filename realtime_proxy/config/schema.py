@@ -221,6 +221,15 @@ class Publish:
     pull: str = option(
         "tcp://127.0.0.1:5560", "ZeroMQ PULL address. Empty: none.", or_empty(parse_endpoint)
     )
+    sub: tuple[str, ...] = option(
+        ("tcp://127.0.0.1:5562",),
+        "ZeroMQ SUB addresses, where channels are topics. Publishers are told which channels are "
+        "listened to, and need not send others. Empty: none.",
+        parse_endpoint,
+    )
+    sub_connect: bool = option(
+        False, "Connect to publishers at the addresses of `sub`, instead of waiting for them."
+    )
     http: str = option(
         "127.0.0.1:5561", "HTTP control address, `HOST:PORT`. Empty: none.", or_empty(parse_tcp)
     )

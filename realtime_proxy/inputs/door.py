@@ -8,6 +8,7 @@ from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs.holding import channels_of
 from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.inputs.order import Order
+from realtime_proxy.inputs.publishing import Topics
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
@@ -52,6 +53,10 @@ class Door:
         """Forget all last ids, and have every hold ask its backend."""
         self._order.recover()
         self.intake.recover()
+
+    def show_channels(self, topics: Topics) -> None:
+        """From now on, have these know which channels are held."""
+        self._order.show_channels(self.channels.names(), topics)
 
     # -- the owner of channels ---------------------------------------------------------------
 

@@ -1,15 +1,14 @@
 """The HTTP control port: publishing and recovering, with Pushpin's replies to the byte."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from realtime_proxy.errors import PublishError
 from realtime_proxy.grip.publish import parse_items_json
 from realtime_proxy.inputs.own_hosts import OwnHosts
+from realtime_proxy.inputs.publishing import Publishing
 from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead, Response, text_response
 from realtime_proxy.net.internal_http import InternalReply
 from realtime_proxy.routing.condition import host_of
@@ -18,19 +17,6 @@ _TEXT = frozenset(("text/plain", "text/*", "*/*", "*"))
 _JSON = frozenset(("application/json", "application/*"))
 _NOT_ACCEPTABLE = "Not Acceptable. Supported formats are text/plain and application/json."
 _NOT_OUR_NAME = "Requests for {} are refused: [publish] http_names does not have that name."
-
-
-class Publishing(Protocol):
-    """Where items go: the door of the only process, or the hub of several."""
-
-    def submit(self, items: Iterable[Item], /) -> object:
-        """Put items in line for delivery."""
-
-    async def count(self, items: list[Item], /) -> int:
-        """How many subscribers items have."""
-
-    def recover(self) -> None:
-        """Forget all last ids, and have every hold ask its backend."""
 
 
 class HttpControl:

@@ -10,6 +10,7 @@ from realtime_proxy.channels.membership import HubChannels
 from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs.link_messages import Kind, decode_item, encode_item
 from realtime_proxy.inputs.order import Order
+from realtime_proxy.inputs.publishing import Topics
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
@@ -119,6 +120,10 @@ class Hub:
         self._order.recover()
         for link in self._links.values():
             link.socket.send([Kind.RECOVER])
+
+    def show_channels(self, topics: Topics) -> None:
+        """From now on, have these know which channels any worker holds."""
+        self._order.show_channels(self._channels.names(), topics)
 
     # -- items -----------------------------------------------------------------------------
 

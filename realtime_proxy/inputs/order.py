@@ -7,6 +7,7 @@ from realtime_proxy.channels.ordering import Ordering
 from realtime_proxy.channels.recent_ids import RecentIds
 from realtime_proxy.channels.sequencer import Sequencer
 from realtime_proxy.config.schema import Publish
+from realtime_proxy.inputs.publishing import Topics
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timer, Timers
@@ -46,6 +47,7 @@ class Order:
         self._update = update
         self._is_ticking = False
         self._first_updates: dict[str, Timer] = {}
+        self._topics: Topics | None = None
 
     def submit(self, items: Iterable[Item]) -> None:
         """Put items in order, and hand on what does not wait for others."""
@@ -70,8 +72,16 @@ class Order:
 
     # -- channels --------------------------------------------------------------------------
 
+    def show_channels(self, held: Iterable[str], topics: Topics) -> None:
+        """Have these know which channels are held: these now, and what becomes of them."""
+        self._topics = topics
+        for channel in held:
+            topics.subscribe(channel)
+
     def begin(self, channel: str) -> None:
         """The instance has its first subscriber on a channel."""
+        if self._topics is not None:
+            self._topics.subscribe(channel)
         if self._updates_first:
             self._first_updates[channel] = self._timers.after(
                 FIRST_UPDATE_SECONDS, lambda: self._first_update(channel)
@@ -83,6 +93,8 @@ class Order:
 
     def end(self, channel: str) -> None:
         """Nobody is left on a channel."""
+        if self._topics is not None:
+            self._topics.unsubscribe(channel)
         if (timer := self._first_updates.pop(channel, None)) is not None:
             timer.cancel()
         self._ordering.deserted(channel)

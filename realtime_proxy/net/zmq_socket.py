@@ -2,6 +2,7 @@
 
 import contextlib
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -16,12 +17,13 @@ _HIGH_WATER_MARK = 101_000
 
 
 class _ReceivingSocket:
-    """What both kinds share: awaiting messages on a descriptor that signals changes only."""
+    """What all kinds share: awaiting messages on a descriptor that signals changes only."""
 
     def __init__(self, kind: int) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(kind)
         self._socket.linger = 0
+        self._socket.ipv6 = True
         self._fd = int(self._socket.getsockopt(zmq.FD))
         self._waiting = trio.CancelScope()
 
@@ -58,6 +60,27 @@ class _ReceivingSocket:
             batch.append(parts)
         return batch
 
+    def _look_again(self) -> None:
+        """After other calls than receiving, which may have swallowed the signal of an arrival."""
+        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self._waiting.cancel()
+
+    def _bind(self, endpoint: str, key_path: str, ipc_mode: int | None) -> None:
+        try:
+            self._socket.bind(endpoint)
+            if ipc_mode is not None and endpoint.startswith("ipc://"):
+                Path(endpoint.removeprefix("ipc://")).chmod(stat.S_IMODE(ipc_mode))
+        except (OSError, zmq.ZMQError) as error:
+            self.close()
+            message = f"can't bind {endpoint}: {error}"
+            raise ConfigError([Problem(key_path, message)]) from error
+
+    @property
+    def endpoint(self) -> str:
+        """The address as bound (the last one of several), with the port that was taken."""
+        bound: bytes = self._socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
+        return bound.rstrip(b"\0").decode()
+
     def close(self) -> None:
         """Give the address and the context back."""
         self._socket.close()
@@ -67,25 +90,58 @@ class _ReceivingSocket:
 class PullSocket(_ReceivingSocket):
     """A bound PULL socket."""
 
+    name = "zmq pull"
+
     def __init__(self, endpoint: str, ipc_mode: int | None = None) -> None:
         """Raises ConfigError when the endpoint can't be bound."""
         super().__init__(zmq.PULL)
-        self._socket.ipv6 = True
         self._socket.rcvhwm = _HIGH_WATER_MARK
-        try:
-            self._socket.bind(endpoint)
-            if ipc_mode is not None and endpoint.startswith("ipc://"):
-                Path(endpoint.removeprefix("ipc://")).chmod(stat.S_IMODE(ipc_mode))
-        except (OSError, zmq.ZMQError) as error:
-            self.close()
-            message = f"can't bind {endpoint}: {error}"
-            raise ConfigError([Problem("publish.pull", message)]) from error
+        self._bind(endpoint, "publish.pull", ipc_mode)
 
-    @property
-    def endpoint(self) -> str:
-        """The address as bound, with the port that was taken."""
-        bound: bytes = self._socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
-        return bound.rstrip(b"\0").decode()
+
+class SubSocket(_ReceivingSocket):
+    """A SUB socket that publishers connect to, or that is connected to publishers."""
+
+    name = "zmq sub"
+
+    def __init__(
+        self, endpoints: Sequence[str], ipc_mode: int | None = None, *, connect: bool = False
+    ) -> None:
+        """Raises ConfigError when an endpoint can't be had."""
+        super().__init__(zmq.SUB)
+        self._socket.rcvhwm = _HIGH_WATER_MARK
+        self._socket.sndhwm = 0  # of subscriptions: one that is lost would never be made up for
+        for index, endpoint in enumerate(endpoints):
+            if connect:
+                self._connect(endpoint, f"publish.sub[{index}]")
+            else:
+                self._bind(endpoint, f"publish.sub[{index}]", ipc_mode)
+
+    def subscribe(self, channel: str) -> None:
+        """Ask publishers for what is published on a channel, once for each call."""
+        self._set_topic(zmq.SUBSCRIBE, channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        """Take back what was asked for once."""
+        self._set_topic(zmq.UNSUBSCRIBE, channel)
+
+    def _set_topic(self, option: int, channel: str) -> None:
+        # An empty topic is the beginning of all. When all ends, clients may leave after this.
+        if channel and not self._socket.closed:
+            self._socket.setsockopt(option, channel.encode())
+            self._look_again()
+
+    def _connect(self, endpoint: str, key_path: str) -> None:
+        self._socket.tcp_keepalive = 1
+        self._socket.tcp_keepalive_idle = 30
+        self._socket.tcp_keepalive_cnt = 6
+        self._socket.tcp_keepalive_intvl = 5
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            message = f"can't connect to {endpoint}: {error}"
+            raise ConfigError([Problem(key_path, message)]) from error
 
 
 class PairSocket(_ReceivingSocket):
@@ -109,5 +165,4 @@ class PairSocket(_ReceivingSocket):
         """Put a message in line for the other end; nothing is lost while both ends live."""
         with contextlib.suppress(zmq.Again):  # the other end of a bound socket has just died
             self._socket.send_multipart(parts, zmq.NOBLOCK)
-        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            self._waiting.cancel()  # sending may have swallowed the signal of an arrival
+        self._look_again()

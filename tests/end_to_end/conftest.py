@@ -30,6 +30,8 @@ listen = ["127.0.0.1:{port}"{listen}]
 
 [publish]
 pull = ""
+sub = []
+{publish}
 http = "127.0.0.1:{control_port}"
 max_body_bytes = 20_000_000
 
@@ -43,7 +45,7 @@ level = "debug"
 class Program:
     """A running `realtime-proxy`. `port` takes clients, `control_port` publishers."""
 
-    def __init__(self, folder, rest, *, server="", listen="", handlers=()):
+    def __init__(self, folder, rest, *, server="", listen="", publish="", handlers=()):
         """`handlers` are files beside the configuration: pairs of a name and a source."""
         for name, source in handlers:
             (folder / "handlers").mkdir(exist_ok=True)
@@ -51,10 +53,10 @@ class Program:
         self._log_file = folder / "log.txt"
         self._seen = 0
         with reserved_ports(2) as (self.port, self.control_port):
-            self._start(folder, rest, server, listen)
+            self._start(folder, rest, server, listen, publish)
             self._wait_until_it_takes_connections()
 
-    def _start(self, folder, rest, server, listen):
+    def _start(self, folder, rest, server, listen, publish):
         config = folder / "routes.toml"
         config.write_text(
             CONFIG.format(
@@ -62,6 +64,7 @@ class Program:
                 control_port=self.control_port,
                 listen="".join(f', "{address}"' for address in listen.split()),
                 server=server,
+                publish=publish,
                 rest=rest,
             )
         )

@@ -136,6 +136,7 @@ listen = ["127.0.0.1:{client}"]
 
 [publish]
 pull = "tcp://127.0.0.1:{pull}"
+sub = []
 http = "127.0.0.1:{control}"
 
 [[route]]

@@ -39,6 +39,7 @@ upstream_key = "trusted"
 
 [publish]
 pull = "ipc://{folder}/pull"
+sub = []
 http = "127.0.0.1:{control}"
 
 [log]

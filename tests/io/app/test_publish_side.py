@@ -30,18 +30,22 @@ class Publishing:
     async def count(self, items):
         return len(items)
 
+    def show_channels(self, topics):
+        topics.subscribe("a")
+
 
 @pytest.fixture
 def ports():
-    """Two that are free."""
-    with reserved_ports(2) as ports:
+    """Three that are free."""
+    with reserved_ports(3) as ports:
         yield ports
 
 
 async def test_items_come_by_http_and_zeromq(nursery, ports):
-    http, pull = ports[0], f"tcp://127.0.0.1:{ports[1]}"
+    http, pull, sub = ports[0], *(f"tcp://127.0.0.1:{port}" for port in ports[1:])
     publishing = Publishing()
-    side = PublishSide(Publish(http=f"127.0.0.1:{http}", pull=pull), Counters())
+    settings = Publish(http=f"127.0.0.1:{http}", pull=pull, sub=(sub,))
+    side = PublishSide(settings, Counters())
     with contextlib.closing(side), trio.fail_after(SECONDS):
         nursery.start_soon(side.run, publishing)
         body = b'{"items": [{"channel": "a", "formats": {"http-stream": {"content": "x"}}}]}'
@@ -56,11 +60,19 @@ async def test_items_come_by_http_and_zeromq(nursery, ports):
             push.send(b'J{"channel": "a", "formats": {"http-stream": {"content": "x"}}}')
             await publishing.some.wait()
         assert publishing.items == [ITEM, ITEM]
+        publishing.some = trio.Event()
+        with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
+            publisher.connect(sub)
+            publisher.rcvtimeo = SECONDS * 1_000
+            assert await trio.to_thread.run_sync(publisher.recv) == b"\x01a"
+            publisher.send_multipart([b"a", b'J{"formats": {"http-stream": {"content": "x"}}}'])
+            await publishing.some.wait()
+        assert publishing.items == [ITEM] * 3
         nursery.cancel_scope.cancel()
 
 
-async def test_both_may_be_left_out():
-    side = PublishSide(Publish(http="", pull=""), Counters())
+async def test_all_may_be_left_out():
+    side = PublishSide(Publish(http="", pull="", sub=()), Counters())
     with trio.fail_after(SECONDS):
         await side.run(Publishing())
     side.close()
@@ -71,7 +83,7 @@ def test_an_address_of_others_is_refused_and_nothing_stays_open(ports):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         http = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ConfigError, match="can't listen on"):
-            PublishSide(Publish(http=http, pull=pull), Counters())
-    again = PublishSide(Publish(http=http, pull=pull), Counters())
+            PublishSide(Publish(http=http, pull=pull, sub=()), Counters())
+    again = PublishSide(Publish(http=http, pull=pull, sub=()), Counters())
     again.close()
     again.close()

@@ -17,6 +17,17 @@ def item(name=None, prev=None, channel="a"):
     return Item(channel, id=name, prev_id=prev, http_stream=HttpStream(content=name.encode()))
 
 
+class RecordedTopics:
+    def __init__(self):
+        self.seen = []
+
+    def subscribe(self, channel):
+        self.seen.append("+" + channel)
+
+    def unsubscribe(self, channel):
+        self.seen.append("-" + channel)
+
+
 class House:
     def __init__(self):
         self.registry = Registry()
@@ -85,6 +96,28 @@ async def test_recovering_asks_all_holds(house):
     house.door.submit([item("9", "8")])
     await trio.testing.wait_all_tasks_blocked()
     assert b"".join(subscribers[0].written) == b"19"
+
+
+async def test_channels_are_shown_as_they_are_held(house):
+    await house.subscribe()
+    topics = RecordedTopics()
+    house.door.show_channels(topics)
+    assert topics.seen == ["+a"]
+    await house.subscribe("b")
+    house.registry.unsubscribe(house.place)
+    await house.subscribe("b")
+    assert topics.seen == ["+a", "+b", "-b", "+b"]
+
+
+async def test_a_channel_that_lingers_is_still_shown(house):
+    topics = RecordedTopics()
+    house.door.show_channels(topics)
+    await house.subscribe(form=WireForm.RESPONSE)
+    house.registry.unsubscribe(house.place)
+    house.door.channels.expire(house.timers.now() + 59)
+    assert topics.seen == ["+a"]
+    house.door.channels.expire(house.timers.now() + 61)
+    assert topics.seen == ["+a", "-a"]
 
 
 async def test_the_first_subscriber_is_updated_a_second_later(house, mock_clock):

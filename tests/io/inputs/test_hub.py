@@ -228,6 +228,31 @@ async def test_the_first_subscriber_of_all_workers_has_the_channel_updated(hub, 
     assert await other.hears() == [b"U", b"b"]
 
 
+class RecordedTopics:
+    def __init__(self):
+        self.seen = []
+
+    def subscribe(self, channel):
+        self.seen.append("+" + channel)
+
+    def unsubscribe(self, channel):
+        self.seen.append("-" + channel)
+
+
+async def test_channels_are_shown_for_as_long_as_any_worker_holds_them(hub, join):
+    one, other = join(0), join(1)
+    await one.holds("a")
+    topics = RecordedTopics()
+    hub.show_channels(topics)
+    await other.holds("a", "b")
+    one.socket.send([b"R", b"a"])
+    await one.is_heard()
+    assert topics.seen == ["+a", "+b", "+heard?"]
+    other.die()
+    await trio.testing.wait_all_tasks_blocked()
+    assert sorted(topics.seen[3:]) == ["-a", "-b"]
+
+
 # -- workers that die ----------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import trio.testing
 import zmq
 
 from realtime_proxy.errors import ConfigError
-from realtime_proxy.net.zmq_socket import MAX_BATCH, PairSocket, PullSocket
+from realtime_proxy.net.zmq_socket import MAX_BATCH, PairSocket, PullSocket, SubSocket
 
 SECONDS = 10
 ANYWHERE = "tcp://127.0.0.1:*"
@@ -157,6 +157,158 @@ def test_closing_gives_the_address_back(tmp_path):
         socket = PullSocket(endpoint)
         socket.close()
         socket.close()
+
+
+# -- subscriptions --------------------------------------------------------------------------
+
+
+class Publisher:
+    """A publisher that hears of subscriptions."""
+
+    def __init__(self, socket):
+        socket.linger = 0
+        socket.rcvhwm = 0
+        self.socket = socket
+
+    async def hears(self):
+        """The next subscription or its end, while the other end runs, which makes connections."""
+        with trio.fail_after(SECONDS):
+            while True:
+                try:
+                    return self.socket.recv(zmq.NOBLOCK)
+                except zmq.Again:
+                    await trio.sleep(0.001)
+
+    def publish(self, topic, data):
+        self.socket.send_multipart([topic, data])
+
+
+@pytest.fixture
+def publisher():
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
+        yield Publisher(socket)
+
+
+class Taken:
+    """What comes on a socket, which is closed at the end."""
+
+    def __init__(self, socket):
+        self._socket = socket
+        self._messages = []
+        self._more = trio.Event()
+
+    async def run(self):
+        with self._socket:
+            while True:
+                self._messages += await self._socket.receive()
+                self._more.set()
+
+    async def first(self, count):
+        with trio.fail_after(SECONDS):
+            while len(self._messages) < count:
+                self._more = trio.Event()
+                await self._more.wait()
+        return self._messages
+
+
+@pytest.fixture
+def taken(nursery):
+    """Take what comes on a socket."""
+
+    def take(socket):
+        taken = Taken(socket)
+        nursery.start_soon(taken.run)
+        return taken
+
+    return take
+
+
+async def test_publishers_hear_of_the_first_and_the_last_of_a_topic(publisher, taken):
+    sub = SubSocket([ANYWHERE])
+    messages = taken(sub)
+    sub.subscribe("é")
+    publisher.socket.connect(sub.endpoint)
+    assert await publisher.hears() == b"\x01" + "é".encode()
+    sub.subscribe("é")
+    sub.subscribe("")  # would be everything
+    sub.unsubscribe("é")
+    sub.subscribe("b")
+    assert await publisher.hears() == b"\x01b"
+    publisher.publish(b"other", b"1")
+    publisher.publish("é".encode(), b"2")
+    assert await messages.first(1) == [["é".encode(), b"2"]]
+    sub.unsubscribe("é")
+    assert await publisher.hears() == b"\x00" + "é".encode()
+
+
+async def test_many_topics_all_reach_a_publisher(publisher, taken):
+    """Beyond the usual high-water mark, above which subscriptions are dropped in silence."""
+    sub = SubSocket([ANYWHERE])
+    taken(sub)
+    publisher.socket.connect(sub.endpoint)
+    for number in range(3_000):
+        sub.subscribe(f"{number}")
+    assert {await publisher.hears() for _ in range(3_000)} == {b"\x01%d" % n for n in range(3_000)}
+
+
+async def test_all_addresses_are_listened_to(publisher, taken, tmp_path):
+    endpoints = [f"ipc://{tmp_path}/one", f"ipc://{tmp_path}/other"]
+    sub = SubSocket(endpoints, 0o600)
+    taken(sub)
+    sub.subscribe("a")
+    for name, endpoint in zip(("one", "other"), endpoints, strict=True):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+        publisher.socket.connect(endpoint)
+        assert await publisher.hears() == b"\x01a"
+        publisher.socket.disconnect(endpoint)
+        assert await publisher.hears() == b"\x00a"
+
+
+async def test_publishers_can_be_connected_to(publisher, taken):
+    port = publisher.socket.bind_to_random_port("tcp://127.0.0.1")
+    sub = SubSocket([f"tcp://127.0.0.1:{port}"], connect=True)
+    assert sub._socket.tcp_keepalive == 1
+    assert sub._socket.tcp_keepalive_idle == 30
+    assert sub._socket.tcp_keepalive_cnt == 6
+    assert sub._socket.tcp_keepalive_intvl == 5
+    messages = taken(sub)
+    sub.subscribe("a")
+    assert await publisher.hears() == b"\x01a"
+    publisher.publish(b"a", b"1")
+    assert await messages.first(1) == [[b"a", b"1"]]
+
+
+@pytest.mark.parametrize("connect", [False, True])
+def test_the_address_that_can_not_be_had_is_told(connect):
+    wrong = "tcp://:x"
+    with pytest.raises(ConfigError, match=wrong) as caught:
+        SubSocket(
+            ["tcp://127.0.0.1:*" if not connect else "tcp://127.0.0.1:1", wrong], connect=connect
+        )
+    assert caught.value.problems[0].key_path == "publish.sub[1]"
+
+
+async def test_an_arrival_is_seen_while_topics_change(publisher, taken):
+    """Setting them takes the signal of an arrival away from the descriptor."""
+    sub = SubSocket([ANYWHERE])
+    messages = taken(sub)
+    publisher.socket.connect(sub.endpoint)
+    sub.subscribe("a")
+    assert await publisher.hears() == b"\x01a"
+    for number in range(200):
+        publisher.publish(b"a", b"%d" % number)
+        sub.subscribe(f"{number}")
+        await trio.lowlevel.checkpoint()
+    assert [data for _, data in await messages.first(200)] == [
+        b"%d" % number for number in range(200)
+    ]
+
+
+def test_topics_of_a_closed_socket_are_nobodys_matter():
+    sub = SubSocket([ANYWHERE])
+    sub.close()
+    sub.subscribe("a")
+    sub.unsubscribe("a")
 
 
 # -- links between processes ---------------------------------------------------------------

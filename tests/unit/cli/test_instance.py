@@ -21,8 +21,14 @@ def test_names_of_sockets_get_a_prefix():
 
 
 def test_what_is_off_stays_off():
-    moved = publish(3, pull="", http="")
-    assert (moved.pull, moved.http) == ("", "")
+    moved = publish(3, pull="", sub=(), http="")
+    assert (moved.pull, moved.sub, moved.http) == ("", (), "")
+
+
+def test_every_address_of_sub_is_moved_unless_it_is_a_publishers():
+    sub = ("tcp://*:5562", "ipc:///run/sub")
+    assert publish(2, sub=sub).sub == ("tcp://*:5582", "ipc:///run/p2-sub")
+    assert publish(2, sub=sub, sub_connect=True).sub == sub
 
 
 def test_nothing_else_changes():

@@ -38,9 +38,13 @@ def test_addresses_of_several_kinds_are_compared():
         listen = ["127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:0", "127.0.0.1:0"]
         [publish]
         pull = "tcp://127.0.0.1:2"
+        sub = ["tcp://127.0.0.1:3", "tcp://127.0.0.1:2"]
         http = "127.0.0.1:2"
         """
-    assert set(problems(text)) == {"server.listen[1]", "publish.pull"}
+    assert set(problems(text)) == {"server.listen[1]", "publish.pull", "publish.sub[1]"}
+    load_text(
+        '[publish]\npull = "tcp://127.0.0.1:2"\nsub = ["tcp://127.0.0.1:2"]\nsub_connect = true'
+    )
 
 
 def test_certificates_must_be_there(tmp_path):
@@ -70,7 +74,13 @@ def test_a_tls_listener_is_enough(tmp_path):
 
 
 def test_open_publishing_may_be_asked_for():
-    load_text('[publish]\npull = "tcp://*:5560"\nallow_unauthenticated = true')
+    open_to_all = 'pull = "tcp://*:5560"\nsub = ["tcp://127.0.0.1:1", "tcp://*:5562"]'
+    assert set(problems(f"[publish]\n{open_to_all}")) == {"publish.pull", "publish.sub[1]"}
+    load_text(f"[publish]\n{open_to_all}\nallow_unauthenticated = true")
+
+
+def test_connecting_to_publishers_elsewhere_opens_nothing():
+    load_text('[publish]\nsub = ["tcp://192.0.2.1:5562"]\nsub_connect = true')
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_every_problem_is_reported_at_once():
     [
         ("server.max_conections = 1", "server.max_conections", "did you mean `max_connections`?"),
         ("routes = []", "routes", "did you mean `route`?"),
-        ("[publish]\nzzz = 1", "publish.zzz", "known here: pull, http"),
+        ("[publish]\nzzz = 1", "publish.zzz", "known here: pull, sub,"),
         ("server = 5", "server", "must be a table, not a whole number"),
         ("server.tls = {}", "server.tls", "must be a list (`[[…]]`), not a table"),
         ('server.listen = "a:1"', "server.listen", "must be a list, not text"),

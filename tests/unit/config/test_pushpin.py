@@ -38,6 +38,8 @@ def test_an_empty_configuration_is_pushpins_defaults(conversion):
     assert config.publish.update_on_first_subscription
     assert config.publish.subscription_linger_seconds == 60
     assert config.publish.pull == "tcp://127.0.0.1:5560"
+    assert config.publish.sub == ("tcp://127.0.0.1:5562",)
+    assert not config.publish.sub_connect
     assert config.publish.http == ""
     assert config.log.level == "info"
     assert config.route == (Route((Target(url="http://a:1"),)),)
@@ -77,7 +79,9 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
         id_cache_ttl=0
         update_on_first_subscription=false
         subscription_linger=7
-        push_in_sub_specs=
+        push_in_sub_specs=tcp://127.0.0.1:5562,ipc://{rundir}/{ipc_prefix}sub
+        push_in_sub_spec=tcp://127.0.0.1:6000
+        push_in_sub_connect=true
         stats_spec=
         command_spec=
         """,
@@ -109,6 +113,12 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
     assert config.grip.upstream_key == "base64:QUJD"
     assert config.grip.max_channels == 3
     assert config.publish.pull == f"ipc://{tmp_path}/run/x-push"
+    assert config.publish.sub == (
+        "tcp://127.0.0.1:5572",
+        f"ipc://{tmp_path}/run/x-sub",
+        "tcp://127.0.0.1:6010",
+    )
+    assert config.publish.sub_connect
     assert config.publish.http == "[::1]:5571"
     assert config.publish.max_header_bytes == 3000
     assert config.publish.max_body_bytes == 5000
@@ -120,6 +130,22 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
     assert not config.publish.allow_unauthenticated
     assert "sig.key" in notes  # it was not there the first time
     assert "not carried over" not in notes
+
+
+def test_sub_addresses_that_are_none_are_left_out_and_noted(conversion):
+    config, notes, _ = conversion("[handler]\npush_in_sub_specs=inproc://x,tcp://127.0.0.1:1\n")
+    assert config.publish.sub == ("tcp://127.0.0.1:1",)
+    assert "push_in_sub_specs: left out: `inproc://x`" in notes
+    config, _, _ = conversion("[handler]\npush_in_sub_specs=\n")
+    assert config.publish.sub == ()
+
+
+def test_publishers_elsewhere_that_are_connected_to_open_nothing(conversion):
+    config, notes, _ = conversion(
+        "[handler]\npush_in_sub_specs=tcp://192.0.2.1:5562\npush_in_sub_connect=true\n"
+    )
+    assert not config.publish.allow_unauthenticated
+    assert "WARNING" not in notes
 
 
 def test_tls_listeners_have_the_certificates_of_their_ports(conversion, tmp_path):
@@ -197,7 +223,7 @@ def test_minus_one_is_no_mode(conversion):
 def test_every_note_is_in_the_file(conversion):
     _, notes, text = conversion("[a]\nb=c\n[proxy]\ncdn_loop=x", "* a:1,host=b\nbad\n")
     unfolded = text.replace("\n#  ", "")
-    assert notes.count("\n") > 3
+    assert notes.count("\n") > 2
     for note in notes.splitlines():
         assert f"# - {note}" in unfolded
 

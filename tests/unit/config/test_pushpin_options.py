@@ -42,7 +42,6 @@ def test_what_changes_nothing_is_not_noted(left_over, section, line):
     ("section", "line", "note"),
     [
         ("handler", "message_rate=2500", "message_rate = 2500: not carried over yet"),
-        ("handler", "push_in_sub_specs=tcp://*:1", "nothing is received"),
         ("handler", "push_in_specs=tcp://*:1", "unknown"),
         ("runner", "logdir=log", "replaced by [log] file"),
         ("proxy", "colour=red", "[proxy] colour: unknown"),
@@ -60,5 +59,4 @@ def test_defaults_of_pushpin_that_are_lost_are_noted(tmp_path):
     file.write_text("[global]\nport_offset=10\n[handler]\nstats_spec=\n")
     notes = "\n".join(map(str, left_over_notes(Settings.read(file))))
     assert "command_spec = tcp://127.0.0.1:5573 (Pushpin's default)" in notes
-    assert "push_in_sub_specs = tcp://127.0.0.1:5572" in notes
     assert "stats_spec" not in notes

@@ -4,9 +4,10 @@ import tnetstring
 import trio
 import zmq
 
-from realtime_proxy.inputs.zmq_pull import ZmqPull
+from realtime_proxy.errors import PublishError
+from realtime_proxy.inputs.zmq_items import ZmqItems, item_of_topic, pushed_item
 from realtime_proxy.metrics.counters import Counters
-from realtime_proxy.net.zmq_socket import PullSocket
+from realtime_proxy.net.zmq_socket import PullSocket, SubSocket
 
 SECONDS = 10
 GOOD = b'J{"channel": "%b", "formats": {"http-stream": {"content": "x"}}}'
@@ -49,7 +50,7 @@ async def pull(nursery):
     with zmq.Context() as context, context.socket(zmq.PUSH) as publisher:
         publisher.linger = 0
         publisher.connect(socket.endpoint)
-        nursery.start_soon(ZmqPull(socket, line, counters).run)
+        nursery.start_soon(ZmqItems(socket, pushed_item, line, counters).run)
         yield line, counters, publisher
 
 
@@ -87,7 +88,7 @@ async def test_a_bad_message_is_skipped_logged_and_counted(pull, name):
         await wait_for(line, "after")
     assert line.channels == ["before", "after"]
     assert counters.items_refused == 1
-    assert [entry["log_level"] for entry in logs] == ["warning"]
+    assert [(entry["log_level"], entry["input"]) for entry in logs] == [("warning", "zmq pull")]
 
 
 async def test_a_batch_of_nothing_but_bad_messages_is_not_submitted(pull):
@@ -105,5 +106,49 @@ async def test_the_socket_is_closed_at_the_end():
     socket = PullSocket("tcp://127.0.0.1:*")
     endpoint = socket.endpoint
     with trio.move_on_after(0):
-        await ZmqPull(socket, Line(), Counters()).run()
+        await ZmqItems(socket, pushed_item, Line(), Counters()).run()
     PullSocket(endpoint).close()
+
+
+# -- with topics -----------------------------------------------------------------------------------
+
+NAMELESS = b'{"formats": {"http-stream": {"content": "x"}}}'
+
+
+@pytest.mark.parametrize("frame", [b"J" + NAMELESS, GOOD % b"other", b"T" + TNETSTRING, TNETSTRING])
+def test_the_topic_is_the_channel_whatever_the_item_says(frame):
+    assert item_of_topic(["é".encode(), frame]).channel == "é"
+
+
+def test_without_a_topic_the_item_names_its_channel():
+    assert item_of_topic([b"", GOOD % b"own"]).channel == "own"
+    with pytest.raises(PublishError, match="does not contain 'channel'"):
+        item_of_topic([b"", b"J" + NAMELESS])
+
+
+@pytest.mark.parametrize(
+    "parts", [[b"a"], [b"a", b"J" + NAMELESS, b""], [b"\xff", b"J" + NAMELESS], [b"a", b"J{"]]
+)
+def test_what_is_no_message_with_a_topic_is_refused(parts):
+    with pytest.raises(PublishError):
+        item_of_topic(parts)
+
+
+async def test_items_with_topics_are_taken_and_bad_ones_skipped(nursery):
+    line, counters = Line(), Counters()
+    socket = SubSocket(["tcp://127.0.0.1:*"])
+    with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
+        publisher.linger = 0
+        publisher.connect(socket.endpoint)
+        nursery.start_soon(ZmqItems(socket, item_of_topic, line, counters).run)
+        socket.subscribe("a")
+        publisher.rcvtimeo = SECONDS * 1_000
+        assert await trio.to_thread.run_sync(publisher.recv) == b"\x01a"
+        with structlog.testing.capture_logs() as logs:
+            publisher.send(b"a")
+            publisher.send_multipart([b"a", b"J{"])
+            publisher.send_multipart([b"ab", b"J" + NAMELESS])  # topics are beginnings
+            await wait_for(line, "ab")
+    assert line.channels == ["ab"]
+    assert counters.items_refused == 2
+    assert [entry["input"] for entry in logs] == ["zmq sub", "zmq sub"]

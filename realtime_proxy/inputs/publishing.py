@@ -1,0 +1,32 @@
+"""What publishers meet behind every input: the door of the only process, or the hub of several."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from realtime_proxy.model.item import Item
+
+
+class Topics(Protocol):
+    """Where publishers see what is listened to, and may leave out the rest."""
+
+    def subscribe(self, channel: str, /) -> None:
+        """A channel has its first subscriber."""
+
+    def unsubscribe(self, channel: str, /) -> None:
+        """A channel has lost its last subscriber."""
+
+
+class Publishing(Protocol):
+    """Takes what is published."""
+
+    def submit(self, items: Iterable[Item], /) -> object:
+        """Put items in line for delivery."""
+
+    async def count(self, items: list[Item], /) -> int:
+        """How many subscribers items have."""
+
+    def recover(self) -> None:
+        """Forget all last ids, and have every hold ask its backend."""
+
+    def show_channels(self, topics: Topics, /) -> None:
+        """From now on, have these know which channels are held."""
