@@ -1,9 +1,13 @@
-"""Log set-up: one line per event, for people on a terminal or as JSON."""
+"""Log set-up: one line per event, for people on a terminal or as JSON.
+
+Loggers are made once and kept by whoever uses them, so that a line that is not wanted costs next
+to nothing. What they are made of is therefore changed in place when the set-up changes.
+"""
 
 import logging
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -21,19 +25,68 @@ log = structlog.get_logger()
 
 
 def set_up_logs(settings: Log) -> None:
-    """Write logs as the configuration says. Raises ConfigError when the file can't be opened."""
-    out = _open(settings.file)
+    """Write logs as the configuration says, from now on, with the file opened anew.
+
+    Raises ConfigError when the file can't be opened; then all stays as it was.
+    """
+    _output.turn_to(settings.file)
+    _set_level(settings.level)
+    _processors[:] = (
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=False),
+        *_renderers(settings.format, colors=_output.stream.isatty()),
+    )
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=False),
-            *_renderers(settings.format, colors=out.isatty()),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        processors=_processors,
+        wrapper_class=_Logger,
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _output)),
         cache_logger_on_first_use=True,
     )
     sys.unraisablehook = _log_unraisable
+
+
+def reopen_log(settings: Log) -> None:
+    """Begin a new file if the old one was moved away, as logrotate does."""
+    try:
+        set_up_logs(settings)
+    except ConfigError as error:
+        log.error("log file not reopened", problem=str(error))
+
+
+class _Output:
+    """Where lines go: standard output, or a file that may be another one tomorrow."""
+
+    def __init__(self) -> None:
+        self.stream = sys.stdout
+        self._opened: TextIO | None = None
+
+    def turn_to(self, file: str) -> None:
+        """Write there from now on. Raises ConfigError, and goes on as before."""
+        before, opened = self._opened, _open(file) if file else None
+        self._opened, self.stream = opened, opened or sys.stdout
+        if before is not None:
+            before.close()
+
+    def write(self, text: str) -> None:
+        self.stream.write(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+class _Logger(structlog.make_filtering_bound_logger(logging.INFO)):  # type: ignore[misc]
+    """What every logger is made of."""
+
+
+_output = _Output()
+_processors: list[Any] = []
+
+
+def _set_level(name: str) -> None:
+    """Give all loggers, those in use as well, the methods of a level."""
+    for method, does in vars(structlog.make_filtering_bound_logger(_LEVELS[name])).items():
+        if not method.startswith("__"):
+            setattr(_Logger, method, does)
 
 
 def _log_unraisable(failure: "sys.UnraisableHookArgs") -> None:
@@ -47,8 +100,6 @@ def _log_unraisable(failure: "sys.UnraisableHookArgs") -> None:
 
 
 def _open(file: str) -> TextIO:
-    if not file:
-        return sys.stdout
     try:
         return Path(file).open("a", encoding="utf-8", buffering=1)
     except OSError as error:

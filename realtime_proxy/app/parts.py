@@ -65,6 +65,7 @@ def _verifier(grip: Grip, base_dir: Path) -> Verifier | None:
 
 
 def _context(tls: Tls, base_dir: Path) -> ssl.SSLContext:
-    default = server_context(base_dir / tls.certificate, base_dir / tls.key)
-    folder = base_dir / tls.certificates if tls.certificates else None
-    return Certificates(default, folder).default
+    context = server_context(base_dir / tls.certificate, base_dir / tls.key)
+    if tls.certificates:
+        context.sni_callback = Certificates(base_dir / tls.certificates).choose
+    return context

@@ -25,6 +25,7 @@ class PublishSide:
         self._counters = counters
         self._limits = InternalLimits(settings.max_header_bytes, settings.max_body_bytes)
         self._hosts = OwnHosts.of(settings) if settings.http else OwnHosts()
+        self._answers: HttpControl | None = None
         self._pull: PullSocket | None = None
         self._sub: SubSocket | None = None
         self._control: socket.socket | None = None
@@ -39,6 +40,13 @@ class PublishSide:
                 self._control = opened.enter_context(open_listener(parse_tcp(settings.http)))
             self._opened = opened.pop_all()
 
+    def adopt(self, settings: Publish) -> None:
+        """Go by the limits and names of these settings from now on; addresses stay."""
+        self._limits.max_header_bytes = settings.max_header_bytes
+        self._limits.max_body_bytes = settings.max_body_bytes
+        if self._answers is not None and settings.http:
+            self._answers.hosts = OwnHosts.of(settings)
+
     async def run(self, publishing: Publishing) -> None:
         """Take items until cancelled."""
         with contextlib.closing(self):
@@ -51,9 +59,8 @@ class PublishSide:
                     sub = ZmqItems(self._sub, item_of_topic, publishing, self._counters)
                     nursery.start_soon(sub.run)
                 if self._control is not None:
-                    control = InternalHttpServer(
-                        self._limits, HttpControl(publishing, self._hosts).answer
-                    )
+                    self._answers = HttpControl(publishing, self._hosts)
+                    control = InternalHttpServer(self._limits, self._answers.answer)
                     nursery.start_soon(control.run, self._control)
 
     def close(self) -> None:

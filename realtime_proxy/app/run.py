@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import structlog
 import trio
@@ -13,36 +12,43 @@ from realtime_proxy import __version__
 from realtime_proxy.app.descriptors import raise_descriptor_limit
 from realtime_proxy.app.listeners import Listener, listeners_of_slots
 from realtime_proxy.app.logs import set_up_logs
+from realtime_proxy.app.parts import Parts
 from realtime_proxy.app.publish_side import PublishSide
+from realtime_proxy.app.reload import Reloader, tell_routes
 from realtime_proxy.app.supervisor import Supervisor
 from realtime_proxy.app.worker import Worker
 from realtime_proxy.config.schema import Config
+from realtime_proxy.config.source import Source
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.metrics.counters import Counters
 
 log = structlog.get_logger()
 
 
-def serve(config: Config, base_dir: Path) -> int:
-    """Serve until TERM or INT; the exit status. Raises ConfigError when it can't start."""
+def serve(config: Config, source: Source) -> int:
+    """Serve until TERM or INT; the exit status. Raises ConfigError when it can't start.
+
+    `source` is where the configuration came from, to be read again when it changes.
+    """
     set_up_logs(config.log)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it would end us, until it means to reload
     workers = config.server.workers or len(os.sched_getaffinity(0))
     # Of each process: those of workers inherit it.
     raise_descriptor_limit(-(-config.server.max_connections // workers))
     try:
         if workers == 1:
-            trio.run(_serve_alone, config, base_dir)
+            trio.run(_serve_alone, config, source)
         else:
-            trio.run(_serve_with_workers, config, base_dir, workers)
+            trio.run(_serve_with_workers, config, source, workers)
     except* ConfigError as group:
         raise _joined(group) from None
     return 0
 
 
-async def _serve_alone(config: Config, base_dir: Path) -> None:
+async def _serve_alone(config: Config, source: Source) -> None:
     """Everything in this process: no supervisor, no relay."""
     counters = Counters()
-    worker = Worker(config, base_dir)
+    worker = Worker(config, source.base_dir)
     with contextlib.closing(PublishSide(config.publish, counters)) as publish_side:
         listeners = listeners_of_slots(config.server, 1)[0]
 
@@ -50,29 +56,47 @@ async def _serve_alone(config: Config, base_dir: Path) -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(publish_side.run, worker.door)
                 nursery.start_soon(worker.run, listeners)
-                _tell_started(listeners)
+                _tell_started(config, listeners)
 
-        await _until_told(run, worker.close_all)
+        def adopt(config: Config, parts: Parts) -> None:
+            worker.adopt(config, parts)
+            publish_side.adopt(config.publish)
+
+        reloader = Reloader(source, config, worker.prepare, adopt)
+        await _until_told(run, reloader.run, reloader.hang_up, worker.close_all)
 
 
-async def _serve_with_workers(config: Config, base_dir: Path, workers: int) -> None:
-    with contextlib.closing(Supervisor(config, base_dir, workers)) as supervisor:
+async def _serve_with_workers(config: Config, source: Source, workers: int) -> None:
+    with contextlib.closing(Supervisor(config, source.base_dir, workers)) as supervisor:
 
         async def run() -> None:
-            await supervisor.run(lambda: _tell_started(supervisor.slots[0], workers=workers))
+            await supervisor.run(lambda: _tell_started(config, supervisor.slots[0], workers))
 
-        await _until_told(run, lambda: None)
+        reloader = Reloader(source, config, supervisor.prepare, supervisor.adopt)
+
+        def hang_up() -> None:
+            supervisor.reopen_logs()
+            reloader.hang_up()
+
+        await _until_told(run, reloader.run, hang_up, lambda: None)
 
 
-async def _until_told(run: Callable[[], Awaitable[None]], stop: Callable[[], None]) -> None:
-    """Run until a signal says to stop."""
+async def _until_told(
+    run: Callable[[], Awaitable[None]],
+    reload: Callable[[], Awaitable[None]],
+    hang_up: Callable[[], None],
+    stop: Callable[[], None],
+) -> None:
+    """Run both until a signal says to stop."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with trio.open_signal_receiver(*numbers) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
+            nursery.start_soon(reload)
             async for number in signals:
                 if number == signal.SIGHUP:
-                    log.warning("reload is not supported yet; restart to apply changes")
+                    log.info("reloading", signal="SIGHUP")
+                    hang_up()
                     continue
                 log.info("stopping", signal=signal.Signals(number).name)
                 stop()
@@ -80,7 +104,8 @@ async def _until_told(run: Callable[[], Awaitable[None]], stop: Callable[[], Non
                 break
 
 
-def _tell_started(listeners: list[Listener], workers: int = 1) -> None:
+def _tell_started(config: Config, listeners: list[Listener], workers: int = 1) -> None:
+    tell_routes(config)
     addresses = [str(listener) for listener in listeners]
     log.info("serving", version=__version__, listen=addresses, workers=workers)
 

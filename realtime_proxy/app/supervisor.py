@@ -19,7 +19,7 @@ import structlog
 import trio
 
 from realtime_proxy.app.listeners import listeners_of_slots
-from realtime_proxy.app.parts import load_parts
+from realtime_proxy.app.parts import Parts, load_parts
 from realtime_proxy.app.publish_side import PublishSide
 from realtime_proxy.app.worker_process import WorkerOrder
 from realtime_proxy.config.schema import Config
@@ -45,12 +45,13 @@ class Supervisor:
 
     def __init__(self, config: Config, base_dir: Path, workers: int) -> None:
         """Opens everything. Raises ConfigError when something can't be had, here or by workers."""
+        self._workers = workers
         self._config = _of_one_worker(config, workers)
         self._base_dir = base_dir.absolute()
         counters = Counters()
         self._timers = Timers()
         self._hub = Hub(config.publish, self._timers, counters)
-        load_parts(config, base_dir, DemoBackend(lambda _item: 0).answer)
+        self.prepare(config)
         with contextlib.ExitStack() as opened:
             self._publish_side = PublishSide(config.publish, counters)
             opened.callback(self._publish_side.close)
@@ -63,6 +64,20 @@ class Supervisor:
     def close(self) -> None:
         """Give the addresses back."""
         self._opened.close()
+
+    def prepare(self, config: Config) -> Parts:
+        """Try what workers will need. Raises ConfigError. May run in a thread."""
+        return load_parts(config, self._base_dir, DemoBackend(lambda _item: 0).answer)
+
+    def adopt(self, config: Config, _parts: Parts) -> None:
+        """Have all workers serve by this configuration, those that come later too."""
+        self._config = _of_one_worker(config, self._workers)
+        self._publish_side.adopt(config.publish)
+        self._hub.configure(self._config)
+
+    def reopen_logs(self) -> None:
+        """Have all workers begin a new log file."""
+        self._hub.reopen_logs()
 
     async def run(self, started: Callable[[], None]) -> None:
         """Serve; `started` is called once clients of every worker can connect.

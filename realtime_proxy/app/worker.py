@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import math
 import socket
 import ssl
 from collections.abc import Callable
@@ -11,12 +12,15 @@ from pathlib import Path
 import structlog
 import trio
 
+from realtime_proxy.app.descriptors import raise_descriptor_limit
 from realtime_proxy.app.listeners import Listener
-from realtime_proxy.app.parts import load_parts
+from realtime_proxy.app.logs import reopen_log
+from realtime_proxy.app.parts import Parts, load_parts
+from realtime_proxy.app.reload import put_in_place
 from realtime_proxy.backend.pool import Pool
 from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.channels.registry import Registry
-from realtime_proxy.config.schema import Config
+from realtime_proxy.config.schema import Config, Tls
 from realtime_proxy.demo.backend import DemoBackend
 from realtime_proxy.inputs.door import Door
 from realtime_proxy.inputs.worker_link import WorkerLink
@@ -55,7 +59,12 @@ class Worker:
         `link_socket` leads to the supervisor; without one, publishers come to `door`.
         """
         self._config = config
-        self._parts = load_parts(config, base_dir, DemoBackend(self._publish_one).answer)
+        self._base_dir = base_dir
+        self._demo = DemoBackend(self._publish_one).answer
+        self._parts = self.prepare(config)
+        self._tls = dict(self._parts.tls)
+        self._context: ServingContext | None = None
+        self._background = trio.CancelScope()
         self._timers = Timers()
         self._watcher = Watcher()
         self._counters = Counters()
@@ -79,17 +88,58 @@ class Worker:
             raise TypeError("publishers come to the supervisor")
         return self._entrance
 
+    # -- the configuration -----------------------------------------------------------------
+
+    def prepare(self, config: Config) -> Parts:
+        """What a configuration needs besides itself. Raises ConfigError. May run in a thread."""
+        return load_parts(config, self._base_dir, self._demo)
+
+    def adopt(self, config: Config, parts: Parts) -> None:
+        """Serve by this configuration from now on; who is connected stays."""
+        raise_descriptor_limit(config.server.max_connections)
+        self._config, self._parts = config, parts
+        self._tls |= parts.tls
+        self._room.resize(config.server.max_connections)
+        self._pool.settings = config.backend
+        self._entrance.adopt(config.publish)
+        self._background.cancel()
+        if self._context is not None:
+            self._give_configuration(self._context)
+
+    def _give_configuration(self, context: ServingContext) -> None:
+        parts = self._parts
+        identity_headers = parts.handlers.inbound_identity_headers
+        context.adopt(self._config, parts.routes, parts.verifier, identity_headers)
+
+    async def _run_handlers(self) -> None:
+        """Run what handlers do in the background; with the next configuration those of that one."""
+        while True:
+            with trio.CancelScope() as self._background:
+                async with trio.open_nursery() as nursery:
+                    for handler in self._parts.handlers.background:
+                        nursery.start_soon(run_logged, handler)
+                    await trio.sleep_forever()
+
+    async def _obey(self, link: WorkerLink) -> None:
+        """Do as the supervisor says: each configuration was fine when it looked."""
+        link.on_reopen = lambda: reopen_log(self._config.log)
+        send, receive = trio.open_memory_channel[Config](math.inf)
+        link.on_configure = send.send_nowait
+        async for config in receive:
+            await put_in_place(config, self.prepare, self.adopt)
+
+    # -- serving ---------------------------------------------------------------------------
+
     async def run(self, listeners: list[Listener]) -> None:
         """Serve the clients of these listeners, which are closed at the end."""
         with contextlib.ExitStack() as resources:
             resources.callback(self._watcher.close)
             resources.callback(self._pool.close)
             async with trio.open_nursery() as nursery:
-                context = self._context(nursery)
+                context = self._context = self._new_context(nursery)
                 self._start_inside(nursery)
                 for listener in listeners:
-                    tls = None if listener.tls is None else self._parts.tls[listener.tls.listen]
-                    taker = self._taker(context, tls)
+                    taker = self._taker(context, listener.tls)
                     nursery.start_soon(Acceptor(listener.socket, taker, self._room).run)
                 gc.collect()
                 gc.freeze()
@@ -97,24 +147,19 @@ class Worker:
                 if isinstance(self._entrance, WorkerLink):
                     self._entrance.tell_ready()
 
-    def _context(self, nursery: trio.Nursery) -> ServingContext:
-        config, parts = self._config, self._parts
-        return ServingContext(
-            server=config.server,
-            forwarded=config.forwarded,
-            grip=config.grip,
-            routes=parts.routes,
+    def _new_context(self, nursery: trio.Nursery) -> ServingContext:
+        context = ServingContext(
             registry=self._registry,
             timers=self._timers,
             watcher=self._watcher,
             crew=Crew(nursery),
             caller=BackendCaller(self._pool),
             counters=self._counters,
-            verifier=parts.verifier,
-            identity_headers=parts.handlers.inbound_identity_headers,
             channels=self._entrance.channels,
             intake=self._entrance.intake,
         )
+        self._give_configuration(context)
+        return context
 
     def _publish_one(self, item: Item) -> int:
         return self._entrance.publish(item)
@@ -125,9 +170,9 @@ class Worker:
         nursery.start_soon(self._entrance.intake.run)
         nursery.start_soon(self._sweep)
         if isinstance(self._entrance, WorkerLink):
+            nursery.start_soon(self._obey, self._entrance)
             nursery.start_soon(self._entrance.run)
-        for handler in self._parts.handlers.background:
-            nursery.start_soon(run_logged, handler)
+        nursery.start_soon(self._run_handlers)
 
     async def _sweep(self) -> None:
         while True:
@@ -138,7 +183,7 @@ class Worker:
     # -- clients ---------------------------------------------------------------------------
 
     def _taker(
-        self, context: ServingContext, tls: ssl.SSLContext | None
+        self, context: ServingContext, tls: Tls | None
     ) -> Callable[[socket.socket, str], None]:
         """What to do with the connections of a listener."""
 
@@ -146,7 +191,8 @@ class Worker:
             if tls is None:
                 self._serve(context, raw, None, peer)
             else:
-                context.crew.start(partial(self._shake_hands, context, raw, tls, peer))
+                certificates = self._tls[tls.listen]
+                context.crew.start(partial(self._shake_hands, context, raw, certificates, peer))
 
         return take
 

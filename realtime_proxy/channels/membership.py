@@ -111,7 +111,7 @@ class WorkerChannels(Generic[Waiter]):
         self._owner = owner
         self._wake = wake
         self._has_subscribers = has_subscribers
-        self._linger_seconds = linger_seconds
+        self.linger_seconds = linger_seconds
         self._held: dict[str, _Held[Waiter]] = {}
         self._lingers_until: OrderedDict[str, float] = OrderedDict()
 
@@ -162,8 +162,8 @@ class WorkerChannels(Generic[Waiter]):
 
     def poll_left(self, channel: str, now: float) -> None:
         """A long-poll has left: the channel stays for a while, even without subscribers."""
-        if self._linger_seconds:
-            self._lingers_until[channel] = now + self._linger_seconds
+        if self.linger_seconds:
+            self._lingers_until[channel] = now + self.linger_seconds
             self._lingers_until.move_to_end(channel)
             if len(self._lingers_until) > MAX_LINGERING:
                 self._end_lingering(next(iter(self._lingers_until)))

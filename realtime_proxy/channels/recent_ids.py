@@ -11,7 +11,7 @@ class RecentIds:
 
     def __init__(self, seconds: float, max_ids: int = MAX_IDS) -> None:
         """`seconds`: how long, 0 for not at all; beyond `max_ids` the oldest is forgotten."""
-        self._seconds = seconds
+        self.seconds = seconds
         self._max_ids = max_ids
         self._seen_at: OrderedDict[str, float] = OrderedDict()
 
@@ -20,7 +20,8 @@ class RecentIds:
 
     def is_repeated(self, channel: str, item_id: str, now: float) -> bool:
         """True if the channel has had an item with this id; else it has from now on."""
-        if not self._seconds:
+        if not self.seconds:
+            self._seen_at.clear()
             return False
         self._forget_old(now)
         key = f"{len(channel)} {channel}{item_id}"  # one text is smaller than a pair
@@ -32,6 +33,6 @@ class RecentIds:
         return False
 
     def _forget_old(self, now: float) -> None:
-        oldest = now - self._seconds
+        oldest = now - self.seconds
         while self._seen_at and next(iter(self._seen_at.values())) <= oldest:
             self._seen_at.popitem(last=False)

@@ -24,7 +24,7 @@ class Sequencer:
     """Lets items through in their order. An empty id is none, and so is an empty prev-id."""
 
     def __init__(self, max_wait_seconds: float) -> None:
-        self._max_wait_seconds = max_wait_seconds
+        self.max_wait_seconds = max_wait_seconds
         self._lines: dict[str, _Line] = {}
         self._since: OrderedDict[tuple[str, str], float] = OrderedDict()  # channel, prev-id
 
@@ -82,7 +82,7 @@ class Sequencer:
         items: list[Item] = []
         while self._since:
             (channel, prev_id), since = next(iter(self._since.items()))
-            if since + self._max_wait_seconds > now:
+            if since + self.max_wait_seconds > now:
                 break
             line = self._lines[channel]
             items += self._let_through(line, self._take(line, channel, prev_id))

@@ -71,6 +71,7 @@ def _section(title: str, cls: Any) -> Iterator[str]:
     for field in attrs.fields(cls):
         default = "required" if field.default is attrs.NOTHING else _default(field.default)
         text = field.metadata["doc"].replace("|", "\\|")
+        text += " A change needs a restart." if field.metadata.get("restart") else ""
         yield f"| `{field.name}` | {_kind(field.type)} | {default} | {text} |"
 
 

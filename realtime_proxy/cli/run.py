@@ -10,7 +10,8 @@ import click
 
 from realtime_proxy.cli.problems import show_problems
 from realtime_proxy.config.schema import Config, Log, Route, Server
-from realtime_proxy.errors import ConfigError
+from realtime_proxy.config.source import Source
+from realtime_proxy.errors import ConfigError, Problem
 
 T = TypeVar("T")
 
@@ -77,28 +78,41 @@ def run(
     elif options["level"] is None:
         options["level"] = old_level
     chosen = Options(**options)
-    base_dir = (chosen.config or DEFAULT_FILE).parent
+    routes = _routes(chosen.route)
     try:
-        config = configured(chosen)
+        config = configured(chosen, routes)
         from realtime_proxy.app.run import serve
 
-        status = serve(config, base_dir)
+        status = serve(config, _source(chosen, routes))
     except ConfigError as error:
         show_problems(error, str(chosen.config or DEFAULT_FILE))
         sys.exit(1)
     sys.exit(status)
 
 
-def configured(options: Options) -> Config:
+def _source(options: Options, routes: tuple[Route, ...]) -> Source:
+    """The configuration as it can be read again and again."""
+    file = options.config or DEFAULT_FILE
+
+    def load() -> Config:
+        try:
+            return configured(options, routes)
+        except click.BadParameter as error:  # it may not fit what the file has become
+            raise ConfigError([Problem(str(error.param_hint), error.message)]) from error
+
+    return Source(load, file.parent, None if options.config is None and routes else file)
+
+
+def configured(options: Options, routes: tuple[Route, ...] = ()) -> Config:
     """The configuration to serve: the file, and what the command line puts in its place."""
     from realtime_proxy.config.load import load_config
 
-    if options.config is not None or not options.route:
+    if options.config is not None or not routes:
         config = load_config(options.config or DEFAULT_FILE)
     else:
         config = Config()
-    if options.route:
-        config = attrs.evolve(config, route=_routes(options.route))
+    if routes:
+        config = attrs.evolve(config, route=routes)
     if options.port is not None:
         config = attrs.evolve(config, server=_only_port(config.server, options.port))
     if options.workers is not None:

@@ -35,17 +35,27 @@ from realtime_proxy.config.checks import (
 LEVELS = ("error", "warning", "info", "debug")
 
 
-def option(default: Any, doc: str, check: Check | None = None) -> Any:
+def option(
+    default: Any,
+    doc: str,
+    check: Check | None = None,
+    *,
+    restart: bool = False,
+    file: bool = False,
+) -> Any:
     """A field of the configuration: its default, the text of the manual, what it may be.
 
-    The check sees one value, of a list each element, of a table each key with its value.
+    The check sees one value, of a list each element, of a table each key with its value. `restart`
+    says that a change needs one; `file` that the value names a file or folder whose change counts
+    as one of the configuration.
     """
-    return attrs.field(default=default, metadata={"doc": doc, "check": check})
+    metadata = {"doc": doc, "check": check, "restart": restart, "file": file}
+    return attrs.field(default=default, metadata=metadata)
 
 
-def required(doc: str, check: Check | None = None) -> Any:
+def required(doc: str, check: Check | None = None, *, file: bool = False) -> Any:
     """A field that the file must give."""
-    return attrs.field(metadata={"doc": doc, "check": check})
+    return attrs.field(metadata={"doc": doc, "check": check, "file": file})
 
 
 @attrs.frozen
@@ -54,13 +64,16 @@ class Tls:
 
     listen: str = required("Address of the listener: `HOST:PORT` or `[V6]:PORT`.", parse_tcp)
     certificate: str = required(
-        "PEM file with the certificate used when no name fits, and its chain.", not_empty
+        "PEM file with the certificate used when no name fits, and its chain.",
+        not_empty,
+        file=True,
     )
-    key: str = required("PEM file with the private key of `certificate`.", not_empty)
+    key: str = required("PEM file with the private key of `certificate`.", not_empty, file=True)
     certificates: str = option(
         "",
         "Folder of further certificates, chosen by the name a client asks for (SNI): `NAME.crt` "
         "and `NAME.key`, or `_.REST.crt` and `_.REST.key` for all names one label below REST.",
+        file=True,
     )
 
 
@@ -73,9 +86,12 @@ class Server:
         "Addresses for plain HTTP: `HOST:PORT`, `[V6]:PORT`, or `unix:PATH` with optional "
         "`?mode=OCTAL&user=NAME&group=NAME`.",
         parse_address,
+        restart=True,
     )
     tls: tuple[Tls, ...] = option((), "TLS listeners.")
-    workers: int = option(1, "Processes that serve clients. 0: one for each core.", at_least(0))
+    workers: int = option(
+        1, "Processes that serve clients. 0: one for each core.", at_least(0), restart=True
+    )
     max_connections: int = option(
         50_000, "Client connections at once; more wait in the accept queue.", at_least(1)
     )
@@ -219,19 +235,28 @@ class Publish:
     """Where publishers connect: `[publish]`."""
 
     pull: str = option(
-        "tcp://127.0.0.1:5560", "ZeroMQ PULL address. Empty: none.", or_empty(parse_endpoint)
+        "tcp://127.0.0.1:5560",
+        "ZeroMQ PULL address. Empty: none.",
+        or_empty(parse_endpoint),
+        restart=True,
     )
     sub: tuple[str, ...] = option(
         ("tcp://127.0.0.1:5562",),
         "ZeroMQ SUB addresses, where channels are topics. Publishers are told which channels are "
         "listened to, and need not send others. Empty: none.",
         parse_endpoint,
+        restart=True,
     )
     sub_connect: bool = option(
-        False, "Connect to publishers at the addresses of `sub`, instead of waiting for them."
+        False,
+        "Connect to publishers at the addresses of `sub`, instead of waiting for them.",
+        restart=True,
     )
     http: str = option(
-        "127.0.0.1:5561", "HTTP control address, `HOST:PORT`. Empty: none.", or_empty(parse_tcp)
+        "127.0.0.1:5561",
+        "HTTP control address, `HOST:PORT`. Empty: none.",
+        or_empty(parse_tcp),
+        restart=True,
     )
     http_names: tuple[str, ...] = option(
         (),
@@ -248,6 +273,7 @@ class Publish:
         "",
         "Permissions (octal) of ipc:// sockets, such as `660`. Empty: unchanged.",
         or_empty(parse_mode),
+        restart=True,
     )
     allow_unauthenticated: bool = option(
         False, "Accept publishing without a key on addresses that are not loopback."
@@ -309,10 +335,10 @@ class Target:
         "Check the backend's certificate for the host of `url`. false: for the `Host` it gets.",
     )
     client_certificate: str = option(
-        "", "PEM file with the certificate shown to the backend, and its chain."
+        "", "PEM file with the certificate shown to the backend, and its chain.", file=True
     )
     client_key: str = option(
-        "", "PEM file with its private key, if that is not in `client_certificate`."
+        "", "PEM file with its private key, if that is not in `client_certificate`.", file=True
     )
     untrusted: bool = option(
         False,

@@ -6,6 +6,7 @@ cattrs does the walking. Scalars are taken strictly: 5 is not a text, true is no
 import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
@@ -34,10 +35,18 @@ _NAMES = {
 }
 
 
-def structure(table: Any, cls: type[T], key_path: str = "") -> T:
-    """The class filled from a table; `ConfigError` has every problem found below `key_path`."""
+_added: dict[type, Hook] = {}
+
+
+def structure(table: Any, cls: type[T], key_path: str = "", *, passing: bool = False) -> T:
+    """The class filled from a table; `ConfigError` has every problem found below `key_path`.
+
+    `passing` is for classes that are made anew with each configuration, as those of handlers are:
+    nothing then keeps them.
+    """
+    converter = _new_converter() if passing else _lasting_converter()
     try:
-        return _converter.structure(table, cls)
+        return converter.structure(table, cls)
     # Hooks of a handler's own settings may raise anything; all of it is about the file.
     except Exception as error:  # noqa: BLE001
         raise ConfigError(list(_problems(error, key_path))) from None
@@ -45,7 +54,7 @@ def structure(table: Any, cls: type[T], key_path: str = "") -> T:
 
 def add_type(kind: type, hook: Hook) -> None:
     """Teach `structure` a type of a higher floor, such as a secret of a handler's settings."""
-    _converter.register_structure_hook(kind, hook)
+    _added[kind] = hook
 
 
 def join_key(path: str, key: str | int) -> str:
@@ -111,10 +120,10 @@ def _structure_float(value: Any, _: Any) -> float:
     return float(value)
 
 
-def _list_hook(cls: Any, check: Check | None = None) -> Hook:
+def _list_hook(cls: Any, converter: cattrs.Converter, check: Check | None = None) -> Hook:
     """The hook of a list type. Not cattrs's own, which takes a text for a list of letters."""
     origin, kind = get_origin(cls), get_args(cls)[0]
-    structure_element = _checked(kind, check)
+    structure_element = _checked(kind, converter, check)
 
     def structure_list(value: Any, _: Any) -> Any:
         if type(value) is not list:
@@ -125,10 +134,10 @@ def _list_hook(cls: Any, check: Check | None = None) -> Hook:
     return structure_list
 
 
-def _dict_hook(cls: Any, check: Check | None = None) -> Hook:
+def _dict_hook(cls: Any, converter: cattrs.Converter, check: Check | None = None) -> Hook:
     """The hook of a table with keys of the file's own choice; a check sees key and value."""
     kind = get_args(cls)[1]
-    structure_element = _checked(kind, None)
+    structure_element = _checked(kind, converter, None)
 
     def structure_dict(value: Any, _: Any) -> Any:
         if type(value) is not dict:
@@ -159,15 +168,15 @@ def _structure_each(
     return structured
 
 
-def _checked(kind: Any, check: Check | None) -> Hook:
+def _checked(kind: Any, converter: cattrs.Converter, check: Check | None) -> Hook:
     """The hook of one value, or of each element of a list: its type, then the schema's check."""
     if _is_list(kind):
-        return _list_hook(kind, check)
+        return _list_hook(kind, converter, check)
     if _is_dict(kind):
-        return _dict_hook(kind, check)
+        return _dict_hook(kind, converter, check)
 
     def structure_value(value: Any, _: Any) -> Any:
-        structured = _converter.structure(value, kind)
+        structured = converter.structure(value, kind)
         if check is not None:
             check(structured)
         return structured
@@ -175,16 +184,18 @@ def _checked(kind: Any, check: Check | None) -> Hook:
     return structure_value
 
 
-def _table_hook(cls: Any) -> Hook:
+def _table_hook(cls: Any, converter: cattrs.Converter) -> Hook:
     # Annotations may be text: only resolved ones are types.
     fields = attrs.fields(attrs.resolve_types(cls))
     hooks = {
-        field.name: override(struct_hook=_checked(field.type, field.metadata.get("check")))
+        field.name: override(
+            struct_hook=_checked(field.type, converter, field.metadata.get("check"))
+        )
         for field in fields
     }
     fill = make_dict_structure_fn(
         cls,
-        _converter,
+        converter,
         _cattrs_forbid_extra_keys=True,
         _cattrs_detailed_validation=True,
         **hooks,  # type: ignore[arg-type]  # the other keywords are named above
@@ -213,10 +224,22 @@ def _new_converter() -> cattrs.Converter:
     for kind in (str, bool, int):
         converter.register_structure_hook(kind, _exactly(kind))
     converter.register_structure_hook(float, _structure_float)
-    converter.register_structure_hook_factory(_is_list, _list_hook)
-    converter.register_structure_hook_factory(_is_dict, _dict_hook)
-    converter.register_structure_hook_factory(attrs.has, _table_hook)
+    for added, hook in _added.items():
+        converter.register_structure_hook(added, hook)
+    for accepts, factory in (
+        (_is_list, _list_hook),
+        (_is_dict, _dict_hook),
+        (attrs.has, _table_hook),
+    ):
+        converter.register_structure_hook_factory(accepts, partial(_made, factory, converter))
     return converter
 
 
-_converter = _new_converter()
+@cache
+def _lasting_converter() -> cattrs.Converter:
+    """It keeps every class it has met, and so need not make them out again."""
+    return _new_converter()
+
+
+def _made(factory: Callable[..., Hook], converter: cattrs.Converter, cls: Any) -> Hook:
+    return factory(cls, converter)

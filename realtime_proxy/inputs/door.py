@@ -33,6 +33,11 @@ class Door:
             update=lambda channel: self.intake.update([channel]),
         )
 
+    def adopt(self, settings: Publish) -> None:
+        """Go by these settings from now on."""
+        self.channels.linger_seconds = settings.subscription_linger_seconds
+        self._order.adopt(settings)
+
     # -- publishers ------------------------------------------------------------------------
 
     def submit(self, items: Iterable[Item]) -> None:

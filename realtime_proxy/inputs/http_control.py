@@ -24,7 +24,7 @@ class HttpControl:
 
     def __init__(self, publishing: Publishing, hosts: OwnHosts) -> None:
         self._publishing = publishing
-        self._hosts = hosts
+        self.hosts = hosts
         self._posts: dict[bytes, Callable[[RequestHead, bytes, bool], Awaitable[Response]]] = {
             b"/publish": self._publish,
             b"/recover": self._recover,
@@ -48,7 +48,7 @@ class HttpControl:
         if _is_foreign(head.headers):
             return InternalReply(text_response(403, "Requests from other origins are refused."))
         host = head.headers.get(b"host")
-        if host is not None and not self._hosts.include(host):
+        if host is not None and not self.hosts.include(host):
             name = host.decode("latin-1")
             return InternalReply(text_response(403, _NOT_OUR_NAME.format(name)))
         response = await post(head, body, as_json)

@@ -7,8 +7,8 @@ import structlog
 import trio
 
 from realtime_proxy.channels.membership import HubChannels
-from realtime_proxy.config.schema import Publish
-from realtime_proxy.inputs.link_messages import Kind, decode_item, encode_item
+from realtime_proxy.config.schema import Config, Publish
+from realtime_proxy.inputs.link_messages import Kind, decode_item, encode_config, encode_item
 from realtime_proxy.inputs.order import Order
 from realtime_proxy.inputs.publishing import Topics
 from realtime_proxy.metrics.counters import Counters
@@ -66,6 +66,7 @@ class Hub:
         self._links: dict[int, _Link] = {}
         self._counts: dict[int, _Count] = {}
         self._next_count = 0
+        self._configuration: bytes | None = None  # the latest that workers were told
 
     async def serve(self, worker: int, socket: PairSocket, ready: trio.Event) -> None:
         """Be the other end of one worker's link until cancelled; `ready` is set when it serves."""
@@ -88,6 +89,8 @@ class Hub:
             case Kind.READY:
                 log.info("worker serves", worker=worker)
                 link.ready.set()
+                if self._configuration is not None:  # it was started with an older one, perhaps
+                    link.socket.send([Kind.CONFIGURE, self._configuration])
             case Kind.HOLD:
                 self._hold(worker, parts[0].decode())
             case Kind.RELEASE:
@@ -124,6 +127,22 @@ class Hub:
     def show_channels(self, topics: Topics) -> None:
         """From now on, have these know which channels any worker holds."""
         self._order.show_channels(self._channels.names(), topics)
+
+    # -- telling all -----------------------------------------------------------------------
+
+    def configure(self, config: Config) -> None:
+        """Have every worker serve by this configuration, and go by it here."""
+        self._order.adopt(config.publish)
+        self._configuration = encode_config(config)
+        self._tell_all([Kind.CONFIGURE, self._configuration])
+
+    def reopen_logs(self) -> None:
+        """Have every worker begin a new log file."""
+        self._tell_all([Kind.REOPEN])
+
+    def _tell_all(self, message: list[bytes]) -> None:
+        for link in self._links.values():
+            link.socket.send(message)
 
     # -- items -----------------------------------------------------------------------------
 

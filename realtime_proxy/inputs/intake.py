@@ -36,7 +36,6 @@ class Intake:
         self._at_rest: list[Step] = []
         self._is_under_way = False
         self._lot = trio.lowlevel.ParkingLot()
-        self._logs_items = log.is_enabled_for(logging.DEBUG)
 
     def submit(self, items: Iterable[Item], done: Step | None = None) -> int:
         """Put items in line; how many subscribers they are for, at this moment.
@@ -44,6 +43,7 @@ class Intake:
         `done` is called when everything in line now is delivered.
         """
         matched = 0
+        logs_items = log.is_enabled_for(logging.DEBUG)
         for item in items:
             receivers = self._registry.count(item)
             if receivers or (self._is_busy and self._channels.holds(item.channel)):
@@ -52,7 +52,7 @@ class Intake:
             else:
                 # Whoever comes before the next round came after this item.
                 self._channels.decided(item)
-            if self._logs_items:
+            if logs_items:
                 log.debug("publish", channel=item.channel, receivers=receivers)
         if done is not None:
             if self._is_busy or self._updates:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from realtime_proxy.config.schema import Config
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Item
 
@@ -26,6 +27,19 @@ class Kind(bytes, Enum):
     LOST = b"L"  # supervisor: so many items before this were not sent
     UPDATE = b"U"  # supervisor: have the holds of this channel ask their backends
     RECOVER = b"V"  # supervisor: know no last ids, and have all holds ask
+    CONFIGURE = b"F"  # supervisor: serve by this configuration from now on
+    REOPEN = b"O"  # supervisor: begin a new log file
+
+
+def encode_config(config: Config) -> bytes:
+    """A configuration that has been checked."""
+    return pickle.dumps(config)
+
+
+def decode_config(data: bytes) -> Config:
+    """The configuration again."""
+    config: Config = pickle.loads(data)  # noqa: S301  the other end is ours
+    return config
 
 
 def _as_headers(kind: type, value: Any) -> Any:

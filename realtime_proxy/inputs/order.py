@@ -35,12 +35,9 @@ class Order:
         update: Callable[[str], None],
     ) -> None:
         """`forward` delivers items, `update` has the holds of a channel ask their backends."""
-        self._ordering = Ordering(
-            RecentIds(settings.id_cache_seconds),
-            Sequencer(settings.message_wait_seconds),
-            counters,
-            is_held,
-        )
+        self._recent_ids = RecentIds(settings.id_cache_seconds)
+        self._sequencer = Sequencer(settings.message_wait_seconds)
+        self._ordering = Ordering(self._recent_ids, self._sequencer, counters, is_held)
         self._updates_first = settings.update_on_first_subscription
         self._timers = timers
         self._forward = forward
@@ -48,6 +45,12 @@ class Order:
         self._is_ticking = False
         self._first_updates: dict[str, Timer] = {}
         self._topics: Topics | None = None
+
+    def adopt(self, settings: Publish) -> None:
+        """Go by these settings from now on; what is known stays."""
+        self._recent_ids.seconds = settings.id_cache_seconds
+        self._sequencer.max_wait_seconds = settings.message_wait_seconds
+        self._updates_first = settings.update_on_first_subscription
 
     def submit(self, items: Iterable[Item]) -> None:
         """Put items in order, and hand on what does not wait for others."""

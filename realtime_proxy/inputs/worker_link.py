@@ -1,16 +1,16 @@
 """A worker's end of its link: channels are asked for, items are handed to the intake."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import structlog
 
 from realtime_proxy.channels.membership import Grant
 from realtime_proxy.channels.registry import Registry
-from realtime_proxy.config.schema import Publish
+from realtime_proxy.config.schema import Config, Publish
 from realtime_proxy.inputs.holding import channels_of
 from realtime_proxy.inputs.intake import Intake
-from realtime_proxy.inputs.link_messages import Kind, decode_item, encode_item
+from realtime_proxy.inputs.link_messages import Kind, decode_config, decode_item, encode_item
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
@@ -29,6 +29,12 @@ class WorkerLink:
         linger_seconds = settings.subscription_linger_seconds
         self.channels = channels_of(registry, self, timers, linger_seconds)
         self.intake = Intake(registry, self.channels, timers)
+        self.on_configure: Callable[[Config], None] = _ignore
+        self.on_reopen: Callable[[], None] = _ignore
+
+    def adopt(self, settings: Publish) -> None:
+        """Go by these settings from now on."""
+        self.channels.linger_seconds = settings.subscription_linger_seconds
 
     # -- to the owner of channels --------------------------------------------------------------
 
@@ -81,6 +87,10 @@ class WorkerLink:
                 self.intake.update([parts[0].decode()])
             case Kind.RECOVER:
                 self.intake.recover()
+            case Kind.CONFIGURE:
+                self.on_configure(decode_config(parts[0]))
+            case Kind.REOPEN:
+                self.on_reopen()
 
     def _granted(self, channel: str, last_id: str | None = None) -> None:
         # Of an earlier time when this worker had the channel, older items may still be in line.
@@ -103,3 +113,7 @@ def _decoded(parts: list[bytes]) -> Iterator[Item]:
             log.exception("item failed", size=len(part))
         else:
             yield item
+
+
+def _ignore(*_: object) -> None:
+    """Nobody is there yet to do what the supervisor says."""

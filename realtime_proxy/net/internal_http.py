@@ -26,9 +26,9 @@ _BODYLESS = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS"))
 log = structlog.get_logger()
 
 
-@attrs.frozen
+@attrs.define
 class InternalLimits:
-    """Sizes that a request may have, in bytes."""
+    """Sizes that a request may have, in bytes. A change counts from the next connection on."""
 
     max_header_bytes: int
     max_body_bytes: int

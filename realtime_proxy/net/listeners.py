@@ -183,9 +183,15 @@ class Acceptor:
 class Room:
     """How many connections there may be; those who come later wait to be accepted."""
 
-    def __init__(self, places: int) -> None:
-        self._places = places
+    def __init__(self, size: int) -> None:
+        self._size = self._places = size
         self._lot = trio.lowlevel.ParkingLot()
+
+    def resize(self, size: int) -> None:
+        """Have room for so many from now on; whoever is in stays."""
+        self._places += size - self._size
+        self._size = size
+        self._lot.unpark_all()
 
     def enter(self) -> None:
         """One more connection."""
@@ -215,31 +221,32 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 class Certificates:
-    """The certificates of one TLS listener, chosen by the name that a client asks for (SNI)."""
+    """The certificates of one TLS listener, chosen by the name that a client asks for (SNI).
 
-    def __init__(self, default: ssl.SSLContext, folder: Path | None) -> None:
-        self.default = default
+    It does not know the default context, which has it: a circle would keep both, and the keys,
+    long after the configuration has changed.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._by_name: dict[str, ssl.SSLContext | None] = {}
-        default.sni_callback = self._choose
+        self._by_name: dict[str, ssl.SSLContext] = {}
 
-    def _choose(self, tls: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
-        if name is not None and self._folder is not None:
+    def choose(self, tls: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
+        """Give a handshake the context of the name, if there is one: an `sni_callback`."""
+        if name is not None:
             context = self._context_for(name.lower())
             if context is not None:
                 tls.context = context
         return None
 
     def _context_for(self, name: str) -> ssl.SSLContext | None:
-        if name in self._by_name:
-            return self._by_name[name]
-        context = self._load(name)
+        context = self._by_name.get(name) or self._load(name)
         if context is not None:  # unknown names are not remembered: clients choose them
             self._by_name[name] = context
         return context
 
     def _load(self, name: str) -> ssl.SSLContext | None:
-        if self._folder is None or "/" in name or name.startswith(".") or len(name) > _MAX_NAME:
+        if "/" in name or name.startswith(".") or len(name) > _MAX_NAME:
             return None
         rest = name.partition(".")[2]
         for stem in (name, f"_.{rest}"):

@@ -70,7 +70,22 @@ def handler_folders(base_dir: Path) -> tuple[Path, ...]:
 
 
 def load_class(file: Path) -> type[BaseHandler]:
-    """Run a handler file and take its `Handler` class."""
+    """Run a handler file, if it has changed since the last time, and take its `Handler` class."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise HandlerFileError(f"{file} can't be read: {error.strerror}") from error
+    before = _loaded.get(file)
+    if before is None or before[0] != content:
+        _loaded[file] = content, _run(file, content)
+    return _loaded[file][1]
+
+
+# What each file was like when it was run, and its class: a reload has most of them again.
+_loaded: dict[Path, tuple[bytes, type[BaseHandler]]] = {}
+
+
+def _run(file: Path, content: bytes) -> type[BaseHandler]:
     module = ModuleType(f"_realtime_proxy_handler_{file.stem}")
     module.__file__ = str(file)
     # attrs and typing look annotations up through sys.modules.
@@ -78,7 +93,7 @@ def load_class(file: Path) -> type[BaseHandler]:
     try:
         # Not through a loader: its bytecode cache would be written beside the configuration, and
         # is stale for a file that was changed twice in a second.
-        exec(compile(file.read_bytes(), file, "exec"), module.__dict__)  # noqa: S102
+        exec(compile(content, file, "exec"), module.__dict__)  # noqa: S102
     except Exception as error:
         del sys.modules[module.__name__]
         raise HandlerFileError(f"{file} can't be loaded: {error!r}") from error

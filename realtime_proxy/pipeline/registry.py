@@ -88,7 +88,7 @@ class _Loader:
         where = join_key("handler", name)
         settings = dict(self._config.handler.get(name, {}))
         handler_class = self._class(name, settings.pop("use", name), where)
-        config: Any = structure(settings, handler_class.Config, where)
+        config: Any = structure(settings, handler_class.Config, where, passing=True)
         context = HandlerContext(name=name, logger=structlog.get_logger(handler=name))
         try:
             return handler_class(config, context)

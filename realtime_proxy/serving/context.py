@@ -8,7 +8,7 @@ import trio
 
 from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.channels.registry import Registry
-from realtime_proxy.config.schema import Forwarded, Grip, Server
+from realtime_proxy.config.schema import Config, Grip, Server
 from realtime_proxy.grip.signature import Verifier
 from realtime_proxy.inputs.holding import Channels, Holding
 from realtime_proxy.inputs.intake import Intake
@@ -31,12 +31,12 @@ _NOT_FOR_BACKENDS = HOP_BY_HOP | {b"accept-encoding", b"expect"}
 
 @attrs.define(eq=False)
 class ServingContext:
-    """The worker, as a connection sees it. `identity_headers` are only ever set by handlers."""
+    """The worker, as a connection sees it.
 
-    server: Server
-    forwarded: Forwarded
-    grip: Grip
-    routes: RouteTable[LiveRoute]
+    What comes of the configuration is given by `adopt`, and anew when that has changed; what is
+    looked up here is always the latest.
+    """
+
     registry: Registry
     channels: Channels
     intake: Intake
@@ -45,13 +45,15 @@ class ServingContext:
     crew: Crew
     caller: BackendCaller
     counters: Counters
-    verifier: Verifier | None
-    identity_headers: frozenset[bytes]
     # Taken for telling backends of clients that have left: when many leave at once, these must
     # not open as many connections.
     farewells: trio.CapacityLimiter = attrs.field(
         factory=lambda: trio.CapacityLimiter(MAX_FAREWELLS)
     )
+    server: Server = attrs.field(init=False)
+    grip: Grip = attrs.field(init=False)
+    routes: RouteTable[LiveRoute] = attrs.field(init=False)
+    verifier: Verifier | None = attrs.field(init=False)
     filter_requests: FilterRequests = attrs.field(init=False)
     head_limits: HeadLimits = attrs.field(init=False)
     dropped_headers: frozenset[bytes] = attrs.field(init=False)
@@ -59,9 +61,39 @@ class ServingContext:
 
     def __attrs_post_init__(self) -> None:
         self.filter_requests = FilterRequests(self.timers)
-        self.head_limits = HeadLimits(self.server.max_header_bytes, self.server.max_target_bytes)
-        self.dropped_headers = _NOT_FOR_BACKENDS | self.identity_headers
-        self.forwarding = Forwarding(self.forwarded, self.dropped_headers)
+
+    def adopt(
+        self,
+        config: Config,
+        routes: RouteTable[LiveRoute],
+        verifier: Verifier | None,
+        identity_headers: frozenset[bytes],
+    ) -> None:
+        """Serve by this configuration from the next request on; held clients keep their routes.
+
+        `identity_headers` are only ever set by handlers.
+        """
+        self.server = config.server
+        self.grip = config.grip
+        self.routes = routes
+        self.verifier = verifier
+        self.head_limits = HeadLimits(
+            config.server.max_header_bytes, config.server.max_target_bytes
+        )
+        self.dropped_headers = _NOT_FOR_BACKENDS | identity_headers
+        self.forwarding = Forwarding(config.forwarded, self.dropped_headers)
+
+    def route_now(self, route: LiveRoute) -> LiveRoute | None:
+        """What has become of the route that a connection was held with; None if it is gone.
+
+        The handlers that have seen its request stay with the connection to its end.
+        """
+        if self.routes.is_shared(route.id):  # which of them it was, nobody can tell
+            return route
+        current = self.routes.named(route.id)
+        if current is None or current is route:
+            return current
+        return attrs.evolve(current, chain=route.chain)
 
     def holding(self, channels: Sequence[str]) -> Holding:
         """Subscribe to these channels within this block, and their items come to this worker.

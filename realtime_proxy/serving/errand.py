@@ -19,7 +19,8 @@ from realtime_proxy.serving.upstream import BackendRequest, Upstream
 class Errand:
     """Where such requests come from: the route of the held request, and what that asked for.
 
-    `held` is the URI of the request as backends see it, by which relative ones are understood.
+    What has become of the route counts; if it is gone, the route as it was goes on. `held` is the
+    URI of the request as backends see it, by which relative ones are understood.
     """
 
     context: ServingContext
@@ -39,7 +40,8 @@ class Errand:
         if body or method == b"POST":
             fields.append((b"Content-Length", b"%d" % len(body)))
         head = RequestHead(method, uri.target.encode(), fields)
-        upstream = Upstream(self.context, self.route)
+        route = self.context.route_now(self.route) or self.route
+        upstream = Upstream(self.context, route)
         if self._is_on_route(uri):
             if self.route.edits is not None:  # its path is written as backends see paths
                 head.headers = self.route.edits.edited_headers(fields)

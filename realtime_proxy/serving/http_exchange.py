@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import attrs
 import trio
 
 from realtime_proxy.backend.connection import BackendConnection
@@ -86,8 +85,7 @@ class HttpExchange(ClientExchange):
     ) -> After:
         """Ask the backend of a hold again; its response is treated like a first one.
 
-        `route` is the one it was held with. One of the same id counts now, but the handlers that
-        have seen the request stay with it to its end.
+        `route` is the one it was held with; what has become of it counts.
         """
         self._route = route
         self._for_page = for_page
@@ -98,12 +96,10 @@ class HttpExchange(ClientExchange):
         request = BackendRequest(head, self._body.remembered, trusted=trusted, exchange=exchange)
 
         async def ask() -> After:
-            routes = self._context.routes
-            # Which of several routes with one id it was, nobody can tell: it stays with its own.
-            current = route if routes.is_shared(route.id) else routes.named(route.id)
+            current = self._context.route_now(route)
             if current is None:
                 raise BackendError(f"Route {route.id} is no longer there.")
-            current = self._route = attrs.evolve(current, chain=route.chain)
+            self._route = current
             response, target = await Upstream(self._context, current).ask(request)
             return await self._respond(current, target, request, response)
 

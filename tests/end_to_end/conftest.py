@@ -52,29 +52,48 @@ class Program:
             (folder / "handlers" / f"{name}.py").write_text(source)
         self._log_file = folder / "log.txt"
         self._seen = 0
+        self.file = folder / "routes.toml"
+        self._listen = "".join(f', "{address}"' for address in listen.split())
         with reserved_ports(2) as (self.port, self.control_port):
-            self._start(folder, rest, server, listen, publish)
+            self.configure(rest, server=server, publish=publish)
+            self._start()
             self._wait_until_it_takes_connections()
 
-    def _start(self, folder, rest, server, listen, publish):
-        config = folder / "routes.toml"
-        config.write_text(
+    def _start(self):
+        with self._log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [PROGRAM, "run", "--config", self.file],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"PYTHONWARNINGS": "default"},
+            )
+
+    def configure(self, rest, *, server="", publish=""):
+        """Write its configuration file, in one step."""
+        new = self.file.with_suffix(".new")
+        new.write_text(
             CONFIG.format(
                 port=self.port,
                 control_port=self.control_port,
-                listen="".join(f', "{address}"' for address in listen.split()),
+                listen=self._listen,
                 server=server,
                 publish=publish,
                 rest=rest,
             )
         )
-        with self._log_file.open("wb") as log:
-            self.process = subprocess.Popen(
-                [PROGRAM, "run", "--config", config],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONWARNINGS": "default"},
-            )
+        new.replace(self.file)
+
+    def reload(self, rest, **options):
+        """Write its configuration anew and have it read; back when that is done, well or not."""
+        self.configure(rest, **options)
+        self.hang_up()
+
+    def hang_up(self):
+        """Send SIGHUP; back when it has read its configuration, and begun to say what it found."""
+        self.wait_for_log("serving ")
+        before = len(self.log)
+        self.process.send_signal(signal.SIGHUP)
+        self.wait_for_log(r"routes loaded|not usable", after=before)
 
     def _wait_until_it_takes_connections(self):
         end = time.monotonic() + DEADLINE_SECONDS
@@ -91,10 +110,10 @@ class Program:
     def log(self):
         return self._log_file.read_text()
 
-    def wait_for_log(self, pattern):
-        """Come back when the log has a line that matches."""
+    def wait_for_log(self, pattern, after=0):
+        """Come back when the log has a line that matches, after so many characters."""
         end = time.monotonic() + DEADLINE_SECONDS
-        while not (found := re.search(pattern, self.log)):
+        while not (found := re.search(pattern, self.log[after:])):
             assert time.monotonic() < end, self.log
             time.sleep(0.01)
         return found

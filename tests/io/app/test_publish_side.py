@@ -1,6 +1,7 @@
 import contextlib
 import socket
 
+import attrs
 import pytest
 import trio
 import zmq
@@ -87,3 +88,17 @@ def test_an_address_of_others_is_refused_and_nothing_stays_open(ports):
     again = PublishSide(Publish(http=http, pull=pull, sub=()), Counters())
     again.close()
     again.close()
+
+
+async def test_other_limits_count_from_now_on(nursery, ports):
+    http = ports[0]
+    settings = Publish(http=f"127.0.0.1:{http}", pull="")
+    side = PublishSide(settings, Counters())
+    with contextlib.closing(side), trio.fail_after(SECONDS):
+        nursery.start_soon(side.run, Publishing())
+        side.adopt(attrs.evolve(settings, max_body_bytes=3))
+        head = b"POST /publish/ HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+        async with await trio.open_tcp_stream("127.0.0.1", http) as client:
+            await client.send_all(head)
+            assert b"Request body too large" in await client.receive_some()
+        nursery.cancel_scope.cancel()

@@ -179,3 +179,11 @@ async def test_closing_closes_all(pool, backend, fresh):
     pool.close()
     assert not any(is_open(connection) for connection in connections)
     assert pool.take_idle(backend.origin) is None
+
+
+async def test_other_settings_count_from_now_on(pool, backend, fresh):
+    connections = [await fresh(), await fresh()]
+    pool.settings = Backend(idle_seconds=10, max_idle_connections=1)
+    for connection in connections:
+        pool.give_back(connection, PLAIN)
+    assert [is_open(connection) for connection in connections] == [True, False]

@@ -6,10 +6,10 @@ import pytest
 import trio
 import trio.testing
 
-from realtime_proxy.config.schema import Publish
+from realtime_proxy.config.schema import Config, Grip, Publish
 from realtime_proxy.inputs import hub as hub_module
 from realtime_proxy.inputs.hub import Hub
-from realtime_proxy.inputs.link_messages import decode_item, encode_item
+from realtime_proxy.inputs.link_messages import decode_config, decode_item, encode_item
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import HttpResponse, HttpStream, Item
 from realtime_proxy.net.zmq_socket import PairSocket
@@ -395,3 +395,26 @@ async def test_a_count_that_is_given_up_leaves_nothing_behind(hub, join):
         assert (await worker.hears())[0] == b"C"
         nursery.cancel_scope.cancel()
     assert not hub._counts
+
+
+async def test_all_workers_are_told_of_configurations_and_logs_in_order(hub, join):
+    workers = join(0), join(1)
+    for worker in workers:
+        await worker.holds("a")
+    new = Config(grip=Grip(issuer="new"))
+    hub.submit([item("a")])
+    hub.reopen_logs()
+    hub.configure(new)
+    for worker in workers:
+        assert [(await worker.hears())[0] for _ in range(2)] == [b"I", b"O"]
+        kind, data = await worker.hears()
+        assert (kind, decode_config(data)) == (b"F", new)
+
+
+async def test_a_worker_that_was_starting_gets_the_latest_configuration(hub, join):
+    hub.configure(Config(grip=Grip(issuer="missed")))
+    hub.configure(Config(grip=Grip(issuer="latest")))
+    worker = join(0)
+    worker.socket.send([b"Y"])
+    kind, data = await worker.hears()
+    assert (kind, decode_config(data).grip.issuer) == (b"F", "latest")

@@ -1,7 +1,14 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from realtime_proxy.inputs.link_messages import Kind, decode_item, encode_item
+from realtime_proxy.config.schema import Config, Grip
+from realtime_proxy.inputs.link_messages import (
+    Kind,
+    decode_config,
+    decode_item,
+    encode_config,
+    encode_item,
+)
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import (
     Action,
@@ -80,3 +87,8 @@ def test_only_numbers_without_end_go_the_slow_way():
 def test_kinds_are_told_apart():
     assert len({kind.value for kind in Kind}) == len(Kind)
     assert all(Kind(kind.value) is kind for kind in Kind)
+
+
+def test_a_configuration_comes_out_as_it_went_in():
+    config = Config(grip=Grip(issuer="x"), handler={"a": {"b": [1]}})
+    assert decode_config(encode_config(config)) == config

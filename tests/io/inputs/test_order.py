@@ -128,3 +128,16 @@ async def test_how_long_ids_are_remembered_and_items_wait_can_be_set(nursery, mo
     house.submit(("1", None))
     await after(mock_clock, 1.1)
     assert house.ids == ["1", "1", "9"]
+
+
+async def test_other_settings_count_from_now_on(house, mock_clock):
+    settings = Publish(
+        message_wait_seconds=1.0, id_cache_seconds=0.0, update_on_first_subscription=False
+    )
+    house.order.adopt(settings)
+    house.order.begin("a")
+    house.submit(("1", None), ("1", None), ("9", "8"))
+    for _ in range(2):
+        await after(mock_clock, 1.0)
+    assert house.ids == ["1", "1", "9"]
+    assert house.updated == []

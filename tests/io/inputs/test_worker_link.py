@@ -5,10 +5,10 @@ import trio
 import trio.testing
 
 from realtime_proxy.channels.registry import Registry
-from realtime_proxy.config.schema import Publish
+from realtime_proxy.config.schema import Config, Grip, Publish
 from realtime_proxy.inputs.holding import Holding
 from realtime_proxy.inputs.hub import Hub
-from realtime_proxy.inputs.link_messages import decode_item, encode_item
+from realtime_proxy.inputs.link_messages import decode_item, encode_config, encode_item
 from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import HttpStream, Item
@@ -319,3 +319,19 @@ async def test_everyone_gets_a_gapless_run_from_the_first_item_on(tmp_path, nurs
     await trio.lowlevel.cancel_shielded_checkpoint()
     for socket in sockets:
         socket.close()
+
+
+async def test_what_the_supervisor_says_of_configurations_and_logs_is_passed_on(ends):
+    worker, hub = ends
+    told, done = [], trio.Event()
+    new = Config(grip=Grip(issuer="new"))
+    worker.link.tell_ready()
+    assert await hub.hears() == [b"Y"]
+    hub.socket.send([b"O"])  # nobody is interested yet
+    worker.link.on_configure = told.append
+    worker.link.on_reopen = done.set
+    hub.socket.send([b"F", encode_config(new)])
+    hub.socket.send([b"O"])
+    with trio.fail_after(SECONDS):
+        await done.wait()
+    assert told[-1] == new

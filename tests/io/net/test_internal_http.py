@@ -211,3 +211,20 @@ async def test_a_client_that_says_nothing_more_is_given_up(autojump_clock, sent)
     assert await theirs.recv(100) == b""
     theirs.close()
     assert not answers
+
+
+async def test_other_limits_count_from_the_next_connection_on(nursery):
+    listener = open_listener(TcpAddress("127.0.0.1", 0))
+    limits = InternalLimits(1_000, 1_000)
+    nursery.start_soon(InternalHttpServer(limits, repeat).run, listener)
+
+    async def status():
+        async with await trio.open_tcp_stream(*listener.getsockname()) as stream:
+            await stream.send_all(b"POST /a HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody")
+            with trio.fail_after(SECONDS):
+                return (await stream.receive_some())[9:12]
+
+    assert await status() == b"200"
+    limits.max_body_bytes = 3
+    assert await status() == b"400"
+    nursery.cancel_scope.cancel()

@@ -1,10 +1,12 @@
 import errno
+import gc
 import grp
 import os
 import pwd
 import socket
 import ssl
 import stat
+import weakref
 
 import pytest
 import trio
@@ -235,6 +237,28 @@ async def test_those_for_whom_there_is_no_room_wait(listen, taken, dial, nursery
     assert len(taken) == 4
 
 
+async def test_there_may_be_more_or_less_room_from_some_moment_on(listen, taken, dial, nursery):
+    listener = listen(TcpAddress("127.0.0.1", 0))
+    room = Room(1)
+    nursery.start_soon(Acceptor(listener, taken, room).run)
+    with trio.fail_after(SECONDS):
+        for _ in range(4):
+            dial(listener)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(taken) == 1
+        room.resize(3)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(taken) == 3
+        room.resize(1)
+        room.leave()
+        room.leave()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(taken) == 3
+        room.leave()
+        await trio.testing.wait_all_tasks_blocked()
+    assert len(taken) == 4
+
+
 async def test_two_listeners_share_their_room(listen, taken, dial, nursery):
     listeners = [listen(TcpAddress("127.0.0.1", 0)) for _ in range(2)]
     room = Room(1)
@@ -340,7 +364,7 @@ def test_the_certificate_is_chosen_by_name(authority, issue, tmp_path):
     issue(folder, "a.example", "a.example")
     issue(folder, "_.b.example", "*.b.example")
     issue(folder, "own.b.example", "own.b.example")
-    server = Certificates(default, folder).default
+    default.sni_callback = Certificates(folder).choose
     for name, shown in [
         ("a.example", "a.example"),
         ("A.EXAMPLE", "a.example"),
@@ -354,23 +378,23 @@ def test_the_certificate_is_chosen_by_name(authority, issue, tmp_path):
         ("127.0.0.1", "default.example"),
         (None, "default.example"),
     ]:
-        assert names_shown(server, authority, name) == [shown], name
+        assert names_shown(default, authority, name) == [shown], name
 
 
 def test_a_certificate_that_comes_later_is_found(authority, issue, tmp_path):
     default = server_context(*issue(tmp_path, "default", "default.example"))
-    server = Certificates(default, tmp_path).default
-    assert names_shown(server, authority, "a.example") == ["default.example"]
+    default.sni_callback = Certificates(tmp_path).choose
+    assert names_shown(default, authority, "a.example") == ["default.example"]
     issue(tmp_path, "a.example", "a.example")
-    assert names_shown(server, authority, "a.example") == ["a.example"]
+    assert names_shown(default, authority, "a.example") == ["a.example"]
 
 
 def test_a_certificate_that_is_not_usable_is_passed_over(authority, issue, tmp_path):
     default = server_context(*issue(tmp_path, "default", "default.example"))
     issue(tmp_path, "a.example", "a.example")
     (tmp_path / "a.example.key").write_text("nonsense")
-    server = Certificates(default, tmp_path).default
-    assert names_shown(server, authority, "a.example") == ["default.example"]
+    default.sni_callback = Certificates(tmp_path).choose
+    assert names_shown(default, authority, "a.example") == ["default.example"]
 
 
 def test_names_never_lead_out_of_the_folder(issue, tmp_path):
@@ -378,7 +402,7 @@ def test_names_never_lead_out_of_the_folder(issue, tmp_path):
     folder = tmp_path / "folder"
     (folder / "sub").mkdir(parents=True)
     default = server_context(*issue(tmp_path, "default", "default.example"))
-    chosen = Certificates(default, folder)
+    default.sni_callback = Certificates(folder).choose
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).wrap_bio(
         ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True
     )
@@ -386,13 +410,18 @@ def test_names_never_lead_out_of_the_folder(issue, tmp_path):
     for name in ("../default", "..", "sub/../../default", ".hidden", "a" * 255, "a\0b"):
         assert default.sni_callback(tls, name, default) is None
     assert tls.context is before
-    assert chosen.default is default
 
 
-def test_without_a_folder_there_is_one_certificate(authority, issue, tmp_path):
-    default = server_context(*issue(tmp_path, "default", "default.example"))
-    server = Certificates(default, None).default
-    assert names_shown(server, authority, "a.example") == ["default.example"]
+def test_what_is_no_longer_used_is_gone_at_once(issue, tmp_path):
+    context = server_context(*issue(tmp_path, "default", "default.example"))
+    context.sni_callback = Certificates(tmp_path).choose
+    gone = weakref.ref(context)
+    gc.disable()
+    try:
+        del context
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("spoilt", ["missing", "nonsense", "of another"])

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from realtime_proxy.app import logs
-from realtime_proxy.app.logs import set_up_logs
+from realtime_proxy.app.logs import reopen_log, set_up_logs
 from realtime_proxy.config.schema import Log
 from realtime_proxy.errors import ConfigError
 
@@ -18,6 +18,7 @@ def _as_before(monkeypatch):
     monkeypatch.setattr(logs, "log", structlog.get_logger())
     before = structlog.get_config()
     yield
+    logs._output.turn_to("")
     structlog.configure(**before)
 
 
@@ -69,6 +70,41 @@ def test_a_file_is_continued(written):
     written()
     structlog.get_logger().info("after")
     assert written().read_text().startswith("before\n")
+
+
+def test_loggers_in_use_follow_a_changed_set_up(written, tmp_path):
+    written(level="warning")
+    log = structlog.get_logger()
+    log.info("<not wanted>")
+    assert not log.is_enabled_for(20)
+    other = tmp_path / "other.txt"
+    set_up_logs(Log(file=str(other), level="info", format="json"))
+    log.info("<wanted>")
+    assert json.loads(other.read_text())["event"] == "<wanted>"
+    assert log.is_enabled_for(20)
+    set_up_logs(Log(level="error", file=str(other)))
+    log.warning("<too much>")
+    log.error("<enough>")
+    assert "<too much>" not in other.read_text()
+    assert "<enough>" in other.read_text()
+    assert (tmp_path / "log.txt").read_text() == ""
+
+
+def test_a_file_that_was_moved_away_is_begun_again(written, tmp_path):
+    file = written()
+    log = structlog.get_logger()
+    log.info("<before>")
+    file.rename(tmp_path / "log.1")
+    reopen_log(Log(file=str(file)))
+    log.info("<after>")
+    assert "<after>" in file.read_text()
+    assert "<before>" in (tmp_path / "log.1").read_text()
+
+
+def test_a_file_that_can_not_be_begun_again_is_gone_on_with(written, tmp_path):
+    file = written()
+    reopen_log(Log(file=str(tmp_path / "no" / "log.txt")))
+    assert "log file not reopened" in file.read_text()
 
 
 def test_without_a_file_it_goes_to_standard_output(capsys):

@@ -1,5 +1,6 @@
 import os
 import signal
+from pathlib import Path
 
 import attrs
 import pytest
@@ -10,9 +11,11 @@ from structlog.testing import capture_logs
 from realtime_proxy.app import run as run_module
 from realtime_proxy.app.run import serve
 from realtime_proxy.config.schema import Config, Server
+from realtime_proxy.config.source import Source
 from realtime_proxy.errors import ConfigError, Problem
 
 SECONDS = 10
+SOURCE = Source(Config, Path())
 
 
 @pytest.fixture
@@ -20,11 +23,11 @@ def served(monkeypatch):
     """What `serve` starts, in place of servers."""
     served = []
 
-    async def alone(config, base_dir):
-        served.append((1, config, base_dir))
+    async def alone(config, source):
+        served.append((1, config, source))
 
-    async def with_workers(config, base_dir, workers):
-        served.append((workers, config, base_dir))
+    async def with_workers(config, source, workers):
+        served.append((workers, config, source))
 
     monkeypatch.setattr(run_module, "set_up_logs", lambda _: None)
     monkeypatch.setattr(run_module, "raise_descriptor_limit", served.append)
@@ -37,16 +40,14 @@ def served(monkeypatch):
     ("workers", "cores", "processes", "places"),
     [(1, 8, 1, 50_000), (3, 8, 3, 16_667), (0, 4, 4, 12_500), (0, 1, 1, 50_000)],
 )
-def test_as_many_workers_as_configured(
-    served, monkeypatch, tmp_path, workers, cores, processes, places
-):
+def test_as_many_workers_as_configured(served, monkeypatch, workers, cores, processes, places):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     config = Config(server=Server(workers=workers))
-    assert serve(config, tmp_path) == 0
-    assert served == [places, (processes, config, tmp_path)]
+    assert serve(config, SOURCE) == 0
+    assert served == [places, (processes, config, SOURCE)]
 
 
-def test_problems_of_several_tasks_are_told_together(served, monkeypatch, tmp_path):
+def test_problems_of_several_tasks_are_told_together(served, monkeypatch):
     async def fail(key):
         raise ConfigError([Problem(key, "is odd")])
 
@@ -58,18 +59,18 @@ def test_problems_of_several_tasks_are_told_together(served, monkeypatch, tmp_pa
 
     monkeypatch.setattr(run_module, "_serve_alone", fail_twice)
     with pytest.raises(ConfigError) as caught:
-        serve(Config(), tmp_path)
+        serve(Config(), SOURCE)
     assert {problem.key_path for problem in caught.value.problems} <= {"a", "b"}
     assert caught.value.problems
 
 
-def test_other_failures_are_not_hidden(served, monkeypatch, tmp_path):
+def test_other_failures_are_not_hidden(served, monkeypatch):
     async def fail(*_):
         raise ValueError("a defect")
 
     monkeypatch.setattr(run_module, "_serve_alone", fail)
     with pytest.raises(ValueError, match="a defect"):
-        serve(Config(), tmp_path)
+        serve(Config(), SOURCE)
 
 
 @attrs.define
@@ -78,12 +79,16 @@ class Serving:
 
     stopped: bool = False
     cancelled_after_stop: bool = False
+    hung_up: int = 0
 
     async def run(self):
         try:
             await trio.sleep_forever()
         finally:
             self.cancelled_after_stop = self.stopped
+
+    def hang_up(self):
+        self.hung_up += 1
 
     def stop(self):
         self.stopped = True
@@ -92,15 +97,15 @@ class Serving:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_stops(number, monkeypatch):
     monkeypatch.setattr(run_module, "log", run_module.structlog.get_logger())
-    serving = Serving()
+    serving, told = Serving(), run_module._until_told
     with trio.fail_after(SECONDS), capture_logs() as logs:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run_module._until_told, serving.run, serving.stop)
+            parts = (serving.run, trio.sleep_forever, serving.hang_up, serving.stop)
+            nursery.start_soon(told, *parts)
             await trio.testing.wait_all_tasks_blocked()
             signal.raise_signal(signal.SIGHUP)
             await trio.testing.wait_all_tasks_blocked()
-            assert not serving.stopped
+            assert (serving.hung_up, serving.stopped) == (1, False)
             signal.raise_signal(number)
     assert serving.cancelled_after_stop
-    assert "reload is not supported yet" in logs[0]["event"]
-    assert logs[1]["signal"] == number.name
+    assert [line["signal"] for line in logs] == ["SIGHUP", number.name]

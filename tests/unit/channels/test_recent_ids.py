@@ -39,3 +39,13 @@ def test_only_so_many_are_kept():
     assert len(ids) == 3
     assert ids.is_repeated("a", "b", 0.0)
     assert not ids.is_repeated("a", "a", 0.0)
+
+
+def test_the_time_may_change():
+    ids = RecentIds(60.0)
+    ids.is_repeated("a", "1", now=0.0)
+    ids.seconds = 10.0
+    assert not ids.is_repeated("a", "1", now=10.0)
+    ids.seconds = 0.0
+    assert not ids.is_repeated("a", "1", now=10.0)
+    assert len(ids) == 0

@@ -26,8 +26,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     served = types.SimpleNamespace(status=0, error=None)
 
-    def serve(config, base_dir):
-        served.config, served.base_dir = config, base_dir
+    def serve(config, source):
+        served.config, served.source, served.base_dir = config, source, source.base_dir
         if served.error:
             raise served.error
         return served.status
@@ -173,3 +173,26 @@ def test_workers(run, file, arguments, workers):
     served = run("--config", file, *arguments)
     assert served.config.server.workers == workers
     assert served.config.server.listen == ("127.0.0.1:7000",)
+
+
+def test_the_configuration_can_be_read_again(run, file, tmp_path):
+    served = run("--config", file, "--port", "80", "--route", "a.test,odd=1 b:1")
+    assert served.source.file == Path(file)
+    (tmp_path / file).write_text(FILE.replace("warning", "error"))
+    again = served.source.load()
+    assert (again.log.level, again.server.listen) == ("error", ("0.0.0.0:80",))
+    assert [route.host for route in again.route] == ["a.test"]
+    assert served.result.stderr.count("`odd` is unknown") == 1
+
+
+def test_without_a_file_there_is_none_to_watch(run):
+    served = run("--route", "* test")
+    assert served.source.file is None
+    assert served.source.load() == served.config
+
+
+def test_what_the_command_line_asks_for_may_not_fit_any_more(run, file, tmp_path):
+    served = run("--config", file, "--id", "100")
+    (tmp_path / file).write_text(FILE + '[publish]\nhttp = "127.0.0.1:65000"')
+    with pytest.raises(ConfigError, match="--id: 100 is too high: port 66000 does not exist"):
+        served.source.load()

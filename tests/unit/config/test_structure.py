@@ -1,3 +1,5 @@
+import gc
+import weakref
 from typing import Any
 
 import attrs
@@ -86,3 +88,17 @@ def test_without_any_keys_there_is_nothing_to_suggest():
 )
 def test_paths(path, key, joined):
     assert join_key(path, key) == joined
+
+
+def test_classes_that_come_and_go_are_not_kept():
+    def fill():
+        @attrs.frozen
+        class Passing:
+            count: int = 0
+
+        assert structure({"count": 3}, Passing, passing=True) == Passing(3)
+        return weakref.ref(Passing)
+
+    gone = fill()
+    gc.collect()
+    assert gone() is None

@@ -91,3 +91,14 @@ def test_beside_an_installed_package_are_no_handlers(
     installed = tmp_path / "site-packages" / "realtime_proxy" / "pipeline" / "catalogue.py"
     monkeypatch.setattr("realtime_proxy.pipeline.catalogue.__file__", str(installed))
     assert tmp_path / "site-packages" / "handlers" not in handler_folders(tmp_path)
+
+
+def test_a_file_that_has_not_changed_is_not_run_again(tmp_path: Path) -> None:
+    file = write(tmp_path, "steady", HANDLER.format(place="one"))
+    first = load_class(file)
+    assert load_class(file) is first
+    write(tmp_path, "steady", "broken (")
+    with pytest.raises(HandlerFileError):
+        load_class(file)
+    write(tmp_path, "steady", HANDLER.format(place="one"))
+    assert load_class(file).place == "one"  # type: ignore[attr-defined]
