@@ -16,7 +16,7 @@ from realtime_proxy.errors import (
 from realtime_proxy.grip.http_filter import MAX_CONTENT_BYTES, FilterReply, FilterRequest
 from realtime_proxy.model.uri import Uri
 from realtime_proxy.net.timers import Timers
-from realtime_proxy.sessions.turns import Turns
+from realtime_proxy.serving.paced_line import PacedLine
 
 if TYPE_CHECKING:
     from realtime_proxy.serving.errand import Errand
@@ -31,9 +31,7 @@ class FilterRequests:
     """Sends them, each URL in its turn."""
 
     def __init__(self, timers: Timers) -> None:
-        self._timers = timers
-        self._turns = Turns[trio.Event](_AT_ONCE, _PERIOD_SECONDS)
-        self._has_timer = False
+        self._line = PacedLine(timers, _AT_ONCE, _PERIOD_SECONDS)
 
     async def ask(self, errand: "Errand | None", request: FilterRequest) -> FilterReply:
         """The reply to a filter's request, on behalf of a hold. Raises FilterError.
@@ -46,36 +44,12 @@ class FilterRequests:
             uri = errand.held.resolve(request.url)
         except ValueError:
             raise FilterError("invalid url value") from None
-        await self._turn(str(uri))
+        await self._line.turn(str(uri))
         try:
             with trio.fail_after(TIMEOUT_SECONDS):
                 return await _reply(errand, uri, request)
         except (trio.TooSlowError, BackendError, ProtocolError) as error:
             raise FilterError(f"network request failed: {_failure(error)}") from error
-
-    async def _turn(self, key: str) -> None:
-        """Come back when a request may go out."""
-        if self._turns.take(self._timers.now()):
-            return
-        turn = trio.Event()
-        self._turns.wait(key, turn)
-        self._set_timer()
-        try:
-            await turn.wait()
-        finally:
-            self._turns.leave(key, turn)
-
-    def _set_timer(self) -> None:
-        seconds = self._turns.seconds_left(self._timers.now())
-        if seconds is not None and not self._has_timer:
-            self._has_timer = True
-            self._timers.after(seconds, self._period_begins)
-
-    def _period_begins(self) -> None:
-        self._has_timer = False
-        for turn in self._turns.due(self._timers.now()):
-            turn.set()
-        self._set_timer()
 
 
 async def _reply(errand: "Errand", uri: Uri, request: FilterRequest) -> FilterReply:
