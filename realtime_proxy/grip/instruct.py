@@ -8,6 +8,7 @@ from itertools import product
 import attrs
 
 from realtime_proxy.errors import GripError
+from realtime_proxy.grip.filters import FilterChain
 from realtime_proxy.grip.header_values import parse_parameters, split_elements
 from realtime_proxy.grip.hold import MAX_FILTERS, Channel, HoldMode, parse_channels
 from realtime_proxy.grip.instruct_json import JsonHold, JsonInstruct, parse_json_instruct
@@ -29,6 +30,7 @@ __all__ = [
     "may_stream",
     "parse_instruct",
     "parse_instruct_headers",
+    "parse_link_instruct",
 ]
 
 DEFAULT_SECONDS = 55
@@ -72,6 +74,27 @@ class Instruct:
         """The head for the client."""
         return ResponseHead(self.status, self.reason, self.headers)
 
+    def positions(self, prefix: str, max_channels: int) -> dict[str, str | None]:
+        """The `prev_id` of each channel by its full name; of no more channels than so many."""
+        return {prefix + each.name: each.prev_id for each in self.channels[:max_channels]}
+
+    def filters(self, prefix: str, max_channels: int) -> dict[str, FilterChain]:
+        """The filters of each channel that has any, likewise."""
+        chains = {
+            prefix + each.name: FilterChain(each.filters) for each in self.channels[:max_channels]
+        }
+        return {channel: chain for channel, chain in chains.items() if chain}
+
+    @property
+    def problem(self) -> str:
+        """What keeps the hold from being made, once the body is sent; empty if nothing does."""
+        if self.hold is not HoldMode.STREAM or self.next_link is not None:
+            return ""
+        tracked = (each.name for each in self.channels if each.prev_id is not None)
+        name = next(tracked, None)
+        missing = f"channel '{name}' specifies prev-id, but no next link found"
+        return "" if name is None else missing
+
 
 def is_instruct(headers: Headers) -> bool:
     """True if a backend's response carries GRIP instructions in header fields or as its type."""
@@ -97,10 +120,20 @@ def parse_instruct(head: ResponseHead, body: bytes) -> Instruct:
 def parse_instruct_headers(head: ResponseHead) -> Instruct:
     """The instructions of the header fields alone; `body` is empty.
 
-    This is all there is to read of a next link's response, and of one whose body is too long
-    to be collected (see `may_stream`).
+    This is all there is to read of a response whose body is too long to be collected (see
+    `may_stream`).
     """
     return _of_fields(head, b"")
+
+
+def parse_link_instruct(head: ResponseHead) -> Instruct:
+    """The instructions of a next link's response, whose body is sent while it arrives.
+
+    So they can't be in it. Raises GripError.
+    """
+    if _is_json(head.headers):
+        raise GripError("Next link must give its instructions in header fields.")
+    return parse_instruct_headers(head)
 
 
 def _of_fields(head: ResponseHead, body: bytes) -> Instruct:

@@ -10,6 +10,7 @@ from realtime_proxy.errors import GripError
 from realtime_proxy.grip.header_fields import has_control
 from realtime_proxy.grip.header_values import Element, parse_parameters, split_links
 from realtime_proxy.grip.lenient import parse_integer
+from realtime_proxy.model.uri import Uri
 
 DEFAULT_SECONDS = 120
 
@@ -50,6 +51,14 @@ def parse_links(values: Iterable[bytes]) -> Links:
         if b"gone" in relations:
             links = attrs.evolve(links, gone=uri)
     return links
+
+
+def resolved(base: Uri, reference: str) -> Uri:
+    """Where a link in a response to a request for `base` leads. Raises GripError."""
+    try:
+        return base.resolve(reference)
+    except ValueError as error:
+        raise GripError("Grip-Link contains invalid link") from error
 
 
 def _parse_link(text: bytes) -> tuple[str, Element] | None:

@@ -68,6 +68,11 @@ class Chain:
         """True if a handler wants to see the client's WebSocket messages."""
         return bool(self._websocket_event)
 
+    @property
+    def has_backend_request(self) -> bool:
+        """True if a handler may change requests to backends."""
+        return bool(self._backend_request)
+
     async def request(self, exchange: Exchange) -> Refuse | Answer | None:
         """Ask each handler in turn; the first that refuses or answers ends it. None: go on."""
         for handler in self._request:

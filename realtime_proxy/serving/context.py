@@ -21,7 +21,10 @@ from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.routing.forwarding import Forwarding
 from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.filter_requests import FilterRequests
+from realtime_proxy.serving.link_requests import LinkRequests
+from realtime_proxy.serving.link_timers import LinkTimers
 from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.recovery_room import RecoveryRoom
 from realtime_proxy.wire.http1_server import HeadLimits
 
 MAX_FAREWELLS = 64
@@ -55,12 +58,18 @@ class ServingContext:
     routes: RouteTable[LiveRoute] = attrs.field(init=False)
     verifier: Verifier | None = attrs.field(init=False)
     filter_requests: FilterRequests = attrs.field(init=False)
+    recoveries: RecoveryRoom = attrs.field(init=False)
+    link_requests: LinkRequests = attrs.field(init=False)
+    link_timers: LinkTimers = attrs.field(init=False)
     head_limits: HeadLimits = attrs.field(init=False)
     dropped_headers: frozenset[bytes] = attrs.field(init=False)
     forwarding: Forwarding = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.filter_requests = FilterRequests(self.timers)
+        self.recoveries = RecoveryRoom(self.timers)
+        self.link_requests = LinkRequests(self.timers, self.recoveries)
+        self.link_timers = LinkTimers(self.timers)
 
     def adopt(
         self,

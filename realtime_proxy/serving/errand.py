@@ -28,6 +28,12 @@ class Errand:
     exchange: Exchange | None
     held: Uri
 
+    @property
+    def changes_requests(self) -> bool:
+        """True if handlers may make these requests different from those for other clients."""
+        chain = self.route.chain
+        return self.exchange is not None and chain is not None and chain.has_backend_request
+
     async def ask(
         self, method: bytes, uri: Uri, headers: Headers, body: bytes = b""
     ) -> BackendResponse:

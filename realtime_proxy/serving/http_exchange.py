@@ -7,7 +7,6 @@ import trio
 from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.backend.response import BackendResponse
 from realtime_proxy.errors import BackendError, BackendMisbehaved, GripError, ProtocolError
-from realtime_proxy.grip.filters import FilterChain
 from realtime_proxy.grip.instruct import (
     HoldMode,
     Instruct,
@@ -30,7 +29,9 @@ from realtime_proxy.serving.client_exchange import (
     Failure,
     ForPage,
 )
-from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold, StreamHold
+from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold
+from realtime_proxy.serving.linked_stream import StreamBeginning
+from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
@@ -298,14 +299,14 @@ class HttpExchange(ClientExchange):
         if self._body.size > MAX_REMEMBERED_BYTES:
             raise ProtocolError(400, "Request too large to accept GRIP instruct.")
         shown = instruct.headers.without(NOT_FOR_CLIENTS | response.head.headers.hop_by_hop())
-        if instruct.hold is None:
+        if instruct.hold is None and instruct.next_link is None:
             body = filtered_body(instruct.channels, instruct.meta, instruct.body)
             return await self._send_response(
                 Response(instruct.status, shown, body, instruct.reason)
             )
         order = self._hold_order(route, target, request, instruct, shown)
         if instruct.hold is HoldMode.RESPONSE:
-            async with self._context.holding(order.channels):
+            async with self._context.holding(tuple(order.positions)):
                 ResponseHold(order, instruct).begin(instruct.timeout_seconds)
             return After.HELD
         return await self._hold_stream(order, instruct, shown)
@@ -325,19 +326,15 @@ class HttpExchange(ClientExchange):
         instruct: Instruct,
         shown: Headers,
     ) -> HoldOrder:
-        used = instruct.channels[: self._context.grip.max_channels]
-        channels = [route.channel_prefix + channel.name for channel in used]
-        filters = {
-            route.channel_prefix + channel.name: chain
-            for channel in used
-            if channel.filters and (chain := FilterChain(channel.filters))
-        }
+        prefix, most = route.channel_prefix, self._context.grip.max_channels
+        implicit = dict.fromkeys(target.subscribe)
         return HoldOrder(
             connection=self._connection,
             request=self._request,
             route=route,
-            channels=tuple(dict.fromkeys((*channels, *target.subscribe))),
-            filters=filters,
+            positions=implicit | instruct.positions(prefix, most),
+            implicit=implicit,
+            filters=instruct.filters(prefix, most),
             meta=instruct.meta,
             headers=shown,
             backend_head=request.head,
@@ -348,8 +345,9 @@ class HttpExchange(ClientExchange):
         )
 
     async def _hold_stream(self, order: HoldOrder, instruct: Instruct, shown: Headers) -> After:
+        links = Links.of(instruct, order.errand)
         head = ResponseHead(instruct.status, instruct.reason, shown)
-        body, problem = b"", ""
+        body, problem = b"", instruct.problem
         try:
             body = filtered_body(instruct.channels, instruct.meta, instruct.body)
         except GripError as error:
@@ -362,12 +360,18 @@ class HttpExchange(ClientExchange):
             return await self._send_response(Response(instruct.status, shown, b"", instruct.reason))
         data = self._encode_head(head, form, None, keep_alive=self._keeps_alive(form))
         chunk = encode_chunk(body) if form == BodyForm.CHUNKED else body
-        async with self._context.holding(order.channels):
-            hold = StreamHold(order, instruct.keep_alive, form)
-            hold.begin(data + chunk)
-            if problem:
-                hold.fail(problem)
+        await self._begin_stream(
+            StreamBeginning(order, instruct, links, form, data + chunk, problem)
+        )
         return After.HELD
+
+    async def _begin_stream(self, beginning: StreamBeginning) -> None:
+        """Let a stream begin, its channels held and subscribed to."""
+        async with self._context.holding(tuple(beginning.order.positions)):
+            if beginning.links is None:
+                beginning.begin()
+            else:
+                await self._context.intake.result_at_rest(beginning.begin)
 
     async def _stream_then_hold(
         self,
@@ -379,15 +383,16 @@ class HttpExchange(ClientExchange):
     ) -> After:
         """A first body too long to be collected: sent as it comes, then held."""
         instruct = parse_instruct_headers(response.head)
-        if instruct.hold is not HoldMode.STREAM or not may_stream(response.head, instruct):
+        if not may_stream(response.head, instruct):
             raise BackendMisbehaved(f"GRIP instruct response too large from {response.source}")
         if self._body.size > MAX_REMEMBERED_BYTES:
             raise ProtocolError(400, "Request too large to accept GRIP instruct.")
         shown = instruct.headers.without(NOT_FOR_CLIENTS | response.head.headers.hop_by_hop())
+        order = self._hold_order(route, target, request, instruct, shown)
+        links = Links.of(instruct, order.errand)
         head = ResponseHead(instruct.status, instruct.reason, shown)
-        script: ScriptBody | None = None
         if isinstance(self._for_page, Script):
-            script, body = self._begin_script(self._for_page, head, body)
+            order.script, body = self._begin_script(self._for_page, head, body)
             head = self._for_page.head(head)
         form = response_form(self._request.head, head.status, None)
         await self._connection.send(
@@ -400,12 +405,11 @@ class HttpExchange(ClientExchange):
             if response.complete:
                 break
             body = await response.read()
-            if script is not None:
-                body = script.encode(body)
-        order = self._hold_order(route, target, request, instruct, shown)
-        order.script = script
-        async with self._context.holding(order.channels):
-            StreamHold(order, instruct.keep_alive, form).begin(b"")
+            if order.script is not None:
+                body = order.script.encode(body)
+        await self._begin_stream(
+            StreamBeginning(order, instruct, links, form, b"", instruct.problem)
+        )
         return After.HELD
 
 

@@ -3,12 +3,14 @@
 A hold has no task. Items, timers and the watcher call it; what it does never waits.
 """
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 from msgspec.structs import replace
 
 from realtime_proxy.channels.group import Subscription
+from realtime_proxy.channels.subscriber import Subscriber
 from realtime_proxy.errors import FilterError, FilterMismatch, ProtocolError
 from realtime_proxy.grip.filters import FilterChain, mismatch_without_filters
 from realtime_proxy.grip.instruct import Instruct, KeepAlive, KeepAliveMode
@@ -48,12 +50,17 @@ if TYPE_CHECKING:
 
 @attrs.define
 class HoldOrder:
-    """Everything a hold is made of: whose connection, which channels, what to send and repeat."""
+    """Everything a hold is made of: whose connection, which channels, what to send and repeat.
+
+    `positions` has the id of the last item that the client has, for each channel (with its
+    prefix) that is tracked; else None.
+    """
 
     connection: "HttpConnection"
     request: IncomingRequest
     route: LiveRoute
-    channels: tuple[str, ...]
+    positions: Mapping[str, str | None]
+    implicit: Mapping[str, None]  # those of the channels that the target adds to every hold
     filters: dict[str, FilterChain]  # by channel, where there are any
     meta: dict[str, str]
     headers: Headers  # for the client
@@ -99,7 +106,7 @@ class _Hold:
         self._exchange = order.exchange
         self.personal = personal_delivery(self, order.route, order.exchange)
         if order.filters:
-            self._filter(order)
+            self._filter(order.filters, order.meta, order.errand)
         self._timer: Timer | None = None
         self._subscriptions: list[Subscription] = []
 
@@ -141,12 +148,17 @@ class _Hold:
                 )
                 registry.unsubscribe(place)
 
-    def _filter(self, order: HoldOrder) -> None:
+    def _filter(
+        self,
+        filters: dict[str, FilterChain],
+        meta: Mapping[str, str],
+        make_errand: Callable[[], Errand | None],
+    ) -> None:
         if self.personal is None:
-            self.personal = PersonalDelivery(self, order.route, order.exchange)
-        self.personal.filter_by(order.filters, order.meta)
-        if any(chain.asks for chain in order.filters.values()):
-            self.personal.go_by(order.errand())
+            self.personal = PersonalDelivery(self, self._route, self._exchange)
+        self.personal.filter_by(filters, meta)
+        if any(chain.asks for chain in filters.values()):
+            self.personal.go_by(make_errand())
 
     def fell_behind(self, item: Item) -> None:
         """Ask the backend for what is missing."""
@@ -156,15 +168,20 @@ class _Hold:
     def update(self) -> None:
         """Ask the backend for news, if there is a way to."""
 
-    def _subscribe(self, channels: tuple[str, ...]) -> None:
-        registry = self.connection.context.registry
-        for channel in channels:
-            subscription = registry.subscribe(channel, self, shared=len(channels) > 1)
-            self._subscriptions.append(subscription)
+    def _subscribe(self, positions: Mapping[str, str | None]) -> None:
+        self._join(positions, self)
+        for channel in positions:
             self._route.log.debug("subscribe", channel=channel, route=self._route.id)
         if self._exchange is not None and self._route.chain is not None:
             self._exchange.held = self.kind
             self._route.chain.opened(self._exchange)
+
+    def _join(self, positions: Mapping[str, str | None], subscriber: Subscriber) -> None:
+        registry = self.connection.context.registry
+        shared = len(positions) > 1
+        for channel, position in positions.items():
+            place = registry.subscribe(channel, subscriber, shared=shared, position=position)
+            self._subscriptions.append(place)
 
     def _release(self) -> None:
         """Leave every channel, and forget the timer."""
@@ -201,13 +218,13 @@ class StreamHold(_Hold):
     def __init__(self, order: HoldOrder, keep_alive: KeepAlive | None, form: str) -> None:
         chunked = form == BodyForm.CHUNKED
         wire_form = WireForm.CHUNK if chunked else WireForm.RAW
-        super().__init__(order, WireForm.SCRIPT if order.script is not None else wire_form)
+        super().__init__(order, WireForm.ITEM if order.script is not None else wire_form)
         self._script = order.script
         self._form = form
         self._keep_alive = keep_alive
         self._keeps_connection = chunked and order.request.keep_alive
         self._armed_at = 0.0
-        self._subscribe(order.channels)
+        self._subscribe(order.positions)
 
     def begin(self, data: bytes) -> None:
         """Send the head and what goes with it; from here on items follow."""
@@ -230,26 +247,26 @@ class StreamHold(_Hold):
 
     def _append(self, content: bytes, *, is_last: bool = False) -> bool:
         """Send something as more of the body. What can't be part of a script cuts it: False."""
-        if self._script is not None:
-            try:
-                content = self._script.encode(content, is_last=is_last)
-            except ProtocolError as error:
-                self._route.log.warning("stream failed", route=self._route.id, problem=str(error))
-                self.connection.close(CloseReason.INTERNAL_ERROR)
-                return False
-        self.writer.write(encode_chunk(content) if self._form == BodyForm.CHUNKED else content)
+        try:
+            data = self._encoded(content, is_last=is_last)
+        except ProtocolError as error:
+            self._route.log.warning("stream failed", route=self._route.id, problem=str(error))
+            self.connection.close(CloseReason.INTERNAL_ERROR)
+            return False
+        self.writer.write(data)
         return True
+
+    def _encoded(self, content: bytes, *, is_last: bool = False) -> bytes:
+        """Some of the body as it is sent. Raises ProtocolError if it can't be part of a script."""
+        if self._script is not None:
+            content = self._script.encode(content, is_last=is_last)
+        return encode_chunk(content) if self._form == BodyForm.CHUNKED else content
 
     def skipped(self, item: Item, error: FilterError) -> None:
         """Do without an item on which a filter failed; with `debug`, end with the reason."""
         super().skipped(item, error)
         if self._route.debug:
             self.fail(error.reason)
-
-    def fail(self, problem: str) -> None:
-        """End the body for a problem, which is written to it on routes with `debug`."""
-        if not self._route.debug or self._append(f"\n\n{problem}\n".encode()):
-            self.end(CloseReason.BACKEND_FAILED)
 
     def end(self, reason: CloseReason) -> None:
         """End the body as it should end, and let the connection take the next request."""
@@ -260,6 +277,21 @@ class StreamHold(_Hold):
             self.writer.write(LAST_CHUNK)
         self._tell_closed(reason)
         self.connection.resume(keep_alive=self._keeps_connection)
+
+    def fail(self, problem: str, *, is_cut: bool = False) -> None:
+        """End the body because of a backend; if some of it is missing, so that the client can tell.
+
+        On debug routes it is told why (grip.md G-6.4.5).
+        """
+        self.connection.context.counters.backend_failures += 1
+        self._route.log.warning("stream failed", route=self._route.id, problem=problem)
+        if self._route.debug and not self._append(f"\n\n{problem}\n".encode()):
+            return
+        if is_cut and not self._route.debug:
+            is_plain = self._form == BodyForm.CLOSE
+            self.connection.close(CloseReason.BACKEND_FAILED, reset=is_plain)
+        else:
+            self.end(CloseReason.BACKEND_FAILED)
 
     def _arm(self) -> None:
         """Set the timer for the next keep-alive, or for the longest silence allowed."""
@@ -306,7 +338,7 @@ class ResponseHold(_Hold):
         self._packed = _remembered(order, instruct).pack()
         self._for_page = order.for_page
         self._is_over = False
-        self._subscribe(order.channels)
+        self._subscribe(dict.fromkeys(order.positions))
 
     def begin(self, timeout_seconds: float) -> None:
         """Wait for an item or the deadline."""

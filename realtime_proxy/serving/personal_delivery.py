@@ -67,6 +67,7 @@ class PersonalDelivery:
         "_request",
         "_route",
         "_scope",
+        "_steps",
         "last_write_at",
     )
 
@@ -78,6 +79,7 @@ class PersonalDelivery:
         self._errand: Errand | None = None
         self._request: FilterRequest | None = None
         self._scope: trio.CancelScope | None = None
+        self._steps: list[Callable[[], None]] | None = None
         self._is_over = False
         self.last_write_at = 0.0
 
@@ -111,6 +113,20 @@ class PersonalDelivery:
                 hold.as_seen(item), data, hold.last_ids(), is_tracked=is_tracked
             )
             self._perform(outcomes)
+
+    @property
+    def is_busy(self) -> bool:
+        """True while items wait for a filter."""
+        return self._scope is not None
+
+    def when_settled(self, step: Callable[[], None]) -> None:
+        """Do something once no item waits for a filter: now, or later."""
+        if self._scope is None:
+            step()
+        elif self._steps is None:
+            self._steps = [step]
+        else:
+            self._steps.append(step)
 
     def close(self) -> None:
         """Pass nothing on any more."""
@@ -178,6 +194,9 @@ class PersonalDelivery:
             self._hold.connection.close(CloseReason.INTERNAL_ERROR)
         finally:
             self._scope = None
+            steps, self._steps = self._steps or (), None
+            for step in steps:
+                step()
 
     async def _answered(self, request: FilterRequest) -> list[Outcome]:
         answer: FilterReply | FilterError

@@ -77,16 +77,20 @@ class Forward:
 
 @attrs.frozen
 class Follow:
-    """Have items of these channels go to the client on their own way, from these positions on."""
+    """Have items of these channels go to the client on their own way, from these positions on.
+
+    What it is given then of those that have waited comes before these positions.
+    """
 
     positions: Positions
 
 
 @attrs.frozen
 class Deliver:
-    """Give the client an item that has waited."""
+    """Give the client an item that has waited. `positions` are those that it then has."""
 
     item: Item
+    positions: Positions
 
 
 @attrs.frozen
@@ -260,11 +264,15 @@ class HttpStream:
         return [ask]
 
     def _turn_over(self, uri: str | None, positions: Positions) -> list[StreamEffect]:
-        """A page that holds nothing: the next one is fetched. What it says of positions is told."""
+        """A page that holds nothing: the next one is fetched. What it says of positions is told.
+
+        After an empty one there is no hurry: pages may go round in a circle.
+        """
+        urgent = self.state is State.RECEIVING
         if self.state is not State.CHECKING:  # else a check that starts anew has to start before
             self.uri = uri
             self.state = State.RECOVERING
-        return self._fetch(Ask(uri or "", {**self._fetched.positions, **positions}, urgent=True))
+        return self._fetch(Ask(uri or "", {**self._fetched.positions, **positions}, urgent))
 
     def _end(self, problem: str = "", *, is_cut: bool = False) -> list[StreamEffect]:
         self.ended()
@@ -289,8 +297,8 @@ class HttpStream:
             elif channel not in self._asked and known.get(channel) not in (None, position):
                 effects.append(Forget(channel))  # something came before it was subscribed to
                 self._again = True
-        effects.append(Follow(dict(now)))
-        effects += self._released(now)
+        released = self._released(now)
+        effects += [Follow(dict(now)), *released]
         if self._waiting:
             self.state = State.RECOVERING
             return [*effects, Gather(), *self._ask(now, urgent=True)]
@@ -320,7 +328,7 @@ class HttpStream:
             if position is None or position == (item.prev_id or ""):
                 now[channel] = None if position is None else item.id
                 following.add(channel)
-                effects.append(Deliver(item))
+                effects.append(Deliver(item, dict(now)))
             elif channel in following:
                 self.item_waits(item)
             else:

@@ -59,7 +59,7 @@ class WireForm(Enum):
 
     CHUNK = "http-stream chunk"
     RAW = "http-stream raw"
-    SCRIPT = "http-stream script"  # quoted for each receiver, whose text may end within a letter
+    ITEM = "http-stream item"  # made for each receiver: part of a script, or kept for later
     FRAME = "websocket frame"
     RESPONSE = "http-response"  # made for each receiver, from its own instructions
 
@@ -91,14 +91,14 @@ class WireForm(Enum):
 _CONCERNS: dict[WireForm, Callable[[Item], bool]] = {
     WireForm.CHUNK: lambda item: item.http_stream is not None,
     WireForm.RAW: lambda item: item.http_stream is not None,
-    WireForm.SCRIPT: lambda item: item.http_stream is not None,
+    WireForm.ITEM: lambda item: item.http_stream is not None,
     WireForm.FRAME: lambda item: item.ws_message is not None,
     WireForm.RESPONSE: lambda item: item.http_response is not None,
 }
 _ENCODERS: dict[WireForm, Callable[[Item], bytes | None]] = {
     WireForm.CHUNK: _chunk,
     WireForm.RAW: _raw,
-    WireForm.SCRIPT: _nothing,
+    WireForm.ITEM: _nothing,
     WireForm.FRAME: _frame,
     WireForm.RESPONSE: _nothing,
 }

@@ -22,7 +22,7 @@ from realtime_proxy.sessions.http_stream import (
 )
 from realtime_proxy.sessions.http_stream import HttpStream as Machine
 
-AT_5 = {"a": "5"}
+AT_5, AT_7, AT_8 = {"a": "5"}, {"a": "7"}, {"a": "8"}
 HOLD_AT_5 = Page(HoldMode.STREAM, AT_5, "/next")
 
 
@@ -64,7 +64,7 @@ def test_the_body_of_a_check_is_sent_while_items_wait(stream):
     assert stream.body_begins(AT_5) == [Gather(), Forward()]
     assert stream.item_waits(item(6))
     assert stream.item_waits(item(7))
-    assert stream.completed({}, {}) == [Follow({"a": "6"}), Deliver(item(7))]
+    assert stream.completed({}, {}) == [Follow(AT_7), Deliver(item(7), AT_7)]
 
 
 def test_a_check_overtaken_by_items_is_not_sent_but_asked_again(stream):
@@ -136,13 +136,13 @@ def test_behind_a_gap_items_wait_until_it_is_filled(stream):
     stream.item_waits(item(8))
     stream.answered(Page(HoldMode.STREAM, {"a": "7"}, "/next"))
     assert stream.body_begins({}) == [Forward()]
-    assert stream.completed({}, {}) == [Follow({"a": "7"}), Deliver(item(8))]
+    assert stream.completed({}, {}) == [Follow(AT_8), Deliver(item(8), AT_8)]
     assert stream.state is State.FOLLOWING
 
 
 def test_an_item_published_before_it_was_stored_is_delivered(stream):
     recovering(stream).answered(Page(HoldMode.STREAM, {"a": "6"}, "/next"))
-    assert stream.completed({}, {}) == [Follow({"a": "6"}), Deliver(item(7))]
+    assert stream.completed({}, {}) == [Follow(AT_7), Deliver(item(7), AT_7)]
 
 
 def test_a_gap_ends_the_check_that_is_under_way(stream):
@@ -165,8 +165,8 @@ def test_a_gap_behind_the_answer_is_asked_for_again(stream):
     recovering(stream, item(8), item(10)).answered(Page(HoldMode.STREAM, {"a": "7"}, "/next"))
     now = {"a": "8"}
     assert stream.completed({}, {}) == [
-        Follow({"a": "7"}),
-        Deliver(item(8)),
+        Follow(now),
+        Deliver(item(8), now),
         Gather(),
         Ask("/next", now, urgent=True),
     ]
@@ -194,13 +194,17 @@ def test_untracked_items_are_delivered_and_an_absent_id_ends_tracking(stream):
     last = Item("a", prev_id="7", http_stream=HttpStream(content=b"8"))
     free = item(3, prev=1)
     recovering(stream, last, free).answered(Page(HoldMode.STREAM, {"a": "7"}, "/next"))
-    assert stream.completed({}, {}) == [Follow({"a": "7"}), Deliver(last), Deliver(free)]
+    assert stream.completed({}, {}) == [
+        Follow({"a": None}),
+        Deliver(last, {"a": None}),
+        Deliver(free, {"a": None}),
+    ]
 
 
 def test_an_empty_position_is_that_of_items_without_an_earlier_one(stream):
     first = Item("a", id="1", http_stream=HttpStream(content=b"1"))
     recovering(stream, first).answered(Page(HoldMode.STREAM, {"a": ""}, "/next"))
-    assert stream.completed({}, {}) == [Follow({"a": ""}), Deliver(first)]
+    assert stream.completed({}, {}) == [Follow({"a": "1"}), Deliver(first, {"a": "1"})]
 
 
 def test_more_than_may_wait_is_dropped_and_asked_for():
@@ -249,13 +253,13 @@ def test_pages_then_hold(stream):
 def test_what_a_page_says_of_positions_is_told_at_the_next(stream):
     stream.start_paging()
     stream.answered(Page(None, AT_5, "/2"))
-    assert stream.completed({}, {}) == [Ask("/2", AT_5, urgent=True)]
+    assert stream.completed({}, {}) == [Ask("/2", AT_5, urgent=False)]
 
 
 def test_items_are_delivered_while_a_check_turns_empty_pages(stream):
     stream.update(AT_5)
     stream.answered(Page(next_uri="/2"))
-    assert stream.completed(AT_5, {}) == [Ask("/2", AT_5, urgent=True)]
+    assert stream.completed(AT_5, {}) == [Ask("/2", AT_5, urgent=False)]
     assert stream.state is State.CHECKING
     stream.answered(Page(HoldMode.STREAM, {"a": "6"}, "/next"))
     again = Ask("/next", {"a": "6"}, urgent=False)
@@ -324,3 +328,13 @@ def test_an_ended_stream_asks_nothing(stream):
     assert stream.update(AT_5) == []
     assert stream.fell_behind(AT_5) == []
     assert stream.state is State.ENDED
+
+
+def test_each_item_that_has_waited_goes_with_what_the_client_has_then(stream):
+    recovering(stream, item(8), item(9)).answered(Page(HoldMode.STREAM, AT_7, "/next"))
+    at_9 = {"a": "9"}
+    assert stream.completed({}, {}) == [
+        Follow(at_9),
+        Deliver(item(8), AT_8),
+        Deliver(item(9), at_9),
+    ]

@@ -28,7 +28,7 @@ ALL = Item(
     [
         (WireForm.CHUNK, STREAM),
         (WireForm.RAW, STREAM),
-        (WireForm.SCRIPT, STREAM),
+        (WireForm.ITEM, STREAM),
         (WireForm.FRAME, SOCKET),
         (WireForm.RESPONSE, RESPONSE),
     ],
@@ -46,7 +46,7 @@ def test_a_form_is_concerned_by_its_own_payload_only(form, item):
         (WireForm.RAW, b"s"),
         (WireForm.FRAME, b"\x81\x01w"),
         (WireForm.RESPONSE, None),
-        (WireForm.SCRIPT, None),
+        (WireForm.ITEM, None),
     ],
 )
 def test_an_item_in_each_form(form, data):
@@ -78,7 +78,7 @@ def test_what_is_for_whom(form):
 def test_filters_are_named_for_one_form():
     item = Item("a", http_stream=HttpStream(content_filters=("x",)), ws_message=WebSocketMessage())
     named = {form for form in WireForm if form.names_filters(item)}
-    assert named == {WireForm.CHUNK, WireForm.RAW, WireForm.SCRIPT}
+    assert named == {WireForm.CHUNK, WireForm.RAW, WireForm.ITEM}
 
 
 def test_content_that_names_filters_is_left_to_each_subscriber():

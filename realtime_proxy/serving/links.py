@@ -1,0 +1,64 @@
+"""The links of one held request: where its stream goes on, and whom to tell of its end."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Self
+
+import attrs
+import trio
+
+from realtime_proxy.errors import BackendError, GripError, ProtocolError
+from realtime_proxy.grip.instruct import Instruct
+from realtime_proxy.grip.link import resolved
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.uri import Uri
+from realtime_proxy.serving.errand import Errand
+
+
+@attrs.frozen
+class Links:
+    """What the first response said. `next` is absolute."""
+
+    errand: Errand
+    next: str | None
+    gone: Uri | None
+
+    @classmethod
+    def of(cls, instruct: Instruct, make_errand: Callable[[], Errand | None]) -> Self | None:
+        """The links, relative to the held request; None if there are none.
+
+        Raises GripError when one leads nowhere.
+        """
+        if instruct.next_link is None and instruct.gone_link is None:
+            return None
+        errand = make_errand()
+        if errand is None:
+            raise GripError("Grip-Link needs a request with a Host that a link can be relative to")
+        following, gone = instruct.next_link, instruct.gone_link
+        return cls(
+            errand,
+            None if following is None else str(resolved(errand.held, following.uri)),
+            None if gone is None else resolved(errand.held, gone),
+        )
+
+    def tell_gone(self) -> None:
+        """Tell the backend that the client is gone, if it wants to know.
+
+        It is told once, whatever it answers, by a task that the client's end does not end.
+        """
+        if self.gone is not None:
+            self.errand.context.crew.start(partial(self._tell, self.gone))
+
+    async def _tell(self, gone: Uri, _of_task: trio.CancelScope) -> None:
+        log = self.errand.route.log
+        try:
+            async with self.errand.context.farewells:
+                response = await self.errand.ask(b"POST", gone, Headers())
+                response.close()
+        except (BackendError, ProtocolError) as error:
+            log.warning("gone link failed", uri=str(gone), problem=str(error))
+        except Exception:
+            log.exception("gone link failed", uri=str(gone))
+        else:
+            if not 200 <= response.head.status < 300:
+                log.warning("gone link failed", uri=str(gone), status=response.head.status)
