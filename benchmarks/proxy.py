@@ -61,7 +61,7 @@ class Proxy:
             f"header_timeout_seconds = 120\n{tls}"
             '[grip]\nkey = "a key of thirty-two bytes or more"\n'
             f'[publish]\npull = "tcp://127.0.0.1:{self._pull}"\nsub = []\nhttp = ""\n'
-            f'[log]\nfile = "{self._log}"\n'
+            f'[log]\nfile = "{self._log}"\nlevel = "warning"\n'
             f'[[route]]\ntargets = [{{ url = "http://127.0.0.1:{backend_port}", '
             "over_http = true }]\n"
         )
@@ -85,12 +85,19 @@ class Proxy:
 
     def _wait_until_serving(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not (self._log.exists() and "serving" in self._log.read_text()):
+        while not self._takes_connections():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the proxy did not start: {self.log()}")
             time.sleep(0.05)
         self._push.connect(f"tcp://127.0.0.1:{self._pull}")
         time.sleep(0.3)  # ZeroMQ connects in the background
+
+    def _takes_connections(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except ConnectionRefusedError:
+            return False
+        return True
 
     def log(self) -> str:
         """What it logged last."""

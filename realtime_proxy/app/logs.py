@@ -1,4 +1,4 @@
-"""Log set-up: one line per event, for people on a terminal or as JSON.
+"""Log set-up: one line per event, for people on a terminal, as JSON, or in Pushpin's form.
 
 Loggers are made once and kept by whoever uses them, so that a line that is not wanted costs next
 to nothing. What they are made of is therefore changed in place when the set-up changes.
@@ -11,6 +11,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from realtime_proxy.app.pushpin_lines import pushpin_line
 from realtime_proxy.config.schema import Log
 from realtime_proxy.errors import ConfigError, Problem
 
@@ -108,6 +109,8 @@ def _open(file: str) -> TextIO:
 
 
 def _renderers(format_: str, *, colors: bool) -> list[Any]:
+    if format_ == "pushpin":
+        return [structlog.processors.format_exc_info, pushpin_line]
     if format_ == "json":
         return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     return [structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)]

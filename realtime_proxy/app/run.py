@@ -31,6 +31,7 @@ def serve(config: Config, source: Source) -> int:
     `source` is where the configuration came from, to be read again when it changes.
     """
     set_up_logs(config.log)
+    log.info("starting")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it would end us, until it means to reload
     workers = config.server.workers or len(os.sched_getaffinity(0))
     # Of each process: those of workers inherit it.
@@ -42,6 +43,7 @@ def serve(config: Config, source: Source) -> int:
             trio.run(_serve_with_workers, config, source, workers)
     except* ConfigError as group:
         raise _joined(group) from None
+    log.info("stopped")
     return 0
 
 

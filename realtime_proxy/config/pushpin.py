@@ -224,7 +224,7 @@ def _control(settings: Settings) -> str:
 
 
 def _log(settings: Settings) -> Values:
-    values: Values = {"level": "info"}
+    values: Values = {"level": "info", "format": "pushpin"}
     level, *services = settings.items("runner", "log_level", "2") or ["2"]
     try:
         values["level"] = converted_level(level)
@@ -235,6 +235,9 @@ def _log(settings: Settings) -> Values:
     file = settings.text("runner", "logfile")
     if file:
         values["file"] = str(settings.folder / file)
+    for key, ours in (("log_from", "client_address"), ("log_user_agent", "user_agent")):
+        if settings.flag("proxy", key):
+            values[ours] = True
     return values
 
 

@@ -44,8 +44,6 @@ _LATER = {
     ("global", "stats_connection_ttl"): _STATS,
     ("global", "stats_connection_send"): _STATS,
     ("runner", "allow_compression"): Later("WebSocket messages are never compressed", _OFF),
-    ("proxy", "log_from"): Later("requests are logged without it", _OFF),
-    ("proxy", "log_user_agent"): Later("requests are logged without it", _OFF),
     ("proxy", "sockjs_url"): Later("there is no SockJS"),
     ("proxy", "max_open_requests"): Later("[server] max_connections is the limit", _UNLIMITED),
     ("proxy", "prometheus_port"): _METRICS,

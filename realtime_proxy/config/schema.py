@@ -31,6 +31,7 @@ from realtime_proxy.config.checks import (
     path_start,
     route_host,
 )
+from realtime_proxy.model.redaction import SECRET_PARAMETERS
 
 LEVELS = ("error", "warning", "info", "debug")
 
@@ -309,8 +310,17 @@ class Log:
         "`error`, `warning`, `info` or `debug`.",
         one_of(*LEVELS),
     )
-    format: str = option("console", "`console` or `json`.", one_of("console", "json"))
+    format: str = option(
+        "console",
+        "`console`, `json`, or `pushpin`: the lines of Pushpin.",
+        one_of("console", "json", "pushpin"),
+    )
     file: str = option("", "File to write to. Empty: standard output.")
+    client_address: bool = option(False, "Log where requests come from (Pushpin's `log_from`).")
+    user_agent: bool = option(False, "Log the `User-Agent` of requests.")
+    hidden_parameters: tuple[str, ...] = option(
+        SECRET_PARAMETERS, "Query parameters whose values are logged as `***`.", not_empty
+    )
 
 
 @attrs.frozen

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+import structlog
 
 from realtime_proxy.errors import PublishError
 from realtime_proxy.grip.publish import parse_items_json
@@ -18,6 +20,8 @@ _JSON = frozenset(("application/json", "application/*"))
 _NOT_ACCEPTABLE = "Not Acceptable. Supported formats are text/plain and application/json."
 _NOT_OUR_NAME = "Requests for {} are refused: [publish] http_names does not have that name."
 
+log = structlog.get_logger()
+
 
 class HttpControl:
     """Answers the requests of publishers."""
@@ -32,6 +36,17 @@ class HttpControl:
 
     async def answer(self, head: RequestHead, body: bytes) -> InternalReply:
         """The reply to one request; the connection stays only after a successful POST."""
+        reply = await self._answer(head, body)
+        log.debug(
+            "control",
+            method=head.method.decode("latin-1"),
+            path=quote(head.path),
+            status=reply.response.status,
+            bytes=len(reply.response.body),
+        )
+        return reply
+
+    async def _answer(self, head: RequestHead, body: bytes) -> InternalReply:
         as_json = _wants_json(head.headers)
         if as_json is None:
             return InternalReply(text_response(406, _NOT_ACCEPTABLE))

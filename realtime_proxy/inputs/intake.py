@@ -43,7 +43,7 @@ class Intake:
         `done` is called when everything in line now is delivered.
         """
         matched = 0
-        logs_items = log.is_enabled_for(logging.DEBUG)
+        logs_items = log.is_enabled_for(logging.INFO)
         for item in items:
             receivers = self._registry.count(item)
             if receivers or (self._is_busy and self._channels.holds(item.channel)):
@@ -53,7 +53,7 @@ class Intake:
                 # Whoever comes before the next round came after this item.
                 self._channels.decided(item)
             if logs_items:
-                log.debug("publish", channel=item.channel, receivers=receivers)
+                log.info("publish", channel=item.channel, receivers=receivers)
         if done is not None:
             if self._is_busy or self._updates:
                 self._done.append(done)

@@ -12,7 +12,13 @@ import attrs
 import structlog
 import trio
 
-from realtime_proxy.errors import BackendError, FilterError, GripError, ProtocolError
+from realtime_proxy.errors import (
+    BackendError,
+    BackendUnreachable,
+    FilterError,
+    GripError,
+    ProtocolError,
+)
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead, text_response
@@ -23,6 +29,7 @@ from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody
+from realtime_proxy.serving.request_log import LoggedRequest
 from realtime_proxy.wire.http1_server import (
     LAST_CHUNK,
     BodyForm,
@@ -62,7 +69,9 @@ class ClientExchange:
     """One request and the means to answer it; what is asked of backends is left to subclasses."""
 
     __slots__ = (
+        "_backend",
         "_body",
+        "_body_bytes",
         "_connection",
         "_context",
         "_exchange",
@@ -70,6 +79,7 @@ class ClientExchange:
         "_form_sent",
         "_request",
         "_route",
+        "_status",
         "_trusted",
     )
 
@@ -90,6 +100,10 @@ class ClientExchange:
         self._trusted = False
         self._for_page: ForPage = None
         self._form_sent: str | None = None
+        # For the log: the last target tried, and what was answered.
+        self._backend = ""
+        self._status = 0
+        self._body_bytes = 0
 
     async def run(self) -> After:
         """Serve the request. Raises trio.BrokenResourceError when the client is gone."""
@@ -141,9 +155,12 @@ class ClientExchange:
         return self._request.head
 
     def _new_exchange(self, head: RequestHead, route: LiveRoute, scheme: str) -> Exchange:
+        peer = self._connection.peer
+        return Exchange(head, route.id, scheme, self._client_address(), peer_address=peer)
+
+    def _client_address(self) -> str:
         peer, came = self._connection.peer, self._request.head.headers
-        client = self._context.forwarding.client_address(came, peer, trusted=self._trusted)
-        return Exchange(head, route.id, scheme, client, peer_address=peer)
+        return self._context.forwarding.client_address(came, peer, trusted=self._trusted)
 
     async def _decided(self, decision: Refuse | Answer, route: LiveRoute) -> After:
         if isinstance(decision, Refuse):
@@ -163,13 +180,17 @@ class ClientExchange:
         form = response_form(self._request.head, head.status, length)
         keep_alive = self._keeps_alive(form)
         data = self._encode_head(head, form, length, keep_alive=keep_alive)
-        await self._connection.send(data if form == BodyForm.NONE else data + response.body)
+        if form != BodyForm.NONE:
+            data += response.body
+            self._body_bytes = length
+        await self._connection.send(data)
         return After.NEXT if keep_alive else After.CLOSE
 
     def _encode_head(
         self, head: ResponseHead, form: str, length: int | None, *, keep_alive: bool
     ) -> bytes:
         self._form_sent = form
+        self._status = head.status
         if isinstance(self._for_page, CrossOrigin):
             head.headers = self._for_page.allowed(head.headers)
         old = self._request.head.version == b"1.0"
@@ -181,24 +202,29 @@ class ClientExchange:
     # -- failures --------------------------------------------------------------------------
 
     async def _guarded(self, serve: Callable[[], Awaitable[After]]) -> After:
-        reason = CloseReason.FINISHED
+        reason, after = CloseReason.FINISHED, None
         try:
-            return await serve()
+            after = await serve()
         except (ProtocolError, BackendError, GripError) as error:
             reason = CloseReason.BACKEND_FAILED
-            return await self._fail(error)
+            after = await self._fail(error)
         except (trio.BrokenResourceError, trio.Cancelled):
             reason = CloseReason.CLIENT_GONE
             raise
         except Exception:
             log.exception("request failed", route=self._route.id if self._route else None)
             reason = CloseReason.INTERNAL_ERROR
-            return await self._fail_internally()
+            after = await self._fail_internally()
         finally:
             self._tell_closed(reason)
+            if self._context.request_log.wants(self._route):
+                self._log(after)
+        return after
 
     async def _fail(self, error: Failure) -> After:
         route = self._route
+        if isinstance(error, BackendUnreachable) and route is not None and route.targets:
+            self._backend = error.target or route.targets[-1].label
         if not isinstance(error, ProtocolError):
             self._context.counters.backend_failures += 1
         (route.log if route else log).warning(
@@ -238,6 +264,30 @@ class ClientExchange:
 
     def _cut(self) -> After:
         return After.RESET if self._form_sent == BodyForm.CLOSE else After.CUT
+
+    def _log(self, after: After | None) -> None:
+        """Write the record of this request; `after` is None if the client has left."""
+        request = self._logged()
+        if after is After.HELD:
+            request.result = "accept"
+        elif after in (After.NEXT, After.CLOSE) and self._status:
+            request.status, request.body_bytes = self._status, self._body_bytes
+        else:
+            request.result = "error"
+        self._context.request_log.write(request)
+
+    def _logged(self) -> LoggedRequest:
+        head = self._request.head
+        exchange, tls = self._exchange, self._connection.counts_as_tls(head)
+        client = self._client_address() if exchange is None else exchange.client_address
+        return LoggedRequest(
+            head=head,
+            host=self._request.host,
+            scheme=_SCHEMES[self.is_websocket][tls],
+            client_address=client,
+            route=self._route,
+            backend=self._backend,
+        )
 
     def _tell_closed(self, reason: CloseReason) -> None:
         exchange, route = self._exchange, self._route

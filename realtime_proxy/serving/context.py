@@ -25,6 +25,7 @@ from realtime_proxy.serving.link_requests import LinkRequests
 from realtime_proxy.serving.link_timers import LinkTimers
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.recovery_room import RecoveryRoom
+from realtime_proxy.serving.request_log import RequestLog
 from realtime_proxy.wire.http1_server import HeadLimits
 
 MAX_FAREWELLS = 64
@@ -61,6 +62,7 @@ class ServingContext:
     recoveries: RecoveryRoom = attrs.field(init=False)
     link_requests: LinkRequests = attrs.field(init=False)
     link_timers: LinkTimers = attrs.field(init=False)
+    request_log: RequestLog = attrs.field(init=False)
     head_limits: HeadLimits = attrs.field(init=False)
     dropped_headers: frozenset[bytes] = attrs.field(init=False)
     forwarding: Forwarding = attrs.field(init=False)
@@ -83,6 +85,7 @@ class ServingContext:
         `identity_headers` are only ever set by handlers.
         """
         self.server = config.server
+        self.request_log = RequestLog(config.log)
         self.grip = config.grip
         self.routes = routes
         self.verifier = verifier

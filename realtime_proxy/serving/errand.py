@@ -4,7 +4,7 @@ import attrs
 
 from realtime_proxy.backend.origin import Origin, default_context
 from realtime_proxy.backend.response import BackendResponse
-from realtime_proxy.errors import BackendUnreachable
+from realtime_proxy.errors import BackendError, BackendUnreachable
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.model.uri import Uri
@@ -12,6 +12,8 @@ from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
+from realtime_proxy.serving.logged_response import LoggedResponse
+from realtime_proxy.serving.request_log import LoggedRequest
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 
 
@@ -55,6 +57,20 @@ class Errand:
             return response
         # Handlers don't see it: what they add for backends is not for others.
         return await upstream.ask_target(self._target(uri), BackendRequest(head, body))
+
+    async def follow(self, method: bytes, uri: Uri, headers: Headers) -> BackendResponse:
+        """As `ask`, for a link: the log has a record of it, written when the response is closed."""
+        log = self.context.request_log
+        if not log.wants(self.route):
+            return await self.ask(method, uri, headers)
+        head = RequestHead(method, uri.target.encode(), headers)
+        record = LoggedRequest(head, uri.authority.encode(), uri.scheme, "", self.route)
+        try:
+            return LoggedResponse(await self.ask(method, uri, headers), log, record)
+        except BackendError as error:
+            record.result, record.backend = "error", error.target
+            log.write(record)
+            raise
 
     def _is_on_route(self, uri: Uri) -> bool:
         path = self.route.backend_path

@@ -35,6 +35,7 @@ from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
+from realtime_proxy.serving.request_log import LoggedRequest
 from realtime_proxy.serving.script_response import ScriptResponse
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.wire.http1_rules import content_length
@@ -61,7 +62,7 @@ _NEVER = trio.Event()  # stands in where nothing is uploaded
 class HttpExchange(ClientExchange):
     """One request on its way through the house."""
 
-    __slots__ = ("_upload_failure", "_uploaded", "_uploads", "_uploads_to")
+    __slots__ = ("_asked_again", "_upload_failure", "_uploaded", "_uploads", "_uploads_to")
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class HttpExchange(ClientExchange):
         self._uploads_to: BackendConnection | None = None  # until the last byte is sent
         self._uploaded = _NEVER
         self._upload_failure: Exception | None = None
+        self._asked_again: RequestHead | None = None  # for a hold, with this head
 
     async def run_again(
         self,
@@ -89,6 +91,7 @@ class HttpExchange(ClientExchange):
         `route` is the one it was held with; what has become of it counts.
         """
         self._route = route
+        self._asked_again = head
         self._for_page = for_page
         self._trusted = trusted
         self._exchange = exchange
@@ -105,6 +108,13 @@ class HttpExchange(ClientExchange):
             return await self._respond(current, target, request, response)
 
         return await self._guarded(ask)
+
+    def _logged(self) -> LoggedRequest:
+        request = super()._logged()
+        if self._asked_again is not None:
+            request.head, request.is_retry = self._asked_again, True
+            request.host = self._asked_again.headers.get(b"host") or b""
+        return request
 
     def _inbound_head(self, route: LiveRoute, scheme: str) -> RequestHead:
         head = super()._inbound_head(route, scheme)
@@ -204,6 +214,7 @@ class HttpExchange(ClientExchange):
         request: BackendRequest,
         response: BackendResponse,
     ) -> After:
+        self._backend = target.label
         try:
             if route.chain is not None and self._exchange is not None:
                 refusal = route.chain.response_head(self._exchange, response.head)
@@ -238,8 +249,10 @@ class HttpExchange(ClientExchange):
         part = response.take()  # before the head counts as sent: it may be nonsense
         data = self._encode_head(shown, form, length, keep_alive=keep_alive)
         await self._connection.send(data + self._encode_part(part, response, form))
+        self._body_bytes = len(part)
         while not response.complete:
             part = await response.read()
+            self._body_bytes += len(part)
             data = self._encode_part(part, response, form)
             if data:
                 await self._connection.send(data)
@@ -342,6 +355,7 @@ class HttpExchange(ClientExchange):
             trusted=self._trusted,
             exchange=self._exchange,
             for_page=self._for_page,
+            is_retry=self._asked_again is not None,
         )
 
     async def _hold_stream(self, order: HoldOrder, instruct: Instruct, shown: Headers) -> After:

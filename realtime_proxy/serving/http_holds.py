@@ -69,7 +69,17 @@ class HoldOrder:
     trusted: bool
     exchange: Exchange | None
     for_page: ForPage
+    is_retry: bool
     script: ScriptBody | None = None  # that a stream's body is part of
+
+    def log_subscriptions(self) -> None:
+        """Write a record for each channel."""
+        context, head = self.connection.context, self.backend_head
+        scheme = "https" if self.connection.counts_as_tls(self.request.head) else "http"
+        uri = context.request_log.uri(scheme, head.headers.get(b"host") or b"", head.target)
+        further = {"retry": True} if self.is_retry else {}
+        for channel in self.positions:
+            self.route.log.info("subscribe", uri=uri, channel=channel, **further)
 
     def errand(self) -> Errand | None:
         """For requests on behalf of the hold; None if what the client asked for is no URI."""
@@ -168,10 +178,10 @@ class _Hold:
     def update(self) -> None:
         """Ask the backend for news, if there is a way to."""
 
-    def _subscribe(self, positions: Mapping[str, str | None]) -> None:
+    def _subscribe(self, order: HoldOrder, positions: Mapping[str, str | None]) -> None:
         self._join(positions, self)
-        for channel in positions:
-            self._route.log.debug("subscribe", channel=channel, route=self._route.id)
+        if self._route.logs_requests:
+            order.log_subscriptions()
         if self._exchange is not None and self._route.chain is not None:
             self._exchange.held = self.kind
             self._route.chain.opened(self._exchange)
@@ -224,7 +234,7 @@ class StreamHold(_Hold):
         self._keep_alive = keep_alive
         self._keeps_connection = chunked and order.request.keep_alive
         self._armed_at = 0.0
-        self._subscribe(order.positions)
+        self._subscribe(order, order.positions)
 
     def begin(self, data: bytes) -> None:
         """Send the head and what goes with it; from here on items follow."""
@@ -338,7 +348,7 @@ class ResponseHold(_Hold):
         self._packed = _remembered(order, instruct).pack()
         self._for_page = order.for_page
         self._is_over = False
-        self._subscribe(dict.fromkeys(order.positions))
+        self._subscribe(order, dict.fromkeys(order.positions))
 
     def begin(self, timeout_seconds: float) -> None:
         """Wait for an item or the deadline."""

@@ -103,7 +103,7 @@ class LinkRequests:
         line = request.uri.partition("?")[0]
         async with self._room.turn(line, urgent=request.urgent):
             flight.sent_at = self._timers.now()
-            response = await errand.ask(b"GET", uri, headers)
+            response = await errand.follow(b"GET", uri, headers)
         if not 200 <= response.head.status < 300:
             response.close()
             raise BackendMisbehaved(f"{uri} answered {response.head.status}")

@@ -53,7 +53,7 @@ class Links:
         log = self.errand.route.log
         try:
             async with self.errand.context.farewells:
-                response = await self.errand.ask(b"POST", gone, Headers())
+                response = await self.errand.follow(b"POST", gone, Headers())
                 response.close()
         except (BackendError, ProtocolError) as error:
             log.warning("gone link failed", uri=str(gone), problem=str(error))

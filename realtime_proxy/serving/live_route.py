@@ -27,8 +27,9 @@ class LiveRoute:
 
     `chain` is None without handlers, `signer` without a key, `edits` if requests go on as they are,
     `json_p` unless the route is open to pages of other origins. `marks` says that backends get the
-    client's headers a second time, marked. `log` has the route's own level. `has_over_http`: a
-    target takes WebSocket events in requests; `backend_path`: what paths begin with for backends.
+    client's headers a second time, marked. `log` has the route's own level;
+    `logs_requests`: it shows requests; `has_over_http`: a target takes WebSocket events in
+    requests; `backend_path`: what paths begin with for backends.
     """
 
     id: str
@@ -43,6 +44,7 @@ class LiveRoute:
     json_p: JsonPRules | None
     targets: tuple[LiveTarget, ...]
     log: FilteringBoundLogger = attrs.field(eq=False)
+    logs_requests: bool
     has_over_http: bool = attrs.field(init=False)
     backend_path: bytes = attrs.field(init=False)
 
@@ -90,6 +92,7 @@ def _live(
         json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
         targets=targets.targets(route, key_path),
         log=_logger(route.log_level),
+        logs_requests=_LEVELS[(route.log_level or config.log.level).upper()] <= logging.INFO,
     )
 
 

@@ -68,6 +68,12 @@ class WebSocketBackend:
         """The target that is asked, or that accepted."""
         return self._targets[0]
 
+    def logged_uri(self) -> str:
+        """What the client asked for, as logs show it."""
+        _, target, _, headers = parse_request_block(self._packed_head)
+        scheme = "wss" if self._scheme == "https" else "ws"
+        return self._context.request_log.uri(scheme, headers.get(b"host") or b"", target)
+
     def errand(self) -> Errand | None:
         """For requests on behalf of the client; None if what it asked for is no URI."""
         _, target, _, headers = parse_request_block(self._packed_head)

@@ -32,6 +32,7 @@ from realtime_proxy.serving.personal_delivery import (
     note_skipped,
     personal_delivery,
 )
+from realtime_proxy.serving.request_log import LoggedRequest
 from realtime_proxy.serving.websocket_backend import WebSocketBackend
 from realtime_proxy.serving.websocket_control import WebSocketControl
 from realtime_proxy.sessions.effects import (
@@ -86,6 +87,7 @@ class WebSocketOrder:
     accept_token: bytes
     trusted: bool
     exchange: Exchange | None
+    logged: LoggedRequest | None  # for the record of how it was answered, if that is wanted
 
 
 class WebSocketConnection:
@@ -151,6 +153,12 @@ class WebSocketConnection:
     def implicit_channels(self) -> tuple[str, ...]:
         """The channels that the target adds, which can't be left."""
         return self._backend.target.subscribe
+
+    def log_subscription(self, channel: str) -> None:
+        """Write a record of a channel subscribed to."""
+        if self._route.logs_requests:
+            uri = self._backend.logged_uri()
+            self._route.log.info("subscribe", uri=uri, channel=channel)
 
     async def begin(self) -> None:
         """Ask the backend whether it accepts, and go on with what follows from its answer."""
@@ -313,6 +321,7 @@ class WebSocketConnection:
                 b"Sec-WebSocket-Accept: " + opening.accept_token,
             )
         )
+        self._log_answer(opening, 101)
         for channel in self.implicit_channels:
             self._control.subscribe(channel)
         chain, exchange = self._route.chain, self._exchange
@@ -340,8 +349,20 @@ class WebSocketConnection:
         form = response_form(request.head, head.status, len(body))
         data = encode_response_head(shown, form, len(body), keep_alive=request.keep_alive)
         self.writer.write(data if form == BodyForm.NONE else data + body)
+        self._log_answer(opening, head.status, 0 if form == BodyForm.NONE else len(body))
         self._release(CloseReason.REFUSED)
         self.connection.resume(keep_alive=request.keep_alive)
+
+    def _log_answer(self, opening: WebSocketOrder, status: int | None, size: int = 0) -> None:
+        """Write the record of the request; without a status, it got no answer."""
+        request = opening.logged
+        if request is None:
+            return
+        request.backend = self._backend.target.label
+        if status is None:
+            request.result = "error"
+        request.status, request.body_bytes = status, size
+        self.connection.context.request_log.write(request)
 
     def _send_close(self, close: SendClose) -> None:
         self.send(encode_close(close.code, close.reason))
@@ -365,6 +386,9 @@ class WebSocketConnection:
         if self._is_released:
             return False
         self._is_released = True
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            self._log_answer(opening, None)
         self._control.release()
         self._stop_timers()
         chain, exchange = self._route.chain, self._exchange

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import attrs
-import structlog
 
 from realtime_proxy.channels.group import Subscription
 from realtime_proxy.grip.control_message import (
@@ -34,8 +33,6 @@ _OPCODES = {
     MessageType.PING: Opcode.PING,
     MessageType.PONG: Opcode.PONG,
 }
-
-log = structlog.get_logger()
 
 
 @attrs.define
@@ -126,7 +123,7 @@ class WebSocketControl:
         subscriptions.append(
             context.registry.subscribe(channel, self._websocket, shared=bool(subscriptions))
         )
-        log.debug("subscribe", channel=channel)
+        self._websocket.log_subscription(channel)
         return True
 
     def _follow_subscribe(self, channel: str, message: Subscribe) -> None:

@@ -44,6 +44,7 @@ class WebSocketUpgrade(ClientExchange):
             route=route,
             head=RequestHead(b"POST", head.target, headers),
             accept_token=self._accept_token,
+            logged=self._logged() if self._context.request_log.wants(route) else None,
             trusted=self._trusted,
             exchange=self._exchange,
         )
@@ -51,6 +52,10 @@ class WebSocketUpgrade(ClientExchange):
             self._exchange.held = "websocket"  # the session tells handlers of its end
         await WebSocketConnection(order).begin()
         return After.HELD
+
+    def _log(self, after: After | None) -> None:
+        if after is not After.HELD:  # else the session tells whether it was accepted
+            super()._log(after)
 
     async def _send_response(self, response: Response) -> After:
         """Refusals of the proxy itself carry no type where a WebSocket was asked for."""

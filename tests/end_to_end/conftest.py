@@ -23,6 +23,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 # What a program never logs while it does what it should.
 _ALARMS = re.compile(r"^.*(?:Traceback|\[error|Warning:).*$", re.MULTILINE)
 
+LOG = 'level = "debug"'
 CONFIG = """
 [server]
 listen = ["127.0.0.1:{port}"{listen}]
@@ -36,7 +37,7 @@ http = "127.0.0.1:{control_port}"
 max_body_bytes = 20_000_000
 
 [log]
-level = "debug"
+{log}
 
 {rest}
 """
@@ -45,7 +46,7 @@ level = "debug"
 class Program:
     """A running `realtime-proxy`. `port` takes clients, `control_port` publishers."""
 
-    def __init__(self, folder, rest, *, server="", listen="", publish="", handlers=()):
+    def __init__(self, folder, rest, *, server="", listen="", publish="", handlers=(), log=LOG):
         """`handlers` are files beside the configuration: pairs of a name and a source."""
         for name, source in handlers:
             (folder / "handlers").mkdir(exist_ok=True)
@@ -55,7 +56,7 @@ class Program:
         self.file = folder / "routes.toml"
         self._listen = "".join(f', "{address}"' for address in listen.split())
         with reserved_ports(2) as (self.port, self.control_port):
-            self.configure(rest, server=server, publish=publish)
+            self.configure(rest, server=server, publish=publish, log=log)
             self._start()
             self._wait_until_it_takes_connections()
 
@@ -68,7 +69,7 @@ class Program:
                 env=os.environ | {"PYTHONWARNINGS": "default"},
             )
 
-    def configure(self, rest, *, server="", publish=""):
+    def configure(self, rest, *, server="", publish="", log=LOG):
         """Write its configuration file, in one step."""
         new = self.file.with_suffix(".new")
         new.write_text(
@@ -78,6 +79,7 @@ class Program:
                 listen=self._listen,
                 server=server,
                 publish=publish,
+                log=log,
                 rest=rest,
             )
         )

@@ -165,9 +165,12 @@ def test_log_levels_change(program, hold, path):
         return program.log[before:]
 
     assert "subscribe" in logged()
-    program.file.write_text(program.file.read_text().replace('"debug"', '"info"'))
-    program.hang_up()
-    assert logged() == ""
+    program.file.write_text(program.file.read_text().replace('"debug"', '"warning"'))
+    program.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: not logged(), "the level does not change")
+    program.file.write_text(program.file.read_text().replace('"warning"', '"debug"'))
+    program.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "subscribe" in logged(), "the level does not change again")
 
 
 def test_keys_change_with_their_files(program, routes, backend, path):

@@ -51,7 +51,7 @@ class Backend:
     held: Uri = A
     route = SimpleNamespace(id="r")
 
-    async def ask(self, method, uri, headers):
+    async def follow(self, method, uri, headers):
         assert method == b"GET"
         self.asked.append((str(uri), headers.get(b"grip-last")))
         answered = trio.Event()

@@ -54,6 +54,18 @@ def test_lines_as_json(written):
     assert entry["exception"][0]["exc_value"] == "odd"
 
 
+def test_lines_as_pushpin_has_them(written):
+    file = written(format="pushpin")
+    try:
+        raise ValueError("odd")
+    except ValueError:
+        structlog.get_logger().exception("failed", route="a")
+    first, *_, last = file.read_text().splitlines()
+    assert first.startswith("[ERR] ")
+    assert first.endswith(" [proxy] failed route=a")
+    assert last == "ValueError: odd"
+
+
 @pytest.mark.parametrize("level", ["error", "warning", "info", "debug"])
 def test_what_is_less_urgent_is_left_out(written, level):
     file = written(level=level)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from realtime_proxy.config.load import load_text
 from realtime_proxy.config.pushpin import convert
-from realtime_proxy.config.schema import Forwarded, Route, Target
+from realtime_proxy.config.schema import Forwarded, Log, Route, Target
 from realtime_proxy.errors import ConfigError
 
 
@@ -41,7 +41,7 @@ def test_an_empty_configuration_is_pushpins_defaults(conversion):
     assert config.publish.sub == ("tcp://127.0.0.1:5562",)
     assert not config.publish.sub_connect
     assert config.publish.http == ""
-    assert config.log.level == "info"
+    assert config.log == Log(level="info", format="pushpin")
     assert config.route == (Route((Target(url="http://a:1"),)),)
 
 
@@ -61,6 +61,8 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
         logfile=log/x.log
         [proxy]
         debug=true
+        log_from=true
+        log_user_agent=true
         auto_cross_origin=true
         accept_x_forwarded_protocol=true
         set_x_forwarded_protocol=true
@@ -106,8 +108,13 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
         x_forwarded_for=(),
         x_forwarded_for_trusted=(),
     )
-    assert config.log.level == "debug"
-    assert config.log.file == f"{tmp_path}/log/x.log"
+    assert config.log == Log(
+        level="debug",
+        format="pushpin",
+        file=f"{tmp_path}/log/x.log",
+        client_address=True,
+        user_agent=True,
+    )
     assert config.grip.issuer == "me"
     assert config.grip.key == f"file:{tmp_path}/sig.key"
     assert config.grip.upstream_key == "base64:QUJD"

@@ -1,0 +1,84 @@
+"""What is taken out of requests before they are logged: tokens and keys of clients."""
+
+from collections.abc import Iterable
+from urllib.parse import quote, unquote_plus
+
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.uri import URI_CHARACTERS
+
+HIDDEN = "***"
+# Query parameters and header fields that hold secrets nearly everywhere, in lower case.
+SECRET_PARAMETERS = (
+    "access_token",
+    "api_key",
+    "apikey",
+    "auth",
+    "auth_token",
+    "authorization",
+    "client_secret",
+    "code",
+    "id_token",
+    "jwt",
+    "key",
+    "password",
+    "refresh_token",
+    "secret",
+    "session",
+    "sig",
+    "signature",
+    "ticket",
+    "token",
+)
+SECRET_HEADERS = (
+    "apikey",
+    "auth-key",
+    "authorization",
+    "cookie",
+    "grip-sig",
+    "proxy-authorization",
+    "sec-websocket-protocol",
+    "set-cookie",
+    "x-api-key",
+    "x-auth-token",
+    "x-csrf-token",
+)
+
+
+class Redaction:
+    """Writes URLs and header fields with `***` in place of what is secret, as text on one line."""
+
+    __slots__ = ("_headers", "_parameters")
+
+    def __init__(
+        self,
+        parameters: Iterable[str] = SECRET_PARAMETERS,
+        headers: Iterable[str] = SECRET_HEADERS,
+    ) -> None:
+        """Names of query parameters and header fields, in any case."""
+        self._parameters = frozenset(name.lower() for name in parameters)
+        self._headers = frozenset(name.lower() for name in headers)
+
+    def url(self, url: bytes) -> str:
+        """A URL, or a request's target: escaped, and without the values of secret parameters."""
+        text = quote(url, safe=URI_CHARACTERS)
+        path, mark, query = text.partition("?")
+        return f"{path}?{self.query(query)}" if mark else path
+
+    def query(self, query: str) -> str:
+        """A query without the values of secret parameters."""
+        return "&".join(map(self._pair, query.split("&")))
+
+    def _pair(self, pair: str) -> str:
+        name, equals, _ = pair.partition("=")
+        if equals and unquote_plus(name).lower() in self._parameters:
+            return f"{name}={HIDDEN}"
+        return pair
+
+    def fields(self, headers: Headers) -> dict[str, str]:
+        """Header fields by names in lower case, repeated ones joined, secret ones hidden."""
+        shown: dict[str, str] = {}
+        for raw_name, raw_value in headers:
+            name = raw_name.decode("latin-1").lower()
+            value = HIDDEN if name in self._headers else raw_value.decode("latin-1")
+            shown[name] = f"{shown[name]}, {value}" if name in shown else value
+        return shown
