@@ -3,131 +3,31 @@
 Needs Debian's chromium and chromium-driver; skipped where they are not installed.
 """
 
-import contextlib
 import json
 import re
-import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 
+from realtime_proxy.testing.browser import is_installed, running_browser, running_program
 from realtime_proxy.testing.reserved_ports import reserved_ports
 
 PROGRAM = Path(sys.executable).with_name("realtime-proxy")
 PUBCLI = Path(sys.executable).with_name("pubcli")
-DRIVER = shutil.which("chromedriver")
-BROWSER = shutil.which("chromium")
-DEADLINE_SECONDS = 60
 PANELS = ("events", "websocket", "poll")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not (DRIVER and BROWSER), reason="chromium-driver is not installed"),
+    pytest.mark.skipif(not is_installed, reason="chromium-driver is not installed"),
 ]
-
-CHROMIUM_FLAGS = [
-    "--headless",
-    "--no-sandbox",  # tests may run as root, in a container
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-class Browser:
-    """A headless browser, spoken to in the WebDriver protocol."""
-
-    def __init__(self, driver_url, profile):
-        self.session = driver_url
-        options = {
-            "binary": BROWSER,
-            "args": [*CHROMIUM_FLAGS, f"--user-data-dir={profile}"],
-        }
-        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
-        answer = self.post("/session", capabilities={"alwaysMatch": wanted})
-        self.session = f"{driver_url}/session/{answer['sessionId']}"
-        self.post("/timeouts", script=DEADLINE_SECONDS * 1000)
-
-    def post(self, path, **body):
-        return self._call("POST", path, json.dumps(body).encode())
-
-    def _call(self, method, path, body=None):
-        request = urllib.request.Request(self.session + path, body, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=2 * DEADLINE_SECONDS) as response:
-                return json.load(response)["value"]
-        except urllib.error.HTTPError as refusal:
-            with refusal:
-                problem = json.load(refusal)["value"]["message"].splitlines()[0]
-        pytest.fail(f"{path}: {problem}: {(body or b'').decode()}")
-
-    def close(self):
-        self._call("DELETE", "")
-
-    def open(self, url):
-        self.post("/url", url=url)
-
-    def evaluate(self, expression):
-        return self.post("/execute/sync", script=f"return {expression};", args=[])
-
-    def wait_until(self, expression):
-        """Come back when the expression is true; fails if it takes too long."""
-        script = (
-            "const done = arguments[0];"
-            f"const look = () => ({expression}) ? done(true) : setTimeout(look, 10);"
-            "look();"
-        )
-        self.post("/execute/async", script=script, args=[])
-
-    def element(self, selector):
-        found = self.post("/element", using="css selector", value=selector)
-        return f"/element/{next(iter(found.values()))}"
-
-    def submit(self, form, text):
-        """Type into the form's field and press its button."""
-        self.post(f"{self.element(f'{form} input')}/value", text=text)
-        self.post(f"{self.element(f'{form} button')}/click")
-
-    def complaints(self):
-        """What the browser wrote to its console: errors, and breaches of the page's policy."""
-        return [entry["message"] for entry in self.post("/se/log", type="browser")]
-
-
-@contextlib.contextmanager
-def running(*command, until):
-    """A program, from when a line of its output matches to the end of the test."""
-    with subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        try:
-            yield _wait_for(process.stdout, until)
-        finally:
-            process.terminate()
-            process.communicate(timeout=DEADLINE_SECONDS)
-
-
-def _wait_for(output, pattern):
-    lines = []
-    for line in output:
-        lines.append(line)
-        if found := re.search(pattern, line):
-            return found
-    raise AssertionError("".join(lines))
 
 
 @pytest.fixture
 def browser(tmp_path):
-    with running(DRIVER, "--port=0", until=r"started successfully on port (\d+)") as found:
-        browser = Browser(f"http://127.0.0.1:{found[1]}", tmp_path / "profile")
+    with running_browser(tmp_path / "profile") as browser:
         yield browser
-        browser.close()
 
 
 CONFIG = """
@@ -156,7 +56,7 @@ class Proxy:
         self.config.write_text(CONFIG.format(client=client, pull=pull, control=control))
 
     def start(self):
-        return running(PROGRAM, "run", "--config", self.config, until="serving")
+        return running_program(PROGRAM, "run", "--config", self.config, until="serving")
 
 
 @pytest.fixture
