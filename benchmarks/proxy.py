@@ -1,6 +1,7 @@
 """The program under measurement: started with a configuration of its own, accounted, ended."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -55,7 +56,8 @@ class Proxy:
                 f'[[server.tls]]\nlisten = "127.0.0.1:{self.tls_port}"\n'
                 f'certificate = "{certificate[0]}"\nkey = "{certificate[1]}"\n'
             )
-        (folder / "routes.toml").write_text(
+        self._config = folder / "routes.toml"
+        self._config.write_text(
             f'[server]\nlisten = ["127.0.0.1:{self.port}"]\nworkers = {workers}\n'
             f"max_connections = {max_connections}\nidle_timeout_seconds = 900\n"
             f"header_timeout_seconds = 120\n{tls}"
@@ -65,7 +67,7 @@ class Proxy:
             f'[[route]]\ntargets = [{{ url = "http://127.0.0.1:{backend_port}", '
             "over_http = true }]\n"
         )
-        arguments = ("run", "--config", str(folder / "routes.toml"))
+        arguments = ("run", "--config", str(self._config))
         self._process = subprocess.Popen([*(launcher or (command(),)), *arguments])
         self._context = zmq.Context()
         self._push = self._context.socket(zmq.PUSH)
@@ -103,13 +105,24 @@ class Proxy:
         """What it logged last."""
         return self._log.read_text()[-2_000:] if self._log.exists() else ""
 
-    def publish(self, channel: str, content: str) -> None:
-        """Publish one item in all formats that hold anything."""
-        self._push.send(
-            b'J{"channel":"%b","formats":{"http-stream":{"content":"%b"},'
-            b'"ws-message":{"content":"%b"},"http-response":{"body":"%b"}}}'
-            % (channel.encode(), *(content.encode(),) * 3)
-        )
+    def publish(self, channel: str, content: str, **ids: str) -> None:
+        """Publish one item in all formats that hold anything, with an `id` and `prev_id` if so."""
+        item = {
+            "channel": channel,
+            "formats": {
+                "http-stream": {"content": content},
+                "ws-message": {"content": content},
+                "http-response": {"body": content},
+            },
+            **{name.replace("_", "-"): value for name, value in ids.items()},
+        }
+        self._push.send(b"J" + json.dumps(item).encode())
+
+    def reload(self) -> None:
+        """Have it read its configuration again, in which a comment is new."""
+        with self._config.open("a") as config:
+            config.write("# once more\n")
+        self.signal(signal.SIGHUP)
 
     # -- accounting ------------------------------------------------------------------------
 
