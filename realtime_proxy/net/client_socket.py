@@ -9,44 +9,51 @@ import contextlib
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
 
 import trio
 
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.tls import TlsCodec
-from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, WRITE, Watcher
+from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, WRITE, Watched, Watcher
 
 RECEIVE_BYTES = 65_536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
 _ARRIVALS = READ | EDGE
 
 
+class _Backlog:
+    """What waits until the kernel takes more, and what is to happen then: few clients have one."""
+
+    __slots__ = ("drained", "ends", "parts", "size")
+
+    def __init__(self) -> None:
+        self.parts: deque[bytes] = deque()
+        self.size = 0
+        self.drained: trio.Event | None = None
+        self.ends = False
+
+
 class ClientSocket:
     """The write side, the read side and the watching of one client connection.
 
-    `on_ready` is called for each arrival once, so that the watching of a connection that goes from
-    one request to the next, or is held, need not be changed. `has_input` then says that there may
-    be something to receive, `has_ended` that the client has said its last.
+    `owner.ready` is called for each arrival once, so that the watching of a connection that goes
+    from one request to the next, or is held, need not be changed. `has_input` then says that there
+    may be something to receive, `has_ended` that the client has said its last.
     """
 
     __slots__ = (
         "_backlog",
-        "_drained",
-        "_ends",
         "_interest",
         "_raw",
         "_send",
         "_tls",
         "_watcher",
-        "backlog_bytes",
         "closed",
-        "fd",
         "has_ended",
         "has_input",
         "max_backlog_bytes",
-        "on_ready",
         "overflowed",
+        "owner",
     )
 
     def __init__(
@@ -57,24 +64,25 @@ class ClientSocket:
         max_backlog_bytes: int,
     ) -> None:
         self._raw = raw
-        self.fd = raw.fileno()
         self._send = raw.send
         self._tls = tls
         self._watcher = watcher
         self.max_backlog_bytes = max_backlog_bytes
-        self.backlog_bytes = 0
-        self._backlog: deque[bytes] | None = None
-        self._drained: trio.Event | None = None
+        self._backlog: _Backlog | None = None
         self._interest = _ARRIVALS
-        self._ends = False
         self.has_input = False
         self.has_ended = False
         self.closed = False
         self.overflowed = False
-        self.on_ready: Callable[[int], None] = _ignore
-        watcher.add(self.fd, self, _ARRIVALS)
+        self.owner: Watched | None = None
+        watcher.add(raw.fileno(), self, _ARRIVALS)
 
     # -- writing ---------------------------------------------------------------------------
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How much waits to be sent."""
+        return 0 if self._backlog is None else self._backlog.size
 
     def write(self, data: bytes) -> None:
         """Send now if nothing waits, else queue. Never waits, never raises.
@@ -82,7 +90,7 @@ class ClientSocket:
         A connection found lost is left to the watcher, which reports its end.
         """
         if self._tls is not None:
-            if self.closed or self._ends:
+            if self.closed or (self._backlog is not None and self._backlog.ends):
                 return
             try:
                 data = self._tls.seal(data)
@@ -91,7 +99,7 @@ class ClientSocket:
         self._write_raw(data)
 
     def _write_raw(self, data: bytes) -> None:
-        if not self.backlog_bytes:
+        if self._backlog is None:
             try:
                 sent = self._send(data)
             except BlockingIOError:
@@ -107,12 +115,11 @@ class ClientSocket:
     def _queue(self, data: bytes) -> None:
         if self.overflowed or self.closed:
             return
-        if self._backlog is None:
-            self._backlog = deque()
-        self._backlog.append(data)
-        was_empty = not self.backlog_bytes
-        self.backlog_bytes += len(data)
-        if self.backlog_bytes > self.max_backlog_bytes and len(self._backlog) > 1:
+        was_empty = self._backlog is None
+        backlog = self._backlog = self._backlog or _Backlog()
+        backlog.parts.append(data)
+        backlog.size += len(data)
+        if backlog.size > self.max_backlog_bytes and len(backlog.parts) > 1:
             self._overflow()
         elif was_empty:
             self._watch()
@@ -130,15 +137,14 @@ class ClientSocket:
         self._watch()
 
     def _drop_backlog(self) -> None:
-        self._backlog = None
-        self.backlog_bytes = 0
-        if self._drained is not None:
-            self._drained.set()
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None and backlog.drained is not None:
+            backlog.drained.set()
 
-    def _flush(self) -> None:
-        backlog = self._backlog
-        while backlog:
-            data = backlog[0]
+    def _flush(self, backlog: _Backlog) -> None:
+        parts = backlog.parts
+        while parts:
+            data = parts[0]
             try:
                 sent = self._send(data)
             except BlockingIOError:
@@ -146,15 +152,14 @@ class ClientSocket:
             except OSError:
                 self._lost()
                 return
-            self.backlog_bytes -= sent
+            backlog.size -= sent
             if sent < len(data):
-                backlog[0] = data[sent:]
+                parts[0] = data[sent:]
                 break
-            backlog.popleft()
-        if not backlog:
+            parts.popleft()
+        if not parts:
             self._drop_backlog()
-            if self._ends:
-                self._ends = False
+            if backlog.ends:
                 self.end_output()
 
     async def send_all(self, data: bytes, timers: Timers, timeout_seconds: float) -> None:
@@ -172,16 +177,16 @@ class ClientSocket:
             raise trio.BrokenResourceError("the client is gone or too slow")
 
     async def _drain(self, timers: Timers, timeout_seconds: float) -> None:
-        while self._backlog:
-            first = self._backlog[0]
-            self._drained = trio.Event()
-            timer = timers.after(timeout_seconds, self._drained.set)
+        while (backlog := self._backlog) is not None:
+            first = backlog.parts[0]
+            backlog.drained = drained = trio.Event()
+            timer = timers.after(timeout_seconds, drained.set)
             try:
-                await self._drained.wait()
+                await drained.wait()
             finally:
                 timer.cancel()
-                self._drained = None
-            if self._backlog and self._backlog[0] is first:
+                backlog.drained = None
+            if self._backlog is backlog and backlog.parts[0] is first:
                 self._overflow()
 
     # -- reading ---------------------------------------------------------------------------
@@ -209,13 +214,13 @@ class ClientSocket:
 
     async def wait_readable(self) -> None:
         """Wait until there is something to receive, the end included."""
-        await trio.lowlevel.wait_readable(self.fd)
+        await trio.lowlevel.wait_readable(self._raw)
         self.has_input = True
 
     # -- watching --------------------------------------------------------------------------
 
     def watch_arrivals(self) -> None:
-        """Have `on_ready` called once when something arrives or the client ends.
+        """Have `owner.ready` called once when something arrives or the client ends.
 
         It is so from the start. What was told before and is still there is told again.
         """
@@ -224,25 +229,26 @@ class ClientSocket:
             self._watch()
 
     def watch_input(self) -> None:
-        """Have `on_ready` called for as long as there is something to receive, the end included."""
+        """Have `owner.ready` called for as long as there is something to receive, or the end."""
         self._interest = READ
         self._watch()
 
     def _watch(self) -> None:
         if not self.closed:
-            events = self._interest | WRITE if self.backlog_bytes else self._interest
-            self._watcher.change(self.fd, events)
+            events = self._interest if self._backlog is None else self._interest | WRITE
+            self._watcher.change(self._raw.fileno(), events)
 
     def ready(self, events: int) -> None:
         """Called by the watcher: write what waits, then tell the owner the rest."""
-        if events & WRITE and self.backlog_bytes:
-            self._flush()
+        if events & WRITE and self._backlog is not None:
+            self._flush(self._backlog)
             self._watch()
         if events & HUNG_UP:
             self.has_ended = True
         if events & (READ | HUNG_UP):
             self.has_input = True
-            self.on_ready(events)
+            if self.owner is not None:
+                self.owner.ready(events)
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -252,8 +258,8 @@ class ClientSocket:
             return
         self.closed = True
         self._drop_backlog()
-        self._watcher.forget(self.fd)
-        self.on_ready = _ignore
+        self._watcher.forget(self._raw.fileno())
+        self.owner = None
         self._raw.close()
 
     def abort(self) -> None:
@@ -270,14 +276,10 @@ class ClientSocket:
 
     def end_output(self) -> None:
         """Once all is written, tell the client that nothing more comes; input goes on."""
-        if self.backlog_bytes:
-            self._ends = True
+        if self._backlog is not None:
+            self._backlog.ends = True
             return
         if self._tls is not None:
             self._write_raw(self._tls.goodbye())
         with contextlib.suppress(OSError):  # already gone
             self._raw.shutdown(socket.SHUT_WR)
-
-
-def _ignore(_events: int) -> None:
-    """Nobody is interested in the events of a connection."""

@@ -1,7 +1,7 @@
 """One client connection: requests one after another, or a hold, or waiting for either.
 
 A task runs only while a request is worked on. Between requests, and while held, the connection
-sits with the watcher, which calls `_ready`.
+sits with the watcher, which calls `ready`.
 """
 
 import itertools
@@ -113,7 +113,7 @@ class HttpConnection:
         self._is_request_read = False
         self._lingers_until = 0.0
         self._state = _State.WAITING
-        socket.on_ready = self._ready
+        socket.owner = self
 
     def counts_as_tls(self, head: RequestHead) -> bool:
         """True if a request came over TLS, here or (if that is believed) at a proxy before us."""
@@ -143,7 +143,7 @@ class HttpConnection:
     def _idle_too_long(self) -> None:
         self.close(CloseReason.IDLE)
 
-    def _ready(self, events: int) -> None:
+    def ready(self, events: int) -> None:
         """Called by the watcher."""
         match self._state:
             case _State.WAITING:

@@ -118,7 +118,7 @@ class HttpExchange(ClientExchange):
 
     def _inbound_head(self, route: LiveRoute, scheme: str) -> RequestHead:
         head = super()._inbound_head(route, scheme)
-        if not self._trusted and route.has_over_http and _has_events(head.headers):
+        if not self._trusted and route.over_http_targets and _has_events(head.headers):
             raise ProtocolError(403, "Client not allowed to send WebSocket events directly.")
         return head
 

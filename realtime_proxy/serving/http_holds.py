@@ -118,7 +118,7 @@ class _Hold:
         if order.filters:
             self._filter(order.filters, order.meta, order.errand)
         self._timer: Timer | None = None
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: tuple[Subscription, ...] = ()
 
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is more than bytes to append."""
@@ -150,13 +150,15 @@ class _Hold:
     def fall_back(self, channel: str, position: str) -> None:
         """Be at this earlier place in a channel, if its places count."""
         registry = self.connection.context.registry
-        for index, place in enumerate(self._subscriptions):
+        places = list(self._subscriptions)
+        for index, place in enumerate(places):
             group = place.group
             if group.channel == channel and group.position is not None:
-                self._subscriptions[index] = registry.subscribe(
+                places[index] = registry.subscribe(
                     channel, self, shared=group.is_shared, position=position
                 )
                 registry.unsubscribe(place)
+        self._subscriptions = tuple(places)
 
     def _filter(
         self,
@@ -191,14 +193,14 @@ class _Hold:
         shared = len(positions) > 1
         for channel, position in positions.items():
             place = registry.subscribe(channel, subscriber, shared=shared, position=position)
-            self._subscriptions.append(place)
+            self._subscriptions += (place,)
 
     def _release(self) -> None:
         """Leave every channel, and forget the timer."""
         registry = self.connection.context.registry
         for subscription in self._subscriptions:
             registry.unsubscribe(subscription)
-        self._subscriptions.clear()
+        self._subscriptions = ()
         if self.personal is not None:
             self.personal.close()
         if self._timer is not None:

@@ -207,7 +207,7 @@ class LinkedStream(StreamHold):
 
     def _subscribe_anew(self, positions: Positions, subscriber: Subscriber) -> None:
         registry = self.connection.context.registry
-        before, self._subscriptions = self._subscriptions, []
+        before, self._subscriptions = self._subscriptions, ()
         self._join(positions, subscriber)
         for place in before:  # only now, so that no channel is deserted in between
             registry.unsubscribe(place)

@@ -28,7 +28,7 @@ class LiveRoute:
     `chain` is None without handlers, `signer` without a key, `edits` if requests go on as they are,
     `json_p` unless the route is open to pages of other origins. `marks` says that backends get the
     client's headers a second time, marked. `log` has the route's own level;
-    `logs_requests`: it shows requests; `has_over_http`: a target takes WebSocket events in
+    `logs_requests`: it shows requests; `over_http_targets` take WebSocket events in
     requests; `backend_path`: what paths begin with for backends.
     """
 
@@ -45,12 +45,12 @@ class LiveRoute:
     targets: tuple[LiveTarget, ...]
     log: FilteringBoundLogger = attrs.field(eq=False)
     logs_requests: bool
-    has_over_http: bool = attrs.field(init=False)
+    over_http_targets: tuple[LiveTarget, ...] = attrs.field(init=False)
     backend_path: bytes = attrs.field(init=False)
 
-    @has_over_http.default
-    def _any_over_http(self) -> bool:
-        return any(target.over_http for target in self.targets)
+    @over_http_targets.default
+    def _those_over_http(self) -> tuple[LiveTarget, ...]:
+        return tuple(target for target in self.targets if target.over_http)
 
     @backend_path.default
     def _edited_path(self) -> bytes:

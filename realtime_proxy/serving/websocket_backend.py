@@ -56,7 +56,7 @@ class WebSocketBackend:
         """`head` is the upgrade request as handlers left it; `tls` tells how the client came."""
         self._context = context
         self._route = route
-        self._targets = tuple(target for target in route.targets if target.over_http)
+        self._targets = route.over_http_targets
         self._packed_head = encode_request_head(head)
         self._exchange = exchange
         self._trusted = trusted
@@ -110,7 +110,7 @@ class WebSocketBackend:
 
     def _pass_over(self, session: WebSocketOverHttp, error: BackendUnreachable) -> None:
         if len(self._targets) == 1:
-            labels = ", ".join(target.label for target in self._route.targets if target.over_http)
+            labels = ", ".join(target.label for target in self._route.over_http_targets)
             message = f"Unable to connect to any targets. Tried: {labels}"
             raise BackendUnreachable(message, timed_out=error.status == 504) from error
         self._targets = self._targets[1:]

@@ -59,7 +59,7 @@ class WebSocketControl:
 
     def __init__(self, websocket: "WebSocketConnection") -> None:
         self._websocket = websocket
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: tuple[Subscription, ...] = ()
         self._meta: dict[str, str] | None = None
         self._keep_alive: _KeepAlive | None = None
         self._delayed: tuple[Timer, bytes] | None = None
@@ -89,7 +89,7 @@ class WebSocketControl:
         registry = self._websocket.connection.context.registry
         for subscription in self._subscriptions:
             registry.unsubscribe(subscription)
-        self._subscriptions.clear()
+        self._subscriptions = ()
         if self._websocket.personal is not None:
             self._websocket.personal.close()
         self._stop_keep_alive()
@@ -113,15 +113,15 @@ class WebSocketControl:
     def subscribe(self, channel: str) -> bool:
         """Subscribe to a channel by its whole name; False if there are too many already."""
         context = self._websocket.connection.context
-        subscriptions = self._subscriptions
+        count = len(self._subscriptions)
         if self._find(channel) is not None:
             return True
-        if len(subscriptions) >= context.grip.max_channels:
+        if count >= context.grip.max_channels:
             return False
-        if len(subscriptions) == 1:
+        if count == 1:
             self._join_anew()
-        subscriptions.append(
-            context.registry.subscribe(channel, self._websocket, shared=bool(subscriptions))
+        self._subscriptions += (
+            context.registry.subscribe(channel, self._websocket, shared=count > 0),
         )
         self._websocket.log_subscription(channel)
         return True
@@ -149,7 +149,7 @@ class WebSocketControl:
         return self._meta or {}
 
     def _find(self, channel: str) -> Subscription | None:
-        """A list, since nearly all have one channel, and no one many."""
+        """Looked through, since nearly all have one channel, and no one many."""
         for subscription in self._subscriptions:
             if subscription.group.channel == channel:
                 return subscription
@@ -158,16 +158,18 @@ class WebSocketControl:
     def _join_anew(self) -> None:
         """Change groups: with a second channel, the order matters; with filters, who it is."""
         registry = self._websocket.connection.context.registry
-        for index, old in enumerate(self._subscriptions):
-            new = registry.subscribe(old.group.channel, self._websocket, shared=True)
-            self._subscriptions[index] = new
-            registry.unsubscribe(old)
+        old = self._subscriptions
+        self._subscriptions = tuple(
+            registry.subscribe(place.group.channel, self._websocket, shared=True) for place in old
+        )
+        for place in old:
+            registry.unsubscribe(place)
 
     def _unsubscribe(self, channel: str) -> None:
         subscription = self._find(channel)
         if subscription is None or channel in self._websocket.implicit_channels:
             return
-        self._subscriptions.remove(subscription)
+        self._subscriptions = tuple(p for p in self._subscriptions if p is not subscription)
         self._set_filters(channel, NO_FILTERS)
         self._websocket.connection.context.registry.unsubscribe(subscription)
 

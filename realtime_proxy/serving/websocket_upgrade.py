@@ -33,7 +33,7 @@ class WebSocketUpgrade(ClientExchange):
         return await super()._serve()
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
-        if not route.has_over_http:
+        if not route.over_http_targets:
             raise ProtocolError(502, "WebSockets to this route need a target with over_http.")
         headers = head.headers.without(_NOT_FOR_EVENTS).without_prefix(b"meta-")
         if route.grip:

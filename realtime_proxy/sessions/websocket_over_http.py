@@ -4,6 +4,7 @@ At most one request is under way. What the client sends meanwhile waits and goes
 the next one, in order. Values in, effects out; the protocol is `docs/grip.md`, WebSocket-over-HTTP.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 from realtime_proxy.errors import GripError
@@ -103,7 +104,7 @@ class WebSocketOverHttp:
         self._state = _State.OPENING
         self.is_accepted = False
         self._prefix: bytes | None = None
-        self._waiting: list[Event] = []
+        self._waiting: Sequence[Event] = ()
         self.waiting_bytes = 0
         self._in_flight = False
         self._poll_seconds: int | None = None
@@ -347,18 +348,21 @@ class WebSocketOverHttp:
     # -- the queue towards the backend -------------------------------------------------------
 
     def _wait(self, event: Event) -> None:
-        self._waiting.append(event)
+        if isinstance(self._waiting, list):
+            self._waiting.append(event)
+        else:
+            self._waiting = [event]
         self.waiting_bytes += _size(event)
 
     def _drop_waiting(self) -> None:
-        self._waiting.clear()
+        self._waiting = ()
         self.waiting_bytes = 0
 
     def _call(self) -> list[Effect]:
         if self._in_flight or not self._waiting or not self.is_accepted:
             return []
         count = 1 if self.one_event else len(self._waiting)
-        events, self._waiting = self._waiting[:count], self._waiting[count:]
+        events, self._waiting = self._waiting[:count], self._waiting[count:] or ()
         self.waiting_bytes -= sum(map(_size, events))
         self._in_flight = True
         return [CallBackend(encode_events(events))]

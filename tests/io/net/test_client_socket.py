@@ -22,7 +22,7 @@ class Owner:
         self.came = trio.Event()
         self._client = client
         self._closes = closes
-        client.on_ready = self.ready
+        client.owner = self
 
     def ready(self, events):
         self.events.append(events)
@@ -432,12 +432,11 @@ def test_room_to_write_alone_is_not_for_the_owner(pair):
     ours, _ = pair()
     still = Still()
     client = ClientSocket(ours, None, still, LIMIT)
-    told = []
-    client.on_ready = told.append
+    owner = Owner(client)
     client.write(MUCH)
     assert still.events == READ | EDGE | WRITE
     client.ready(WRITE)
-    assert not told
+    assert not owner.events
 
 
 # -- the end -------------------------------------------------------------------------------
