@@ -19,6 +19,7 @@ from realtime_proxy.app.parts import Parts, load_parts
 from realtime_proxy.app.reload import put_in_place
 from realtime_proxy.backend.pool import Pool
 from realtime_proxy.backend.request import BackendCaller
+from realtime_proxy.backend.zhttp_peers import ZhttpPeers
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Config, Tls
 from realtime_proxy.demo.backend import DemoBackend
@@ -37,6 +38,7 @@ from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.background import run_logged
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.http_connection import HttpConnection
+from realtime_proxy.serving.live_target import zhttp_addresses
 
 _SWEEP_SECONDS = 1.0
 # Full collections are rare once start-up is frozen: connections are few tracked objects each.
@@ -61,6 +63,7 @@ class Worker:
         self._config = config
         self._base_dir = base_dir
         self._demo = DemoBackend(self._publish_one).answer
+        self._zhttp = ZhttpPeers()
         self._parts = self.prepare(config)
         self._tls = dict(self._parts.tls)
         self._context: ServingContext | None = None
@@ -92,7 +95,9 @@ class Worker:
 
     def prepare(self, config: Config) -> Parts:
         """What a configuration needs besides itself. Raises ConfigError. May run in a thread."""
-        return load_parts(config, self._base_dir, self._demo)
+        parts = load_parts(config, self._base_dir, self._demo)
+        self._zhttp.open(zhttp_addresses(config))
+        return parts
 
     def adopt(self, config: Config, parts: Parts) -> None:
         """Serve by this configuration from now on; who is connected stays."""
@@ -101,6 +106,7 @@ class Worker:
         self._tls |= parts.tls
         self._room.resize(config.server.max_connections)
         self._pool.settings = config.backend
+        self._zhttp.keep(zhttp_addresses(config))
         self._entrance.adopt(config.publish)
         self._background.cancel()
         if self._context is not None:
@@ -155,6 +161,7 @@ class Worker:
             crew=Crew(nursery),
             caller=BackendCaller(self._pool),
             counters=self._counters,
+            zhttp=self._zhttp,
             channels=self._entrance.channels,
             intake=self._entrance.intake,
         )
@@ -169,6 +176,7 @@ class Worker:
         nursery.start_soon(self._watcher.run)
         nursery.start_soon(self._entrance.intake.run)
         nursery.start_soon(self._sweep)
+        nursery.start_soon(self._zhttp.run)
         if isinstance(self._entrance, WorkerLink):
             nursery.start_soon(self._obey, self._entrance)
             nursery.start_soon(self._entrance.run)

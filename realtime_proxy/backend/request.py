@@ -8,6 +8,7 @@ from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.backend.origin import Origin
 from realtime_proxy.backend.pool import Pool
 from realtime_proxy.backend.response import NetworkResponse
+from realtime_proxy.config.schema import Backend
 from realtime_proxy.errors import BackendMisbehaved
 from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.wire.http1_body import BodyReader
@@ -37,6 +38,11 @@ class BackendCaller:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    @property
+    def settings(self) -> Backend:
+        """How backends are called, by the latest configuration."""
+        return self._pool.settings
 
     async def call(self, origin: Origin, request: OutgoingRequest) -> NetworkResponse:
         """Send to one backend. Raises BackendUnreachable (nothing was sent) or BackendError."""

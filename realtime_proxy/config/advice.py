@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from realtime_proxy.config.addresses import is_private
+from realtime_proxy.config.addresses import is_loopback, is_private, parse_endpoint
 from realtime_proxy.config.schema import Config, Target
 from realtime_proxy.config.secrets import is_pem, resolve_secret
 from realtime_proxy.errors import Problem
@@ -16,6 +16,7 @@ MIN_HMAC_KEY_BYTES = 32
 def advise(config: Config, base_dir: Path) -> Iterator[Problem]:
     """Warnings about a configuration that loads."""
     yield from _short_keys(config, base_dir)
+    yield from _open_backends(config)
     if not config.route:
         yield Problem("route", "there are no routes, so every request is answered 502")
     for index, route in enumerate(config.route):
@@ -53,6 +54,17 @@ def _unreachable_ids(config: Config) -> Iterator[Problem]:
                 f"route[{index}].id",
                 f"is that of route[{first}] too, so `Pushpin-Route` can't choose one of them",
             )
+
+
+def _open_backends(config: Config) -> Iterator[Problem]:
+    for i, route in enumerate(config.route):
+        for j, target in enumerate(route.targets):
+            waits = target.zhttpreq and not target.zhttpreq_connect
+            if waits and not is_loopback(parse_endpoint(target.zhttpreq)):
+                yield Problem(
+                    f"route[{i}].targets[{j}].zhttpreq",
+                    f"whoever reaches {target.zhttpreq} gets requests, and answers them",
+                )
 
 
 def _short_keys(config: Config, base_dir: Path) -> Iterator[Problem]:

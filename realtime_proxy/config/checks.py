@@ -14,6 +14,11 @@ from realtime_proxy.errors import ConfigError, Problem
 
 Check = Callable[..., object]
 
+ZHTTP_REFUSED = (
+    "backends that are connected to by `zhttp/` or `zws/` are not supported; those of `zhttpreq/`, "
+    "with a message for each request, are"
+)
+
 UNIX = "unix"
 _HANDLER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[0-9]+\])*", re.ASCII)
@@ -85,6 +90,11 @@ def backend_url(value: str) -> None:
         parts = urlsplit(value)
     except ValueError:
         raise _wrong(f"`{value}` is not a URL; accepted: `http://HOST:PORT`") from None
+    if value.startswith(("zhttp/", "zws/")):
+        raise _wrong(f"`{value}`: {ZHTTP_REFUSED}")
+    if value.startswith("zhttpreq/"):
+        endpoint = value.removeprefix("zhttpreq/")
+        raise _wrong(f'`{value}` is no url; write `zhttpreq = "{endpoint}"` instead')
     if parts.scheme not in {"http", "https"} or not value.isprintable():
         raise _wrong(f"`{value}` does not begin with http:// or https://")
     if "@" in parts.netloc or parts.path not in {"", "/"} or parts.query or parts.fragment:

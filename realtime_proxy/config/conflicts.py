@@ -23,11 +23,14 @@ from realtime_proxy.errors import ConfigError, Problem
 
 Table = Mapping[str, Any]
 
+_TARGET_KINDS = ("url", "zhttpreq", "demo", "test")
+
 
 def find_conflicts(file: Table, base_dir: Path) -> Iterator[Problem]:
     """Everything wrong that no single value shows; relative paths are taken from `base_dir`."""
     yield from _listener_problems(file)
     yield from _certificate_problems(_table(file, "server"), base_dir)
+    yield from _zhttpreq_problems(file)
     yield from _publish_problems(_table(file, "publish"))
     grip = _table(file, "grip")
     for key in ("key", "upstream_key"):
@@ -60,7 +63,7 @@ def _addresses(file: Table) -> Iterator[tuple[str, Address]]:
     texts += [
         (f"{path}.listen", tls.get("listen")) for path, tls in _tables(server, "tls", "server.")
     ]
-    for path, text in (*texts, *_publish_addresses(publish)):
+    for path, text in (*texts, *_publish_addresses(publish), *_zhttpreq_addresses(file)):
         if (address := _parsed(text)) is not None:
             yield path, address
 
@@ -73,6 +76,28 @@ def _publish_addresses(publish: Table) -> Iterator[tuple[str, Any]]:
     if publish.get("sub_connect") is not True:
         for index, text in enumerate(_list(publish.get("sub", defaults.sub))):
             yield f"publish.sub[{index}]", text
+
+
+def _zhttpreq_addresses(file: Table) -> Iterator[tuple[str, Any]]:
+    """The addresses where handlers are waited for; targets may share one."""
+    seen: set[str] = set()
+    for route_path, route in _tables(file, "route", ""):
+        for path, target in _tables(route, "targets", f"{route_path}."):
+            text = _text(target, "zhttpreq")
+            if text and text not in seen and target.get("zhttpreq_connect") is not True:
+                seen.add(text)
+                yield f"{path}.zhttpreq", text
+
+
+def _zhttpreq_problems(file: Table) -> Iterator[Problem]:
+    if _table(file, "server").get("workers", 1) == 1:
+        return
+    for path, _ in _zhttpreq_addresses(file):
+        yield Problem(
+            path,
+            "one process can wait there, not several: `[server] workers = 1`, or have handlers "
+            "wait and set `zhttpreq_connect = true`",
+        )
 
 
 def _parsed(text: Any) -> Address | None:
@@ -112,11 +137,12 @@ def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem
     if route.get("targets") == []:
         yield Problem(f"{path}.targets", "is empty; a route needs at least one target")
     for target_path, target in _tables(route, "targets", f"{path}."):
-        kinds = [f"`{kind}`" for kind in ("url", "demo", "test") if target.get(kind)]
+        kinds = [f"`{kind}`" for kind in _TARGET_KINDS if target.get(kind)]
         if len(kinds) > 1:
             yield Problem(target_path, f"has {' and '.join(kinds)}; only one is possible")
         if not kinds:
-            yield Problem(target_path, "needs a `url`, or `demo = true`, or `test = true`")
+            message = "needs a `url`, or `zhttpreq`, or `demo = true`, or `test = true`"
+            yield Problem(target_path, message)
         yield from _client_certificate_problems(target, target_path, base_dir)
     if route.get("host") == "" and not route.get("id"):
         yield Problem(f"{path}.id", "is missing; without a `host` only its id leads to a route")

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import attrs
 
+from realtime_proxy.config.addresses import parse_endpoint, parse_mode
 from realtime_proxy.config.checks import (
+    ZHTTP_REFUSED,
     backend_url,
     callback,
     editable_field,
@@ -50,6 +52,7 @@ _CARRIED_TARGET = frozenset(
         "client_key",
         "host",
         "insecure",
+        "ipc_file_mode",
         "one_event",
         "over_http",
         "ssl",
@@ -66,9 +69,7 @@ _LATER_CONDITION = {
     "sockjs": "requests of SockJS are treated as any other",
     "sockjs_as_path": "requests of SockJS are treated as any other",
 }
-_LATER_TARGET = {
-    "ipc_file_mode": "it is for ZeroMQ targets only",
-}
+_LATER_TARGET: dict[str, str] = {}
 
 
 @attrs.frozen
@@ -140,7 +141,7 @@ def _converted(line: str, place: str, folder: Path, notes: list[Note]) -> Route 
     for target in targets:
         notes += (Note(place, text) for text in _target_notes(target))
     if not route.targets:
-        raise LineError("no target is left; its requests meet the other routes now")
+        raise LineError(f"{ZHTTP_REFUSED}; its requests meet the other routes now")
     return route
 
 
@@ -267,15 +268,15 @@ def _refuse(word: Word) -> None:
 def _targets(words: list[Word], place: str, folder: Path, notes: list[Note]) -> Iterator[Target]:
     for word in words:
         head = word.head or ""
-        if head.startswith(("zhttp/", "zhttpreq/")):
-            # The one without a connection per request may come; the other is Pushpin's own.
-            yet = " yet" if head.startswith("zhttpreq/") else ""
-            notes.append(Note(place, f"target `{head}` left out: ZeroMQ is not supported{yet}"))
+        if head.startswith(("zhttp/", "zws/")):
+            notes.append(Note(place, f"target `{head}` left out: {ZHTTP_REFUSED}"))
             continue
-        is_test = head == "test"
+        is_test, zhttpreq = head == "test", _zhttpreq(word)
         yield Target(
-            url="" if is_test else _url(word),
+            url="" if is_test or zhttpreq else _url(word),
             test=is_test,
+            zhttpreq=zhttpreq,
+            ipc_mode=_ipc_mode(word, place, notes) if zhttpreq else "",
             over_http=word.get("over_http") is not None,
             one_event=word.get("one_event") is not None,
             host=_host_and_port(word, "host"),
@@ -293,6 +294,28 @@ def _targets(words: list[Word], place: str, folder: Path, notes: list[Note]) -> 
 def _file(word: Word, option: str, folder: Path) -> str:
     name = word.get(option)
     return str(folder.absolute() / name) if name else ""
+
+
+def _zhttpreq(word: Word) -> str:
+    """The ZeroMQ address of a target that has one."""
+    kind, slash, endpoint = (word.head or "").partition("/")
+    if kind != "zhttpreq" or not slash:
+        return ""
+    try:
+        parse_endpoint(endpoint)
+    except ConfigError as error:
+        raise LineError(f"target bad format: {error}") from None
+    return endpoint
+
+
+def _ipc_mode(word: Word, place: str, notes: list[Note]) -> str:
+    mode = word.get("ipc_file_mode") or ""
+    try:
+        or_empty(parse_mode)(mode)
+    except ConfigError as error:
+        notes.append(Note(place, f"`ipc_file_mode` left out: {error}"))
+        return ""
+    return mode
 
 
 def _url(word: Word) -> str:

@@ -334,6 +334,20 @@ class Target:
         "Pushpin's `test` target instead of a url: `/response`, `/stream` and the WebSocket `/ws` "
         "hold for the channels in `?channel=`.",
     )
+    zhttpreq: str = option(
+        "",
+        "ZeroMQ address instead of a url, `tcp://HOST:PORT` or `ipc://PATH`: REP sockets that "
+        "connect there get requests as ZHTTP (ZeroMQ RFC 33).",
+        or_empty(parse_endpoint),
+    )
+    zhttpreq_connect: bool = option(
+        False, "Connect to a REP socket at the address of `zhttpreq`, instead of waiting for some."
+    )
+    ipc_mode: str = option(
+        "",
+        "Permissions (octal) of the ipc:// socket of `zhttpreq`. Empty: unchanged.",
+        or_empty(parse_mode),
+    )
     over_http: bool = option(False, "Turn WebSockets into HTTP requests (WebSocket-over-HTTP).")
     one_event: bool = option(False, "At most one WebSocket event in a request.")
     host: str = option(

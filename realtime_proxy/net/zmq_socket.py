@@ -75,6 +75,18 @@ class _ReceivingSocket:
             message = f"can't bind {endpoint}: {error}"
             raise ConfigError([Problem(key_path, message)]) from error
 
+    def _connect(self, endpoint: str, key_path: str) -> None:
+        self._socket.tcp_keepalive = 1
+        self._socket.tcp_keepalive_idle = 30
+        self._socket.tcp_keepalive_cnt = 6
+        self._socket.tcp_keepalive_intvl = 5
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            message = f"can't connect to {endpoint}: {error}"
+            raise ConfigError([Problem(key_path, message)]) from error
+
     @property
     def endpoint(self) -> str:
         """The address as bound (the last one of several), with the port that was taken."""
@@ -131,17 +143,44 @@ class SubSocket(_ReceivingSocket):
             self._socket.setsockopt(option, channel.encode())
             self._look_again()
 
-    def _connect(self, endpoint: str, key_path: str) -> None:
-        self._socket.tcp_keepalive = 1
-        self._socket.tcp_keepalive_idle = 30
-        self._socket.tcp_keepalive_cnt = 6
-        self._socket.tcp_keepalive_intvl = 5
+
+class DealerSocket(_ReceivingSocket):
+    """A DEALER socket that REP sockets connect to, or that is connected to one."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        key_path: str,
+        max_message_bytes: int,
+        ipc_mode: int | None = None,
+        *,
+        connect: bool = False,
+    ) -> None:
+        """Raises ConfigError when the endpoint can't be had."""
+        super().__init__(zmq.DEALER)
+        self._socket.maxmsgsize = max_message_bytes
+        self._socket.immediate = True  # what is sent to nobody must be known at once
+        if connect:
+            self._connect(endpoint, key_path)
+        else:
+            self._bind(endpoint, key_path, ipc_mode)
+
+    @property
+    def can_send(self) -> bool:
+        """True if somebody is there who takes more."""
+        events = int(self._socket.getsockopt(zmq.EVENTS))
+        self._look_again()
+        return bool(events & zmq.POLLOUT)
+
+    def send(self, parts: list[bytes]) -> bool:
+        """Send a message to whoever's turn it is; False if nobody takes it."""
         try:
-            self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self.close()
-            message = f"can't connect to {endpoint}: {error}"
-            raise ConfigError([Problem(key_path, message)]) from error
+            self._socket.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        finally:
+            self._look_again()
+        return True
 
 
 class PairSocket(_ReceivingSocket):

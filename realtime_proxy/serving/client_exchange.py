@@ -80,6 +80,7 @@ class ClientExchange:
         "_request",
         "_route",
         "_status",
+        "_tls",
         "_trusted",
     )
 
@@ -97,6 +98,7 @@ class ClientExchange:
         self._body = body
         self._route: LiveRoute | None = None
         self._exchange: Exchange | None = None
+        self._tls = False
         self._trusted = False
         self._for_page: ForPage = None
         self._form_sent: str | None = None
@@ -110,7 +112,7 @@ class ClientExchange:
         return await self._guarded(self._serve)
 
     async def _serve(self) -> After:
-        tls = self._connection.counts_as_tls(self._request.head)
+        tls = self._tls = self._connection.counts_as_tls(self._request.head)
         route = self._route = self._find_route(tls=tls)
         scheme = _SCHEMES[self.is_websocket][tls]
         head = self._inbound_head(route, scheme)

@@ -7,6 +7,7 @@ import attrs
 import trio
 
 from realtime_proxy.backend.request import BackendCaller
+from realtime_proxy.backend.zhttp_peers import ZhttpPeers
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Config, Grip, Server
 from realtime_proxy.grip.signature import Verifier
@@ -49,6 +50,7 @@ class ServingContext:
     crew: Crew
     caller: BackendCaller
     counters: Counters
+    zhttp: ZhttpPeers
     # Taken for telling backends of clients that have left: when many leave at once, these must
     # not open as many connections.
     farewells: trio.CapacityLimiter = attrs.field(

@@ -97,7 +97,13 @@ class HttpExchange(ClientExchange):
         self._exchange = exchange
         if exchange is not None:
             exchange.held = ""
-        request = BackendRequest(head, self._body.remembered, trusted=trusted, exchange=exchange)
+        request = BackendRequest(
+            head,
+            self._body.remembered,
+            trusted=trusted,
+            tls=self._connection.counts_as_tls(head),
+            exchange=exchange,
+        )
 
         async def ask() -> After:
             current = self._context.route_now(route)
@@ -147,6 +153,7 @@ class HttpExchange(ClientExchange):
             body if isinstance(body, RequestBody) else body.remembered,
             chunked=self._request.framing.chunked,
             trusted=self._trusted,
+            tls=self._tls,
             exchange=self._exchange,
             dropped_trailers=self._context.dropped_headers,
         )

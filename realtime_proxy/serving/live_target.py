@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 import attrs
 
 from realtime_proxy.backend.origin import Origin, client_context, default_context
-from realtime_proxy.config.schema import Route, Target
+from realtime_proxy.backend.zhttp_peers import ZhttpAddress
+from realtime_proxy.config.addresses import parse_mode
+from realtime_proxy.config.schema import Config, Route, Target
 from realtime_proxy.demo.pushpin_target import PushpinTarget
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.model.headers import Headers
@@ -23,15 +25,16 @@ _HOST = frozenset((b"host",))
 
 @attrs.frozen
 class LiveTarget:
-    """One backend of a route: at an origin on the network, or a function inside the proxy.
+    """One backend of a route: at an origin on the network, at a ZeroMQ address, or a function.
 
     `host` is the `Host` it gets, None for that of the request. `verifies_host` says that its
     certificate is checked for that, too, and not for the name it is connected to by.
     """
 
     label: str  # as messages name it
-    origin: Origin | None
+    origin: Origin | None = None
     local: LocalBackend | None = None
+    zhttp: ZhttpAddress | None = None
     over_http: bool = False
     one_event: bool = False
     subscribe: tuple[str, ...] = ()
@@ -79,6 +82,15 @@ class TargetMaker:
             return _local("demo", self._demo, target, host)
         if target.test:
             return _local("test", PushpinTarget(route.path.encode()).answer, target, host)
+        if target.zhttpreq:
+            return LiveTarget(
+                f"zhttpreq/{target.zhttpreq}",
+                zhttp=zhttp_address(target),
+                over_http=target.over_http,
+                one_event=target.one_event,
+                subscribe=target.subscribe,
+                host=host,
+            )
         origin = self._origin(target, key_path)
         return LiveTarget(
             str(origin),
@@ -119,8 +131,24 @@ class TargetMaker:
         return self._base_dir / name if name else None
 
 
+def zhttp_address(target: Target) -> ZhttpAddress:
+    """The ZeroMQ address of a target that has one."""
+    mode = parse_mode(target.ipc_mode) if target.ipc_mode else None
+    return ZhttpAddress(target.zhttpreq, target.zhttpreq_connect, mode)
+
+
+def zhttp_addresses(config: Config) -> dict[ZhttpAddress, str]:
+    """All ZeroMQ addresses of targets, with the paths of their keys."""
+    return {
+        zhttp_address(target): f"route[{i}].targets[{j}].zhttpreq"
+        for i, route in enumerate(config.route)
+        for j, target in enumerate(route.targets)
+        if target.zhttpreq
+    }
+
+
 def _local(label: str, backend: LocalBackend, target: Target, host: bytes | None) -> LiveTarget:
-    return LiveTarget(label, None, backend, over_http=True, subscribe=target.subscribe, host=host)
+    return LiveTarget(label, local=backend, over_http=True, subscribe=target.subscribe, host=host)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import attrs
 from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.backend.request import IDEMPOTENT, OutgoingRequest
 from realtime_proxy.backend.response import BackendResponse, LocalResponse
+from realtime_proxy.backend.zhttp_peers import MAX_BODY_BYTES, ZhttpAddress
 from realtime_proxy.errors import BackendError, BackendUnreachable, ProtocolError
 from realtime_proxy.grip.features import GRIP_FEATURE
 from realtime_proxy.model.headers import Headers
@@ -36,6 +37,7 @@ class BackendRequest:
     body: bytes | RequestBody = b""
     chunked: bool = False
     trusted: bool = False
+    tls: bool = False  # how the client came, for backends that are told a whole URI
     once_only: bool = False  # a WebSocket event: must never reach a backend twice
     exchange: Exchange | None = None
     dropped_trailers: frozenset[bytes] = frozenset()
@@ -112,6 +114,8 @@ class Upstream:
     ) -> BackendResponse:
         """The response of one target. Raises BackendError."""
         head = self._head_for(target, request)
+        if target.zhttp is not None:
+            return await self._ask_zhttp(target, target.zhttp, head, request)
         origin = target.origin_for(head.headers)
         if origin is None:
             return await self._ask_local(target, head, request)
@@ -155,3 +159,23 @@ class Upstream:
             raise BackendUnreachable(f"{target.label} has no address")
         body = await request.whole(MAX_REMEMBERED_BYTES)
         return LocalResponse(target.local(head, body), target.label)
+
+    async def _ask_zhttp(
+        self, target: LiveTarget, address: ZhttpAddress, head: RequestHead, request: BackendRequest
+    ) -> BackendResponse:
+        """One message for the whole request, so that its body has to be here first."""
+        peers, arrives = self._context.zhttp, not request.is_complete
+        try:
+            peers.require(address)  # else the next target gets the body as it comes
+            body = await request.whole(MAX_BODY_BYTES)
+            if len(body) > MAX_BODY_BYTES:
+                raise ProtocolError(413, f"Body must not exceed {MAX_BODY_BYTES} bytes")
+            scheme = "https" if request.tls else "http"
+            timeout_seconds = self._context.caller.settings.read_timeout_seconds
+            response = await peers.ask(address, scheme, head, body, timeout_seconds)
+        except BackendError as error:
+            error.target = target.label
+            if arrives and request.is_complete and isinstance(error, BackendUnreachable):
+                raise BackendError(str(error)) from error  # what has been read can't be had again
+            raise
+        return LocalResponse(response, target.label)

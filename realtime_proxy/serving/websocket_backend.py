@@ -129,6 +129,7 @@ class WebSocketBackend:
             RequestHead(b"POST", target, headers),
             events,
             trusted=self._trusted,
+            tls=self._scheme == "https",
             once_only=True,
             exchange=self._exchange,
         )

@@ -1,6 +1,6 @@
 """An upgrade request: a WebSocket-over-HTTP session begins, or is refused before any 101."""
 
-from realtime_proxy.errors import ProtocolError
+from realtime_proxy.errors import BackendError, ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.serving.client_exchange import After, ClientExchange
@@ -33,6 +33,8 @@ class WebSocketUpgrade(ClientExchange):
         return await super()._serve()
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
+        if not route.over_http_targets and any(target.zhttp for target in route.targets):
+            raise BackendError("WebSockets cannot be used with zhttpreq target")
         if not route.over_http_targets:
             raise ProtocolError(502, "WebSockets to this route need a target with over_http.")
         headers = head.headers.without(_NOT_FOR_EVENTS).without_prefix(b"meta-")

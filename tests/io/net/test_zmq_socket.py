@@ -6,7 +6,7 @@ import trio.testing
 import zmq
 
 from realtime_proxy.errors import ConfigError
-from realtime_proxy.net.zmq_socket import MAX_BATCH, PairSocket, PullSocket, SubSocket
+from realtime_proxy.net.zmq_socket import MAX_BATCH, DealerSocket, PairSocket, PullSocket, SubSocket
 
 SECONDS = 10
 ANYWHERE = "tcp://127.0.0.1:*"
@@ -367,3 +367,28 @@ def test_sending_to_nobody_harms_nobody(tmp_path):
 def test_a_link_that_can_not_be_made_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="can't make the link"):
         PairSocket(f"ipc://{tmp_path}/{'a' * 200}", bind=True)
+
+
+# -- asking handlers -----------------------------------------------------------------------
+
+
+async def test_a_dealer_asks_and_is_answered():
+    with DealerSocket(ANYWHERE, "key", 1_000) as dealer, zmq.Context() as context:
+        assert not dealer.can_send
+        assert not dealer.send([b"", b"to nobody"])
+        with context.socket(zmq.REP) as handler:
+            handler.linger = 0
+            handler.connect(dealer.endpoint)
+            with trio.fail_after(SECONDS):
+                while not dealer.can_send:  # noqa: ASYNC110  ZeroMQ sets no event
+                    await trio.sleep(0.01)
+                assert dealer.send([b"", b"question"])
+                assert await trio.to_thread.run_sync(handler.recv) == b"question"
+                handler.send(b"answer")
+                assert await receive(dealer, 1) == [[b"", b"answer"]]
+
+
+def test_a_dealer_that_can_not_be_had_is_refused():
+    for connect in (False, True):
+        with pytest.raises(ConfigError, match="key: can't"):
+            DealerSocket("tcp://nowhere:x", "key", 1_000, connect=connect)

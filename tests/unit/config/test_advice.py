@@ -56,3 +56,14 @@ def test_routes_that_pushpin_route_is_to_lead_to():
     assert list(advice(accepting + by_id * 2)) == ["route[1].id"]
     shared = '[[route]]\nid = "x"\ntargets = [{demo = true}]\n'
     assert advice(shared + shared + 'path = "/a"') == {}
+
+
+def test_handlers_elsewhere():
+    for address, paths in (
+        ("tcp://127.0.0.1:1", []),
+        ("ipc:///tmp/x", []),
+        ("tcp://*:1", ["route[0].targets[0].zhttpreq"]),
+    ):
+        assert list(advice(f'[[route]]\ntargets = [{{ zhttpreq = "{address}" }}]')) == paths
+    connects = 'zhttpreq = "tcp://10.0.0.1:1", zhttpreq_connect = true'
+    assert advice(f"[[route]]\ntargets = [{{ {connects} }}]") == {}

@@ -107,3 +107,30 @@ def test_client_certificates_must_be_there(tmp_path):
         "route[0].targets[0].client_certificate": "is missing; `client_key` is the key of one",
         "route[0].targets[1].client_certificate": f"there is no file {tmp_path}/no",
     }
+
+
+WAITING = """
+[[route]]
+targets = [{ zhttpreq = "tcp://127.0.0.1:1" }]
+[[route]]
+host = "a"
+targets = [{ zhttpreq = "tcp://127.0.0.1:1", over_http = true }]
+"""
+
+
+def test_targets_may_share_a_zeromq_address():
+    assert load_text(WAITING).route[0].targets[0].zhttpreq == "tcp://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("[server]\nworkers = 2", "one process can wait there, not several"),
+        ('[publish]\npull = "tcp://127.0.0.1:1"', "is in use already, by publish.pull"),
+    ],
+)
+def test_nobody_else_waits_at_a_zeromq_address(more, message):
+    with pytest.raises(ConfigError, match=rf"route\[0\].targets\[0\].zhttpreq: .*{message}"):
+        load_text(more + WAITING)
+    connecting = WAITING.replace('1"', '1", zhttpreq_connect = true')
+    assert load_text(more + connecting).route

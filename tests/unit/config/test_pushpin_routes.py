@@ -106,7 +106,8 @@ def test_routes(line, route):
         ("*,replace_beg=/a?b a:1", "replace_beg: .*can't begin a path"),
         ("*.a.test a:1", "could never match"),
         ("a.test:80 a:1", "could never match"),
-        ("* zhttp/ipc://x", "no target is left"),
+        ("* zhttp/ipc://x", "by `zhttp/` or `zws/` are not supported"),
+        ("* zhttpreq/x", "target bad format"),
     ],
 )
 def test_lines_without_a_route(line, problem):
@@ -131,8 +132,8 @@ def test_lines_without_a_route(line, problem):
         ("*,jsonp_defmethod=put a:1", "`jsonp_defmethod` left out: `put` is not a method"),
         ("*,colour=red a:1", "`colour` is unknown"),
         ("* a:1,colour", "`colour` is unknown"),
-        ("* zhttp/ipc://x a:1", "`zhttp/ipc://x` left out: ZeroMQ is not supported"),
-        ("* zhttpreq/ipc://x a:1", "not supported yet"),
+        ("* zhttp/ipc://x a:1", "`zhttp/ipc://x` left out"),
+        ("* zws/ipc://x a:1", "`zws/ipc://x` left out"),
     ],
 )
 def test_what_is_not_carried_over_is_noted(line, note):
@@ -174,3 +175,19 @@ def test_routes_may_share_an_id():
 def test_files_are_relative_to_the_old_configuration():
     routes, _ = many("* a:1,ssl,client_cert=c.pem")
     assert routes[0].targets[0].client_certificate == "/etc/pushpin/c.pem"
+
+
+def test_zeromq_targets():
+    line = "* zhttpreq/ipc:///tmp/x,over_http,ipc_file_mode=660,sub=a zhttpreq/tcp://127.0.0.1:1"
+    route, notes = route_from_line(line)
+    assert route.targets == (
+        Target(zhttpreq="ipc:///tmp/x", ipc_mode="660", over_http=True, subscribe=("a",)),
+        Target(zhttpreq="tcp://127.0.0.1:1"),
+    )
+    assert notes == []
+
+
+def test_permissions_that_make_no_sense_are_left_out():
+    route, [note] = route_from_line("* zhttpreq/ipc:///tmp/x,ipc_file_mode=999")
+    assert route.targets[0].ipc_mode == ""
+    assert "`ipc_file_mode` left out" in note.message
