@@ -10,12 +10,11 @@ from realtime_proxy.errors import GripError
 from realtime_proxy.grip.header_fields import has_control
 from realtime_proxy.grip.header_values import Element, parse_parameters, split_links
 from realtime_proxy.grip.lenient import parse_integer
-from realtime_proxy.model.uri import Uri
+from realtime_proxy.model.uri import URI_CHARACTERS, Uri
 
 DEFAULT_SECONDS = 120
 
 _TARGET = re.compile(rb"<([^>]+)>[ \t]*")
-_URI_CHARACTERS = "%:/?#[]@!$&'()*+,;=-._~"
 
 
 @attrs.frozen
@@ -81,7 +80,7 @@ def _checked_uri(raw: bytes) -> str:
     if has_control(raw) or b"\t" in raw:
         raise invalid
     try:
-        parts = urlsplit(uri := quote(raw, safe=_URI_CHARACTERS))
+        parts = urlsplit(uri := quote(raw, safe=URI_CHARACTERS))
         is_absolute = bool(parts.hostname) and parts.port != 0
     except ValueError as error:
         raise invalid from error

@@ -324,6 +324,35 @@ def test_a_failed_filter_of_a_poll(program, connect, hold, path):
     assert reply.body == b"filter error: No such variable 'nobody' at position 9\n"
 
 
+@pytest.mark.parametrize(
+    ("filters", "bad"),
+    [
+        ("; filter=var-subst", {"content": "%(nobody)s"}),
+        ("", {"content": "x", "content-filters": ["var-subst"]}),
+    ],
+)
+def test_what_was_skipped_is_asked_for(program, backend, stream, path, filters, bad):
+    link = ("Grip-Link", f"<{path}-next>; rel=next")
+
+    def hold(last_id, body):
+        channel = f"{path}; prev-id={last_id}{filters}"
+        return [("Grip-Hold", "stream"), ("Grip-Channel", channel), link], body
+
+    backend.scripts[path] = lambda call: call.respond(200, *hold("0", b"opened"))
+    backend.scripts[f"{path}-next"] = lambda call: call.respond(200, *hold("3", b"2 and 3"))
+    client = stream()
+    fields = [{"id": f"{number}", "prev-id": f"{number - 1}"} for number in range(1, 5)]
+    program.publish_until_taken(path, fields=fields[0], http_stream={"content": "1"})
+    program.publish(path, fields=fields[1], http_stream=bad)
+    program.publish(path, fields=fields[2], http_stream={"content": "3"})
+    assert client.read_chunk() == b"1"
+    assert client.read_chunk() == b"2 and 3"
+    call = backend.wait_for(f"{path}-next")
+    assert call.get("grip-last") == f"{path}; last-id=1"
+    program.publish_until_taken(path, fields=fields[3], http_stream={"content": "4"})
+    assert client.read_chunk() == b"4"
+
+
 def test_items_for_others_with_filters_are_skipped(program, stream, hold, path):
     hold("stream")
     client = stream()
