@@ -1,6 +1,6 @@
 """Holding channels for a block in which they are subscribed to."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import trio
 
@@ -31,7 +31,7 @@ class Holding:
 
     __slots__ = ("_channels", "_names")
 
-    def __init__(self, channels: Channels, names: Sequence[str]) -> None:
+    def __init__(self, channels: Channels, names: Collection[str]) -> None:
         self._channels = channels
         self._names = names
 

@@ -1,7 +1,7 @@
 """What every client connection of a worker shares."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import attrs
 import trio
@@ -25,6 +25,7 @@ from realtime_proxy.serving.filter_requests import FilterRequests
 from realtime_proxy.serving.link_requests import LinkRequests
 from realtime_proxy.serving.link_timers import LinkTimers
 from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.poll_line import PollLine
 from realtime_proxy.serving.recovery_room import RecoveryRoom
 from realtime_proxy.serving.request_log import RequestLog
 from realtime_proxy.wire.http1_server import HeadLimits
@@ -62,6 +63,7 @@ class ServingContext:
     verifier: Verifier | None = attrs.field(init=False)
     filter_requests: FilterRequests = attrs.field(init=False)
     recoveries: RecoveryRoom = attrs.field(init=False)
+    polls: PollLine = attrs.field(factory=PollLine)
     link_requests: LinkRequests = attrs.field(init=False)
     link_timers: LinkTimers = attrs.field(init=False)
     request_log: RequestLog = attrs.field(init=False)
@@ -109,7 +111,7 @@ class ServingContext:
             return current
         return attrs.evolve(current, chain=route.chain)
 
-    def holding(self, channels: Sequence[str]) -> Holding:
+    def holding(self, channels: Collection[str]) -> Holding:
         """Subscribe to these channels within this block, and their items come to this worker.
 
         It gives what is known of channels: `async with context.holding(names) as channels`, and

@@ -4,6 +4,7 @@ A task runs only while a request is worked on. Between requests, and while held,
 sits with the watcher, which calls `ready`.
 """
 
+import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
 from enum import Enum
@@ -19,15 +20,13 @@ from realtime_proxy.model.messages import RequestHead, text_response
 from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.net.watcher import HUNG_UP
-from realtime_proxy.pipeline.exchange import Exchange
-from realtime_proxy.serving.client_exchange import After, ForPage
+from realtime_proxy.serving.client_exchange import After
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.http_exchange import HttpExchange
-from realtime_proxy.serving.http_repeat import repeat_request
-from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.http_holds import ResponseHold
+from realtime_proxy.serving.http_repeat import RepeatedExchange, Superseded
 from realtime_proxy.serving.request_body import RequestBody
 from realtime_proxy.serving.websocket_upgrade import WebSocketUpgrade
-from realtime_proxy.sessions.remembered_poll import RememberedPoll
 from realtime_proxy.wire.http1_server import (
     BodyForm,
     IncomingRequest,
@@ -328,25 +327,41 @@ class HttpConnection:
         else:
             self.wait()
 
-    def repeat(
-        self,
-        route: LiveRoute,
-        exchange: Exchange | None,
-        poll: RememberedPoll,
-        for_page: ForPage,
-    ) -> None:
-        """Ask the backend of a hold again."""
-        self._hold = None
+    def repeat(self, hold: ResponseHold, *, urgent: bool) -> None:
+        """Ask the backend of a hold again, which stays until `leave_to_repeat` is called."""
 
+        def cut_short() -> None:
+            if not hold.is_answered:  # else others have the connection by now
+                self._cut_short()
+
+        self._state = _State.WORKING
+        self.context.crew.start(partial(self._repeat, hold, urgent), cut_short)
+
+    async def _repeat(self, hold: ResponseHold, urgent: bool, scope: trio.CancelScope) -> None:
         async def work() -> None:
             self._request_read()
-            after = await repeat_request(self, route, exchange, poll, for_page)
-            if after is After.NEXT:
-                self.resume(keep_alive=True)
-            else:
-                self._end(after)
+            with contextlib.suppress(Superseded):
+                after = await RepeatedExchange(self, hold, urgent=urgent).run()
+                if after is After.NEXT:
+                    self.resume(keep_alive=True)
+                else:
+                    self._end(after)
 
-        self._start(work)
+        if hold.is_over:
+            self.context.polls.leave(hold)
+        else:
+            await self._work(work, scope)
+
+    def leave_to_repeat(self) -> None:
+        """What the backend has said now takes the place of the hold."""
+        self._hold = None
+
+    def stop_repeat(self) -> None:
+        """The hold has its answer from elsewhere."""
+        self._state = _State.HELD
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            scope.cancel()
 
     def take_leftover(self) -> bytes:
         """What the client sent after the request that is held."""

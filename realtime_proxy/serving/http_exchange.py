@@ -18,7 +18,6 @@ from realtime_proxy.grip.instruct import (
 from realtime_proxy.grip.response_content import filtered_body
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
-from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script, ScriptBody
 from realtime_proxy.routing.trailers import trailer_fields
@@ -27,7 +26,6 @@ from realtime_proxy.serving.client_exchange import (
     After,
     ClientExchange,
     Failure,
-    ForPage,
 )
 from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold
 from realtime_proxy.serving.linked_stream import StreamBeginning
@@ -35,7 +33,6 @@ from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
-from realtime_proxy.serving.request_log import LoggedRequest
 from realtime_proxy.serving.script_response import ScriptResponse
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.wire.http1_rules import content_length
@@ -62,7 +59,9 @@ _NEVER = trio.Event()  # stands in where nothing is uploaded
 class HttpExchange(ClientExchange):
     """One request on its way through the house."""
 
-    __slots__ = ("_asked_again", "_upload_failure", "_uploaded", "_uploads", "_uploads_to")
+    is_retry = False
+
+    __slots__ = ("_upload_failure", "_uploaded", "_uploads", "_uploads_to")
 
     def __init__(
         self,
@@ -75,52 +74,6 @@ class HttpExchange(ClientExchange):
         self._uploads_to: BackendConnection | None = None  # until the last byte is sent
         self._uploaded = _NEVER
         self._upload_failure: Exception | None = None
-        self._asked_again: RequestHead | None = None  # for a hold, with this head
-
-    async def run_again(
-        self,
-        route: LiveRoute,
-        exchange: Exchange | None,
-        head: RequestHead,
-        for_page: ForPage,
-        *,
-        trusted: bool,
-    ) -> After:
-        """Ask the backend of a hold again; its response is treated like a first one.
-
-        `route` is the one it was held with; what has become of it counts.
-        """
-        self._route = route
-        self._asked_again = head
-        self._for_page = for_page
-        self._trusted = trusted
-        self._exchange = exchange
-        if exchange is not None:
-            exchange.held = ""
-        request = BackendRequest(
-            head,
-            self._body.remembered,
-            trusted=trusted,
-            tls=self._connection.counts_as_tls(head),
-            exchange=exchange,
-        )
-
-        async def ask() -> After:
-            current = self._context.route_now(route)
-            if current is None:
-                raise BackendError(f"Route {route.id} is no longer there.")
-            self._route = current
-            response, target = await Upstream(self._context, current).ask(request)
-            return await self._respond(current, target, request, response)
-
-        return await self._guarded(ask)
-
-    def _logged(self) -> LoggedRequest:
-        request = super()._logged()
-        if self._asked_again is not None:
-            request.head, request.is_retry = self._asked_again, True
-            request.host = self._asked_again.headers.get(b"host") or b""
-        return request
 
     def _inbound_head(self, route: LiveRoute, scheme: str) -> RequestHead:
         head = super()._inbound_head(route, scheme)
@@ -326,10 +279,25 @@ class HttpExchange(ClientExchange):
             )
         order = self._hold_order(route, target, request, instruct, shown)
         if instruct.hold is HoldMode.RESPONSE:
-            async with self._context.holding(tuple(order.positions)):
-                ResponseHold(order, instruct).begin(instruct.timeout_seconds)
-            return After.HELD
+            return await self._hold_poll(order, instruct)
         return await self._hold_stream(order, instruct, shown)
+
+    async def _hold_poll(self, order: HoldOrder, instruct: Instruct) -> After:
+        async with self._context.holding(order.positions):
+            if order.counts:
+                await self._context.intake.result_at_rest(lambda: self._begin_poll(order, instruct))
+            else:
+                self._begin_poll(order, instruct)
+        return After.HELD
+
+    def _begin_poll(self, order: HoldOrder, instruct: Instruct) -> ResponseHold:
+        """Hold the request. If the backend does not know the last items yet, it is asked again."""
+        hold = ResponseHold(order, instruct)
+        hold.begin(instruct.timeout_seconds)
+        contradicts = self._context.channels.contradicts
+        if [name for name, position in order.positions.items() if contradicts(name, position)]:
+            hold.ask_again()
+        return hold
 
     async def _finish_upload(self) -> None:
         """A hold needs the whole request: it may have to be repeated."""
@@ -362,7 +330,7 @@ class HttpExchange(ClientExchange):
             trusted=self._trusted,
             exchange=self._exchange,
             for_page=self._for_page,
-            is_retry=self._asked_again is not None,
+            is_retry=self.is_retry,
         )
 
     async def _hold_stream(self, order: HoldOrder, instruct: Instruct, shown: Headers) -> After:

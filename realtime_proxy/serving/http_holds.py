@@ -4,6 +4,7 @@ A hold has no task. Items, timers and the watcher call it; what it does never wa
 """
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import attrs
@@ -80,6 +81,11 @@ class HoldOrder:
         further = {"retry": True} if self.is_retry else {}
         for channel in self.positions:
             self.route.log.info("subscribe", uri=uri, channel=channel, **further)
+
+    @property
+    def counts(self) -> bool:
+        """True if the client may fall behind on any channel."""
+        return any(position is not None for position in self.positions.values())
 
     def errand(self) -> Errand | None:
         """For requests on behalf of the hold; None if what the client asked for is no URI."""
@@ -173,9 +179,7 @@ class _Hold:
             self.personal.go_by(make_errand())
 
     def fell_behind(self, item: Item) -> None:
-        """Ask the backend for what is missing."""
-        self.connection.context.channels.forget_last_id(item.channel)
-        self.update()
+        """Ask the backend for what is missing, if there is a way to."""
 
     def update(self) -> None:
         """Ask the backend for news, if there is a way to."""
@@ -338,19 +342,33 @@ class StreamHold(_Hold):
             self.end(CloseReason.IDLE)
 
 
-class ResponseHold(_Hold):
-    """A long-poll: answered by the first item, or at its deadline by the backend's response."""
+class _Stage(Enum):
+    """How far a long-poll is."""
 
-    __slots__ = ("_for_page", "_is_over", "_packed")
+    HELD = "waits for an item"
+    IN_LINE = "is going to ask its backend"
+    ASKING = "asks its backend"
+    STALE = "asks, and what it will hear is old already"
+    OVER = "something has taken its place"
+    ANSWERED = "has answered its client"
+
+
+class ResponseHold(_Hold):
+    """A long-poll: answered by the first item, or at its deadline by the backend's response.
+
+    While its backend is asked again it stays what it is, until the answer takes its place.
+    """
+
+    __slots__ = ("_packed", "_stage", "for_page")
 
     kind = "response"
 
     def __init__(self, order: HoldOrder, instruct: Instruct) -> None:
         super().__init__(order, WireForm.RESPONSE)
         self._packed = _remembered(order, instruct).pack()
-        self._for_page = order.for_page
-        self._is_over = False
-        self._subscribe(order, dict.fromkeys(order.positions))
+        self.for_page = order.for_page
+        self._stage = _Stage.HELD
+        self._subscribe(order, order.positions)
 
     def begin(self, timeout_seconds: float) -> None:
         """Wait for an item or the deadline."""
@@ -361,14 +379,14 @@ class ResponseHold(_Hold):
     def item_arrived(self, item: Item) -> None:
         """Answer with the item, or ask the backend again on a hint."""
         payload = item.http_response
-        if payload is None or self._is_over:
+        if payload is None or self.is_over:
             return
         if payload.action is Action.HINT:
             self.ask_again()
         elif payload.content_filters:
             self.skipped(item, mismatch_without_filters(payload.content_filters))
         elif payload.action is Action.SEND:
-            poll = RememberedPoll.unpack(self._packed)
+            poll = self.remembered()
             answer = answer_of_item(payload, Headers(poll.headers), poll.body)
             self._answer(poll, answer, CloseReason.FINISHED)
 
@@ -377,7 +395,7 @@ class ResponseHold(_Hold):
         payload = item.http_response
         if payload is None or payload.body_patch is None:
             return item
-        body = patched_body(RememberedPoll.unpack(self._packed).body, payload.body_patch)
+        body = patched_body(self.remembered().body, payload.body_patch)
         return replace(item, http_response=replace(payload, body=body, body_patch=None))
 
     def skipped(self, item: Item, error: FilterError) -> None:
@@ -387,34 +405,97 @@ class ResponseHold(_Hold):
         """
         super().skipped(item, error)
         if self._route.debug or isinstance(error, FilterMismatch):
-            poll = RememberedPoll.unpack(self._packed)
+            poll = self.remembered()
             failure = answer_for(error, self._route)
             self._answer(poll, failure, CloseReason.BACKEND_FAILED)
 
-    def ask_again(self) -> None:
-        """Ask the backend again; its response takes this hold's place."""
-        self._end()
-        poll = RememberedPoll.unpack(self._packed)
-        self.connection.repeat(self._route, self._exchange, poll, self._for_page)
+    # -- asking the backend again ----------------------------------------------------------
+
+    @property
+    def route(self) -> LiveRoute:
+        """The route it was held with."""
+        return self._route
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """What handlers share, if there are any."""
+        return self._exchange
+
+    @property
+    def is_over(self) -> bool:
+        """True if nothing is left to do."""
+        return self._stage in (_Stage.OVER, _Stage.ANSWERED)
+
+    @property
+    def is_stale(self) -> bool:
+        """True if there is more to ask than what was asked."""
+        return self._stage is _Stage.STALE
+
+    @property
+    def is_answered(self) -> bool:
+        """True if the client has its answer from here."""
+        return self._stage is _Stage.ANSWERED
+
+    def fell_behind(self, item: Item) -> None:
+        """Ask the backend for what is missing."""
+        self.connection.context.channels.forget_last_id(item.channel)
+        self.ask_again()
+
+    def update(self) -> None:
+        """Ask the backend for news, when it is convenient."""
+        self.ask_again(urgent=False)
+
+    def ask_again(self, *, urgent: bool = True) -> None:
+        """Ask the backend again, which may take a while; its response takes this hold's place."""
+        if self._stage is _Stage.ASKING:
+            self._stage = _Stage.STALE
+        elif self._stage is _Stage.HELD:
+            self._stage = _Stage.IN_LINE
+            self.connection.context.polls.enter(self, urgent=urgent)
+
+    def begin_asking(self, *, urgent: bool) -> bool:
+        """Ask; False if there is nobody any more to ask for."""
+        if self.is_over:
+            return False
+        self.connection.repeat(self, urgent=urgent)
+        return True
+
+    def asked(self) -> dict[str, str | None]:
+        """The last ids to ask with, which is done now."""
+        self._stage = _Stage.ASKING
+        return self.last_ids()
+
+    def give_way(self) -> None:
+        """Something else takes the place of this hold."""
+        self._stage = _Stage.OVER
+        self._release()
+        if self._exchange is not None:
+            self._exchange.held = ""
+        self.connection.leave_to_repeat()
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def remembered(self) -> RememberedPoll:
+        """How to answer, and what to ask with."""
+        return RememberedPoll.unpack(self._packed)
 
     def client_gone(self, reason: CloseReason) -> None:
         """The client's connection has ended, whatever the reason."""
-        self._is_over = True
+        self._stage = _Stage.OVER
         super().client_gone(reason)
 
-    def _end(self) -> None:
-        self._is_over = True
-        self._release()
-
     def _time_out(self) -> None:
-        poll = RememberedPoll.unpack(self._packed)
+        poll = self.remembered()
         answer = Response(poll.status, Headers(poll.headers), poll.body, poll.reason)
         self._answer(poll, answer, CloseReason.TIMED_OUT)
 
     def _answer(self, poll: RememberedPoll, response: Response, reason: CloseReason) -> None:
-        self._end()
-        if self._for_page is not None:
-            response = self._for_page.held(response)
+        if self._stage in (_Stage.ASKING, _Stage.STALE, _Stage.IN_LINE):
+            self.connection.stop_repeat()
+        self._stage = _Stage.ANSWERED
+        self._release()
+        if self.for_page is not None:
+            response = self.for_page.held(response)
         request = RequestHead(poll.method, b"", Headers(), poll.version)
         length = len(response.body)
         form = response_form(request, response.status, length)
@@ -442,11 +523,6 @@ def _remembered(order: HoldOrder, instruct: Instruct) -> RememberedPoll:
         backend_headers=tuple(_with_length(order)),
         backend_body=order.body,
         is_trusted=order.trusted,
-        last_ids=tuple(
-            (channel.name, channel.prev_id)
-            for channel in instruct.channels
-            if channel.prev_id is not None
-        ),
     )
 
 

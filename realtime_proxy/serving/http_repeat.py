@@ -2,38 +2,130 @@
 
 from typing import TYPE_CHECKING
 
+import trio
+
+from realtime_proxy.errors import BackendError
+from realtime_proxy.grip.instruct import Instruct
 from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.messages import RequestHead
-from realtime_proxy.pipeline.exchange import Exchange
-from realtime_proxy.serving.client_exchange import After, ForPage
+from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.serving.client_exchange import After
 from realtime_proxy.serving.http_exchange import HttpExchange
+from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import StoredBody
-from realtime_proxy.sessions.remembered_poll import RememberedPoll
+from realtime_proxy.serving.request_log import LoggedRequest
+from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.wire.http1_rules import NO_BODY
 from realtime_proxy.wire.http1_server import IncomingRequest
 
 if TYPE_CHECKING:
     from realtime_proxy.serving.http_connection import HttpConnection
 
+_LINE = "long-polls"  # of all of them, in the room of recoveries
 
-async def repeat_request(
-    connection: "HttpConnection",
-    route: LiveRoute,
-    exchange: Exchange | None,
-    poll: RememberedPoll,
-    for_page: ForPage,
-) -> After:
-    """Ask again with the original request, told by `Grip-Last` what the client has."""
-    headers = Headers(poll.backend_headers).without((b"grip-last",))
-    headers.extend(
-        (b"Grip-Last", f"{channel}; last-id={last_id}".encode())
-        for channel, last_id in poll.last_ids
-    )
-    again = RequestHead(poll.backend_method, poll.backend_target, headers)
-    client_head = RequestHead(poll.method, poll.backend_target, Headers(), poll.version)
-    request = IncomingRequest(
-        client_head, b"", NO_BODY, keep_alive=poll.keep_alive, expects_continue=False
-    )
-    repeated = HttpExchange(connection, request, StoredBody(poll.backend_body))
-    return await repeated.run_again(route, exchange, again, for_page, trusted=poll.is_trusted)
+
+class Superseded(trio.BrokenResourceError):
+    """The client has been answered otherwise while its backend was asked."""
+
+
+class RepeatedExchange(HttpExchange):
+    """Asks the backend of a long-poll again. The hold stays until there is something instead."""
+
+    __slots__ = ("_hold", "_poll", "_urgent")
+
+    is_retry = True
+
+    def __init__(self, connection: "HttpConnection", hold: ResponseHold, *, urgent: bool) -> None:
+        poll = hold.remembered()
+        client_head = RequestHead(poll.method, poll.backend_target, Headers(), poll.version)
+        request = IncomingRequest(
+            client_head, b"", NO_BODY, keep_alive=poll.keep_alive, expects_continue=False
+        )
+        super().__init__(connection, request, StoredBody(poll.backend_body))
+        self._hold = hold
+        self._poll = poll
+        self._urgent = urgent
+        self._exchange = hold.exchange
+        self._for_page = hold.for_page
+        self._trusted = poll.is_trusted
+
+    async def run(self) -> After:
+        """Ask; the response is treated like a first one. Raises Superseded."""
+        try:
+            return await self._guarded(self._ask_again)
+        finally:
+            self._context.polls.leave(self._hold)
+
+    async def _ask_again(self) -> After:
+        route = self._route = self._route_now()
+        async with self._context.recoveries.turn(_LINE, urgent=self._urgent):
+            request = self._request_now()
+            response, target = await Upstream(self._context, route).ask(request)
+        self._context.polls.leave(self._hold)
+        return await self._respond(route, target, request, response)
+
+    def _route_now(self) -> LiveRoute:
+        """What has become of the route that it was held with."""
+        held = self._route = self._hold.route
+        current = self._context.route_now(held)
+        if current is None:
+            raise BackendError(f"Route {held.id} is no longer there.")
+        return current
+
+    def _request_now(self) -> BackendRequest:
+        """The original request, told by `Grip-Last` what the client has by now."""
+        if self._hold.is_over:
+            raise Superseded
+        headers = Headers(self._poll.backend_headers).without((b"grip-last",))
+        headers.extend(
+            (b"Grip-Last", f"{channel}; last-id={last_id}".encode())
+            for channel, last_id in self._hold.asked().items()
+            if last_id is not None
+        )
+        head = RequestHead(self._poll.backend_method, self._poll.backend_target, headers)
+        return BackendRequest(
+            head,
+            self._poll.backend_body,
+            trusted=self._trusted,
+            tls=self._connection.counts_as_tls(head),
+            exchange=self._exchange,
+        )
+
+    def _log(self, after: After | None) -> None:
+        if after is not None or not self._hold.is_answered:
+            super()._log(after)
+
+    def _logged(self) -> LoggedRequest:
+        request = super()._logged()
+        headers = Headers(self._poll.backend_headers)
+        request.head = RequestHead(self._poll.backend_method, self._poll.backend_target, headers)
+        request.host = headers.get(b"host") or b""
+        request.is_retry = True
+        return request
+
+    # -- what takes the place of the hold --------------------------------------------------
+
+    def _encode_head(
+        self, head: ResponseHead, form: str, length: int | None, *, keep_alive: bool
+    ) -> bytes:
+        if self._form_sent is None:
+            self._take_over()
+        return super()._encode_head(head, form, length, keep_alive=keep_alive)
+
+    async def _hold_poll(self, order: HoldOrder, instruct: Instruct) -> After:
+        async with self._context.holding(order.positions):
+            await self._context.intake.result_at_rest(lambda: self._begin_poll(order, instruct))
+        return After.HELD
+
+    def _begin_poll(self, order: HoldOrder, instruct: Instruct) -> ResponseHold:
+        is_stale = self._hold.is_stale
+        self._take_over()
+        hold = super()._begin_poll(order, instruct)
+        if is_stale:
+            hold.ask_again()
+        return hold
+
+    def _take_over(self) -> None:
+        if self._hold.is_over:
+            raise Superseded
+        self._hold.give_way()

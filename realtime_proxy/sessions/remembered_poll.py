@@ -26,8 +26,6 @@ class RememberedPoll(msgspec.Struct, frozen=True, array_like=True):
     backend_headers: tuple[tuple[bytes, bytes], ...]
     backend_body: bytes
     is_trusted: bool
-    # the channels whose last id is known, with it
-    last_ids: tuple[tuple[str, str], ...]
 
     def pack(self) -> bytes:
         """The block."""

@@ -42,11 +42,16 @@ max_body_bytes = 20_000_000
 {rest}
 """
 
+# A script of a backend may count on what it is asked.
+NO_UPDATES = "update_on_first_subscription = false"
+
 
 class Program:
     """A running `realtime-proxy`. `port` takes clients, `control_port` publishers."""
 
-    def __init__(self, folder, rest, *, server="", listen="", publish="", handlers=(), log=LOG):
+    def __init__(
+        self, folder, rest, *, server="", listen="", publish=NO_UPDATES, handlers=(), log=LOG
+    ):
         """`handlers` are files beside the configuration: pairs of a name and a source."""
         for name, source in handlers:
             (folder / "handlers").mkdir(exist_ok=True)
@@ -69,7 +74,7 @@ class Program:
                 env=os.environ | {"PYTHONWARNINGS": "default"},
             )
 
-    def configure(self, rest, *, server="", publish="", log=LOG):
+    def configure(self, rest, *, server="", publish=NO_UPDATES, log=LOG):
         """Write its configuration file, in one step."""
         new = self.file.with_suffix(".new")
         new.write_text(

@@ -36,8 +36,7 @@ targets = [{{ url = "{url}" }}]
 
 @pytest.fixture(scope="module")
 def program(start, backend):
-    own = "update_on_first_subscription = false"  # else all links were followed after a second
-    return start(ROUTES.format(url=backend.url), publish=own)
+    return start(ROUTES.format(url=backend.url))
 
 
 def link(uri, rel="next", **parameters):
