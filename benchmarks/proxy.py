@@ -62,7 +62,7 @@ class Proxy:
             f"max_connections = {max_connections}\nidle_timeout_seconds = 900\n"
             f"header_timeout_seconds = 120\n{tls}"
             '[grip]\nkey = "a key of thirty-two bytes or more"\n'
-            f'[publish]\npull = "tcp://127.0.0.1:{self._pull}"\nsub = []\nhttp = ""\n'
+            f'[publish]\npull = "tcp://127.0.0.1:{self._pull}"\nsub = []\ncommand = ""\nhttp = ""\n'
             f'[log]\nfile = "{self._log}"\nlevel = "warning"\n'
             f'[[route]]\ntargets = [{{ url = "http://127.0.0.1:{backend_port}", '
             "over_http = true }]\n"

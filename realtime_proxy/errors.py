@@ -6,6 +6,7 @@
     ├── FilterError            a message filter failed on an item, which is not delivered
     │   └── FilterMismatch         the item names other content filters than the subscription
     ├── PublishError           a publish item makes no sense (publisher sees 400)
+    ├── CommandError           a command that is not carried out; carries what its sender is told
     ├── ProtocolError          a peer broke HTTP; carries the status to answer with
     └── BackendError           no usable answer from the backend; carries the client's status
         ├── BackendUnreachable     no connection: the next target may be tried
@@ -71,6 +72,16 @@ class FilterMismatch(FilterError):
 
 class PublishError(RealtimeProxyError):
     """A publish item that can't be accepted; the text says which member is wrong."""
+
+
+class CommandError(RealtimeProxyError):
+    """A command that is not carried out: `condition` is a word for programs, `text` for people."""
+
+    def __init__(self, condition: str, text: str = "", command_id: bytes | None = None) -> None:
+        self.condition = condition
+        self.text = text
+        self.command_id = command_id
+        super().__init__(f"{condition}: {text}" if text else condition)
 
 
 class ProtocolError(RealtimeProxyError):

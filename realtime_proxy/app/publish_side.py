@@ -10,11 +10,12 @@ from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs.http_control import HttpControl
 from realtime_proxy.inputs.own_hosts import OwnHosts
 from realtime_proxy.inputs.publishing import Publishing
+from realtime_proxy.inputs.zmq_commands import ZmqCommands
 from realtime_proxy.inputs.zmq_items import ZmqItems, item_of_topic, pushed_item
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.net.internal_http import InternalHttpServer, InternalLimits
 from realtime_proxy.net.listeners import open_listener
-from realtime_proxy.net.zmq_socket import PullSocket, SubSocket
+from realtime_proxy.net.zmq_socket import PullSocket, RouterSocket, SubSocket
 
 
 class PublishSide:
@@ -22,12 +23,14 @@ class PublishSide:
 
     def __init__(self, settings: Publish, counters: Counters) -> None:
         """Raises ConfigError when an address can't be had."""
+        self._settings = settings
         self._counters = counters
         self._limits = InternalLimits(settings.max_header_bytes, settings.max_body_bytes)
         self._hosts = OwnHosts.of(settings) if settings.http else OwnHosts()
         self._answers: HttpControl | None = None
         self._pull: PullSocket | None = None
         self._sub: SubSocket | None = None
+        self._command: RouterSocket | None = None
         self._control: socket.socket | None = None
         with contextlib.ExitStack() as opened:
             mode = parse_mode(settings.ipc_mode) if settings.ipc_mode else None
@@ -36,6 +39,9 @@ class PublishSide:
             if settings.sub:
                 sub = SubSocket(settings.sub, mode, connect=settings.sub_connect)
                 self._sub = opened.enter_context(sub)
+            if settings.command:
+                command = RouterSocket(settings.command, mode)
+                self._command = opened.enter_context(command)
             if settings.http:
                 self._control = opened.enter_context(open_listener(parse_tcp(settings.http)))
             self._opened = opened.pop_all()
@@ -58,6 +64,9 @@ class PublishSide:
                     publishing.show_channels(self._sub)
                     sub = ZmqItems(self._sub, item_of_topic, publishing, self._counters)
                     nursery.start_soon(sub.run)
+                if self._command is not None:
+                    commands = ZmqCommands(self._command, self._settings, publishing)
+                    nursery.start_soon(commands.run)
                 if self._control is not None:
                     self._answers = HttpControl(publishing, self._hosts)
                     control = InternalHttpServer(self._limits, self._answers.answer)

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import math
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Config, Tls
 from realtime_proxy.demo.backend import DemoBackend
 from realtime_proxy.inputs.door import Door
+from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.close_reason import CloseReason
@@ -72,17 +74,18 @@ class Worker:
         self._watcher = Watcher()
         self._counters = Counters()
         self._registry = Registry()
+        self._open: set[HttpConnection] = set()
+        self._connections = OpenConnections(f"worker_{os.getpid()}", self._open)
         self._entrance = self._entrance_of(link_socket)
         self._pool = Pool(config.backend, self._timers, self._watcher)
         self._on_closed = self._closed  # made once: each access makes a new object
         self._room = Room(config.server.max_connections)
-        self._open: set[HttpConnection] = set()
 
     def _entrance_of(self, link_socket: PairSocket | None) -> Door | WorkerLink:
-        settings = self._config.publish
+        settings, connections = self._config.publish, self._connections
         if link_socket is None:
-            return Door(settings, self._registry, self._timers, self._counters)
-        return WorkerLink(link_socket, settings, self._registry, self._timers)
+            return Door(settings, self._registry, connections, self._timers, self._counters)
+        return WorkerLink(link_socket, settings, self._registry, connections, self._timers)
 
     @property
     def door(self) -> Door:
@@ -164,6 +167,7 @@ class Worker:
             zhttp=self._zhttp,
             channels=self._entrance.channels,
             intake=self._entrance.intake,
+            connections=self._connections,
         )
         self._give_configuration(context)
         return context

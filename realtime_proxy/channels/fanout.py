@@ -9,6 +9,7 @@ order of intake, so only neighbours are joined there.
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import methodcaller
+from typing import NamedTuple
 
 from realtime_proxy.channels.group import Group
 from realtime_proxy.channels.registry import Registry
@@ -59,11 +60,18 @@ def _falls_behind(item: Item, subscriber: Subscriber) -> None:
     subscriber.fell_behind(item)
 
 
-def ask_for_updates(registry: Registry, channels: Iterable[str]) -> Iterator[None]:
-    """Have all holds of these channels ask their backends, yielding as above."""
-    for channel in channels:
-        for group in registry.groups(channel):
-            if group.form is not WireForm.FRAME:
+class Update(NamedTuple):
+    """Whom to have ask their backends: the WebSockets of a channel, or all others."""
+
+    channel: str
+    of_websockets: bool = False
+
+
+def ask_for_updates(registry: Registry, updates: Iterable[Update]) -> Iterator[None]:
+    """Have those who are meant ask their backends, yielding as above."""
+    for update in updates:
+        for group in registry.groups(update.channel):
+            if (group.form is WireForm.FRAME) == update.of_websockets:
                 yield from group.tell(_UPDATE)
 
 

@@ -45,7 +45,7 @@ class Subscriber(Protocol):
         """
 
     def update(self) -> None:
-        """Ask the backend for news, if there is a way to (grip.md G-8.12)."""
+        """Ask the backend for news, if there is a way to (grip.md G-8.12, publish.md P-5.3)."""
 
     @property
     def personal(self) -> Personal | None:

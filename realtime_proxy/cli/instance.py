@@ -18,6 +18,7 @@ def as_instance(config: Config, number: int) -> Config:
     moved = attrs.evolve(
         publish,
         pull=_moved(publish.pull, number),
+        command=_moved(publish.command, number),
         http=str(_higher(parse_tcp(publish.http), number)) if publish.http else "",
     )
     if not publish.sub_connect:  # else the ports are those of publishers

@@ -73,6 +73,7 @@ def _publish_addresses(publish: Table) -> Iterator[tuple[str, Any]]:
     defaults = Publish()
     yield "publish.http", publish.get("http", defaults.http)
     yield "publish.pull", publish.get("pull", defaults.pull)
+    yield "publish.command", publish.get("command", defaults.command)
     if publish.get("sub_connect") is not True:
         for index, text in enumerate(_list(publish.get("sub", defaults.sub))):
             yield f"publish.sub[{index}]", text

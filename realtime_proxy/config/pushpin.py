@@ -140,6 +140,7 @@ def _publish(settings: Settings) -> Values:
         "pull": _checked(settings, "push_in_spec", "tcp://127.0.0.1:5560", parse_endpoint),
         "sub": tuple(_sub(settings)),
         "sub_connect": settings.flag("handler", "push_in_sub_connect"),
+        "command": _checked(settings, "command_spec", "tcp://127.0.0.1:5563", parse_endpoint),
         "http": _control(settings),
         "max_header_bytes": settings.number("handler", "push_in_http_max_headers_size", 10_000, 1),
         "max_body_bytes": settings.number("handler", "push_in_http_max_body_size", 1_000_000, 1),
@@ -170,6 +171,8 @@ def _publish_addresses(values: Values) -> Iterator[tuple[str, str]]:
     """Where publishers are waited for, each with the option it comes from."""
     if values["pull"]:
         yield "push_in_spec", values["pull"]
+    if values["command"]:
+        yield "command_spec", values["command"]
     if not values["sub_connect"]:
         yield from (("push_in_sub_specs", endpoint) for endpoint in values["sub"])
     if values["http"]:

@@ -51,9 +51,6 @@ _LATER = {
     ("handler", "stats_spec"): Later(
         "no statistics are sent", default="ipc://{rundir}/{ipc_prefix}stats"
     ),
-    ("handler", "command_spec"): Later(
-        "no commands are taken there", default="tcp://127.0.0.1:5563"
-    ),
     ("handler", "message_rate"): Later("deliveries are not limited", _UNLIMITED),
     ("handler", "message_hwm"): Later("[server] max_backlog_bytes is the limit", _UNLIMITED),
     ("handler", "message_block_size"): _STATS,

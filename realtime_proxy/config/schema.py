@@ -253,6 +253,12 @@ class Publish:
         "Connect to publishers at the addresses of `sub`, instead of waiting for them.",
         restart=True,
     )
+    command: str = option(
+        "tcp://127.0.0.1:5563",
+        "ZeroMQ address for commands (`docs/operations.md`). Empty: none.",
+        or_empty(parse_endpoint),
+        restart=True,
+    )
     http: str = option(
         "127.0.0.1:5561",
         "HTTP control address, `HOST:PORT`. Empty: none.",

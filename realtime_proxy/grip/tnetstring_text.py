@@ -28,6 +28,20 @@ def _with_text_keys(value: Any) -> Any:
     return value
 
 
+def encode_tnetstring(value: Any) -> bytes:
+    """A value as a TNetString; text in it becomes UTF-8."""
+    data: bytes = tnetstring.dumps(_with_bytes(value))
+    return data
+
+
+def _with_bytes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key.encode(): _with_bytes(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_with_bytes(element) for element in value]
+    return value.encode() if isinstance(value, str) else value
+
+
 def with_text_strings(value: Any) -> Any:
     """The value as JSON would have it: strings are text as well. Raises UnicodeDecodeError."""
     if isinstance(value, dict):

@@ -7,6 +7,7 @@ from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs.holding import channels_of
 from realtime_proxy.inputs.intake import Intake
+from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.inputs.order import Order
 from realtime_proxy.inputs.publishing import Topics
 from realtime_proxy.metrics.counters import Counters
@@ -18,9 +19,15 @@ class Door:
     """Both ends of what is between supervisor and worker elsewhere, without anything between."""
 
     def __init__(
-        self, settings: Publish, registry: Registry, timers: Timers, counters: Counters
+        self,
+        settings: Publish,
+        registry: Registry,
+        connections: OpenConnections,
+        timers: Timers,
+        counters: Counters,
     ) -> None:
         self._registry = registry
+        self._connections = connections
         linger_seconds = settings.subscription_linger_seconds
         self.channels = channels_of(registry, self, timers, linger_seconds)
         self.intake = Intake(registry, self.channels, timers)
@@ -58,6 +65,18 @@ class Door:
         """Forget all last ids, and have every hold ask its backend."""
         self._order.recover()
         self.intake.recover()
+
+    def refresh_channel(self, channel: str) -> None:
+        """Have all WebSockets of a channel ask their backends."""
+        self.intake.refresh(channel)
+
+    async def refresh_connection(self, name: bytes) -> bool:
+        """Have a connection ask its backend, if it is a WebSocket; False if it is unknown."""
+        return self._connections.refresh(name)
+
+    async def connected(self, names: list[bytes]) -> list[bytes]:
+        """Those of the names that are connections."""
+        return self._connections.connected(names)
 
     def show_channels(self, topics: Topics) -> None:
         """From now on, have these know which channels are held."""

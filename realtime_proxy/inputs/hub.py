@@ -11,6 +11,7 @@ from realtime_proxy.config.schema import Config, Publish
 from realtime_proxy.inputs.link_messages import Kind, decode_item, encode_config, encode_item
 from realtime_proxy.inputs.order import Order
 from realtime_proxy.inputs.publishing import Topics
+from realtime_proxy.inputs.questions import Questions
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
@@ -18,7 +19,6 @@ from realtime_proxy.net.zmq_socket import PairSocket
 
 # So many bytes of items may be on the way to one worker; what is published beyond is lost to it.
 MAX_LINK_BYTES = 64_000_000
-COUNT_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -29,17 +29,9 @@ class _Link:
 
     socket: PairSocket
     ready: trio.Event
+    is_serving: bool = False
     pending_bytes: int = 0
     lost: int = 0
-
-
-@attrs.define(eq=False)
-class _Count:
-    """A question to some workers that is being answered."""
-
-    missing: set[int] = attrs.field(factory=set)
-    total: int = 0
-    done: trio.Event = attrs.field(factory=trio.Event)
 
 
 class Hub:
@@ -64,8 +56,7 @@ class Hub:
             update=self._update,
         )
         self._links: dict[int, _Link] = {}
-        self._counts: dict[int, _Count] = {}
-        self._next_count = 0
+        self._questions = Questions()
         self._configuration: bytes | None = None  # the latest that workers were told
 
     async def serve(self, worker: int, socket: PairSocket, ready: trio.Event) -> None:
@@ -79,8 +70,7 @@ class Hub:
             del self._links[worker]
             for channel in self._channels.forget(worker):
                 self._order.end(channel)
-            for number in list(self._counts):
-                self._counted(worker, number, 0)
+            self._questions.gone(worker)
 
     def _arrived(self, worker: int, message: list[bytes]) -> None:
         kind, *parts = message
@@ -88,6 +78,7 @@ class Hub:
         match Kind(kind):
             case Kind.READY:
                 log.info("worker serves", worker=worker)
+                link.is_serving = True
                 link.ready.set()
                 if self._configuration is not None:  # it was started with an older one, perhaps
                     link.socket.send([Kind.CONFIGURE, self._configuration])
@@ -102,8 +93,8 @@ class Hub:
                 self._taken(link, int(parts[0]))
             case Kind.PUBLISH:
                 self.submit(decode_item(part) for part in parts)
-            case Kind.COUNTED:
-                self._counted(worker, int(parts[0]), int(parts[1]))
+            case Kind.ANSWER:
+                self._questions.answered(worker, int(parts[0]), parts[1:])
 
     # -- channels --------------------------------------------------------------------------
 
@@ -123,6 +114,11 @@ class Hub:
         self._order.recover()
         for link in self._links.values():
             link.socket.send([Kind.RECOVER])
+
+    def refresh_channel(self, channel: str) -> None:
+        """Have all WebSockets of a channel ask their backends."""
+        for worker in self._channels.holders(channel):
+            self._links[worker].socket.send([Kind.REFRESH_CHANNEL, channel.encode()])
 
     def show_channels(self, topics: Topics) -> None:
         """From now on, have these know which channels any worker holds."""
@@ -202,32 +198,36 @@ class Hub:
             link.socket.send([Kind.LOST, b"%d" % link.lost])
             link.lost = 0
 
-    # -- counting --------------------------------------------------------------------------
+    # -- questions -------------------------------------------------------------------------
 
     async def count(self, items: Iterable[Item]) -> int:
-        """How many subscribers items have, over all workers."""
-        number = self._next_count
-        self._next_count += 1
-        count = _Count()
-        for worker, parts in self._by_worker(items):
-            link = self._links[worker]
-            if self._has_room(link, parts):
-                count.missing.add(worker)
-                link.socket.send([Kind.COUNT, b"%d" % number, *parts])
-        if count.missing:
-            self._counts[number] = count
-            try:
-                with trio.move_on_after(COUNT_SECONDS):
-                    await count.done.wait()
-            finally:
-                del self._counts[number]
-        return count.total
+        """How many subscribers items have, over all workers that answer in time."""
+        with self._questions.new() as question:
+            for worker, parts in self._by_worker(items):
+                link = self._links[worker]
+                if self._has_room(link, parts):
+                    question.put_to(worker)
+                    link.socket.send([Kind.COUNT, b"%d" % question.number, *parts])
+            await question.settled()
+        return sum(int(found) for (found,) in question.answers)
 
-    def _counted(self, worker: int, number: int, found: int) -> None:
-        count = self._counts.get(number)
-        if count is None or worker not in count.missing:
-            return
-        count.missing.discard(worker)
-        count.total += found
-        if not count.missing:
-            count.done.set()
+    async def refresh_connection(self, name: bytes) -> bool:
+        """Have a connection ask its backend, if it is a WebSocket; False if it is unknown."""
+        answers, _ = await self._ask_all(Kind.REFRESH, [name])
+        return [b"1"] in answers
+
+    async def connected(self, names: list[bytes]) -> list[bytes] | None:
+        """Those of the names that are connections; None if a worker does not answer in time."""
+        answers, is_complete = await self._ask_all(Kind.CONNECTED, names)
+        found = {name for answer in answers for name in answer}
+        return [name for name in names if name in found] if is_complete else None
+
+    async def _ask_all(self, kind: Kind, parts: list[bytes]) -> tuple[list[list[bytes]], bool]:
+        """The answers of all workers that serve, and whether that is all of them."""
+        with self._questions.new() as question:
+            for worker, link in self._links.items():
+                if link.is_serving:
+                    question.put_to(worker)
+                    link.socket.send([kind, b"%d" % question.number, *parts])
+            is_complete = await question.settled()
+        return question.answers, is_complete

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import structlog
 import trio
 
-from realtime_proxy.channels.fanout import ask_for_updates, fan_out
+from realtime_proxy.channels.fanout import Update, ask_for_updates, fan_out
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.inputs.holding import Channels
 from realtime_proxy.model.item import Item
@@ -31,7 +31,7 @@ class Intake:
         self._channels = channels
         self._timers = timers
         self._pending: list[Item] = []
-        self._updates: dict[str, None] = {}
+        self._updates: dict[Update, None] = {}
         self._done: list[Step] = []
         self._at_rest: list[Step] = []
         self._is_under_way = False
@@ -70,7 +70,12 @@ class Intake:
 
     def update(self, channels: Iterable[str]) -> None:
         """Have all holds of these channels ask their backends, after what is in line."""
-        self._updates.update(dict.fromkeys(channels))
+        self._updates.update(dict.fromkeys(Update(channel) for channel in channels))
+        self._lot.unpark()
+
+    def refresh(self, channel: str) -> None:
+        """Have all WebSockets of a channel ask their backends, after what is in line."""
+        self._updates[Update(channel, of_websockets=True)] = None
         self._lot.unpark()
 
     def recover(self) -> None:

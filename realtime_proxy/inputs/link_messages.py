@@ -20,10 +20,13 @@ class Kind(bytes, Enum):
     CONTRADICTED = b"D"  # worker: a backend knows another last id of this channel than this
     TAKEN = b"T"  # worker: so many bytes of what it was sent are dealt with
     PUBLISH = b"P"  # worker: publish these items (the demo page does)
-    COUNTED = b"N"  # worker: the answer to COUNT: its number and how many subscribers
+    ANSWER = b"N"  # worker: the answer to a question: its number, and parts
     GRANTED = b"G"  # supervisor: the items of this channel follow from here on; its last id, if any
     ITEMS = b"I"  # supervisor: items, each a part
-    COUNT = b"C"  # supervisor: its number; how many subscribers have the items that follow?
+    COUNT = b"C"  # supervisor: a question: its number; how many subscribers have these items?
+    REFRESH = b"E"  # supervisor: a question: its number; have this connection ask, if it is here
+    CONNECTED = b"K"  # supervisor: a question: its number; which of these connections are here?
+    REFRESH_CHANNEL = b"W"  # supervisor: have the WebSockets of this channel ask their backends
     LOST = b"L"  # supervisor: so many items before this were not sent
     UPDATE = b"U"  # supervisor: have the holds of this channel ask their backends
     RECOVER = b"V"  # supervisor: know no last ids, and have all holds ask

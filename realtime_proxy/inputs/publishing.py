@@ -28,5 +28,14 @@ class Publishing(Protocol):
     def recover(self) -> None:
         """Forget all last ids, and have every hold ask its backend."""
 
+    def refresh_channel(self, channel: str, /) -> None:
+        """Have all WebSockets of a channel ask their backends."""
+
+    async def refresh_connection(self, name: bytes, /) -> bool:
+        """Have a connection ask its backend, if it is a WebSocket; False if it is unknown."""
+
+    async def connected(self, names: list[bytes], /) -> list[bytes] | None:
+        """Those of the names that are connections; None if not all could be asked."""
+
     def show_channels(self, topics: Topics, /) -> None:
         """From now on, have these know which channels are held."""

@@ -11,6 +11,7 @@ from realtime_proxy.config.schema import Config, Publish
 from realtime_proxy.inputs.holding import channels_of
 from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.inputs.link_messages import Kind, decode_config, decode_item, encode_item
+from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
@@ -22,10 +23,16 @@ class WorkerLink:
     """Keeps this worker's channels known to the supervisor, and takes what it sends."""
 
     def __init__(
-        self, socket: PairSocket, settings: Publish, registry: Registry, timers: Timers
+        self,
+        socket: PairSocket,
+        settings: Publish,
+        registry: Registry,
+        connections: OpenConnections,
+        timers: Timers,
     ) -> None:
         self._socket = socket
         self._registry = registry
+        self._connections = connections
         linger_seconds = settings.subscription_linger_seconds
         self.channels = channels_of(registry, self, timers, linger_seconds)
         self.intake = Intake(registry, self.channels, timers)
@@ -77,7 +84,7 @@ class WorkerLink:
                 self._items_arrived(parts)
             case Kind.COUNT:
                 found = sum(self._registry.count(item) for item in _decoded(parts[1:]))
-                self._socket.send([Kind.COUNTED, parts[0], b"%d" % found])
+                self._socket.send([Kind.ANSWER, parts[0], b"%d" % found])
                 self._taken(parts[1:])
             case Kind.LOST:
                 # Nobody knows which items: all who can ask their backends do so.
@@ -85,6 +92,14 @@ class WorkerLink:
                 self.intake.recover()
             case Kind.UPDATE:
                 self.intake.update([parts[0].decode()])
+            case Kind.REFRESH_CHANNEL:
+                self.intake.refresh(parts[0].decode())
+            case Kind.REFRESH:
+                found = self._connections.refresh(parts[1])
+                self._socket.send([Kind.ANSWER, parts[0], b"%d" % found])
+            case Kind.CONNECTED:
+                names = self._connections.connected(parts[1:])
+                self._socket.send([Kind.ANSWER, parts[0], *names])
             case Kind.RECOVER:
                 self.intake.recover()
             case Kind.CONFIGURE:

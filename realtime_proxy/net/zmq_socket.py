@@ -1,6 +1,5 @@
 """ZeroMQ sockets that can be awaited. The only file that imports zmq."""
 
-import contextlib
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -144,7 +143,21 @@ class SubSocket(_ReceivingSocket):
             self._look_again()
 
 
-class DealerSocket(_ReceivingSocket):
+class _Socket(_ReceivingSocket):
+    """One that also sends."""
+
+    def send(self, parts: list[bytes]) -> bool:
+        """Put a message in line for its receiver; False if nobody takes it."""
+        try:
+            self._socket.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.Again:  # nobody is there, or the other end of a bound socket has just died
+            return False
+        finally:
+            self._look_again()
+        return True
+
+
+class DealerSocket(_Socket):
     """A DEALER socket that REP sockets connect to, or that is connected to one."""
 
     def __init__(
@@ -172,19 +185,25 @@ class DealerSocket(_ReceivingSocket):
         self._look_again()
         return bool(events & zmq.POLLOUT)
 
-    def send(self, parts: list[bytes]) -> bool:
-        """Send a message to whoever's turn it is; False if nobody takes it."""
-        try:
-            self._socket.send_multipart(parts, zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        finally:
-            self._look_again()
-        return True
+
+class RouterSocket(_Socket):
+    """A bound ROUTER socket: messages begin with parts that lead back to their senders.
+
+    A reply to somebody who does not take so many is dropped.
+    """
+
+    def __init__(self, endpoint: str, ipc_mode: int | None = None) -> None:
+        """Raises ConfigError when the endpoint can't be bound."""
+        super().__init__(zmq.ROUTER)
+        self._socket.rcvhwm = self._socket.sndhwm = _HIGH_WATER_MARK
+        self._bind(endpoint, "publish.command", ipc_mode)
 
 
-class PairSocket(_ReceivingSocket):
-    """One end of an ordered link between two processes of ours. Whoever uses it bounds it."""
+class PairSocket(_Socket):
+    """One end of an ordered link between two processes of ours. Whoever uses it bounds it.
+
+    Nothing is lost while both ends live.
+    """
 
     def __init__(self, endpoint: str, *, bind: bool) -> None:
         """Raises ConfigError when the endpoint can't be had."""
@@ -199,9 +218,3 @@ class PairSocket(_ReceivingSocket):
             self.close()
             message = f"can't make the link {endpoint}: {error}"
             raise ConfigError([Problem("server.workers", message)]) from error
-
-    def send(self, parts: list[bytes]) -> None:
-        """Put a message in line for the other end; nothing is lost while both ends live."""
-        with contextlib.suppress(zmq.Again):  # the other end of a bound socket has just died
-            self._socket.send_multipart(parts, zmq.NOBLOCK)
-        self._look_again()

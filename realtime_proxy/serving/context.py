@@ -13,6 +13,7 @@ from realtime_proxy.config.schema import Config, Grip, Server
 from realtime_proxy.grip.signature import Verifier
 from realtime_proxy.inputs.holding import Channels, Holding
 from realtime_proxy.inputs.intake import Intake
+from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.headers import HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead
@@ -46,6 +47,7 @@ class ServingContext:
     registry: Registry
     channels: Channels
     intake: Intake
+    connections: OpenConnections
     timers: Timers
     watcher: Watcher
     crew: Crew

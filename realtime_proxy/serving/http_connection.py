@@ -76,6 +76,7 @@ class HttpConnection:
         "_is_request_read",
         "_leftover",
         "_lingers_until",
+        "_number",
         "_on_closed",
         "_parser",
         "_scope",
@@ -112,11 +113,17 @@ class HttpConnection:
         self._is_request_read = False
         self._lingers_until = 0.0
         self._state = _State.WAITING
+        self._number: int | None = None
         socket.owner = self
 
     def counts_as_tls(self, head: RequestHead) -> bool:
         """True if a request came over TLS, here or (if that is believed) at a proxy before us."""
         return self._tls or self.context.forwarding.came_over_tls(head.headers, self.peer)
+
+    @property
+    def request_number(self) -> int | None:
+        """The number of the HTTP request that is served or held; None if there is none."""
+        return self._number if self._state in (_State.WORKING, _State.HELD) else None
 
     # -- waiting ---------------------------------------------------------------------------
 
@@ -263,7 +270,9 @@ class HttpConnection:
         if not request.framing.has_body:
             self._request_read()
         if is_upgrade(request.head.headers):
+            self._number = None
             return await WebSocketUpgrade(self, request, body).run()
+        self._number = self.context.counters.requests
         return await HttpExchange(self, request, body).run()
 
     def _request_read(self) -> None:

@@ -35,12 +35,12 @@ class WebSocketBackend:
     __slots__ = (
         "_context",
         "_exchange",
-        "_id",
         "_packed_head",
         "_route",
         "_scheme",
         "_targets",
         "_trusted",
+        "id",
     )
 
     def __init__(
@@ -61,7 +61,7 @@ class WebSocketBackend:
         self._exchange = exchange
         self._trusted = trusted
         self._scheme = "https" if tls else "http"
-        self._id = str(uuid.uuid4()).encode()
+        self.id = str(uuid.uuid4()).encode()
 
     @property
     def target(self) -> LiveTarget:
@@ -120,7 +120,7 @@ class WebSocketBackend:
         _, target, _, headers = parse_request_block(self._packed_head)
         headers += (
             (b"Accept", CONTENT_TYPE),
-            (b"Connection-Id", self._id),
+            (b"Connection-Id", self.id),
             (b"Content-Type", CONTENT_TYPE),
             (b"Content-Length", b"%d" % len(events)),
         )

@@ -94,6 +94,7 @@ class WebSocketConnection:
     """One WebSocket: the client's side, its subscriptions, and its requests to the backend."""
 
     __slots__ = (
+        "_awaits_refresh",
         "_backend",
         "_close_timer",
         "_control",
@@ -142,6 +143,7 @@ class WebSocketConnection:
         self._heard_at = 0.0
         self._next_call: bytes | None = None
         self._working = True
+        self._awaits_refresh = False
         self._is_released = False
 
     @property
@@ -163,6 +165,7 @@ class WebSocketConnection:
     async def begin(self) -> None:
         """Ask the backend whether it accepts, and go on with what follows from its answer."""
         self.connection.hold(self)
+        self.connection.context.connections.websockets[self._backend.id] = self
         self._perform(self._session.start())
         await self._work()
 
@@ -226,13 +229,15 @@ class WebSocketConnection:
     # -- items -----------------------------------------------------------------------------
 
     def item_arrived(self, item: Item) -> None:
-        """Act on an item that is not just a message: only a close means something here."""
+        """Act on an item that is not just a message: a close, or a refresh."""
         payload = item.ws_message
         if payload is None:
             return
         if payload.action is Action.CLOSE:
             code = payload.close_code or NORMAL_CLOSURE
             self._perform(self._session.close(code, payload.close_reason))
+        elif payload.action is Action.REFRESH:
+            self.update()
         elif payload.content_filters:
             self.skipped(item, mismatch_without_filters(payload.content_filters))
 
@@ -274,7 +279,18 @@ class WebSocketConnection:
         """Never called: WebSockets take what comes."""
 
     def update(self) -> None:
-        """A backend that wants to say something to a WebSocket publishes it."""
+        """Send an empty request: what the backend has to say comes with its answer."""
+        if not self._awaits_refresh and not self._is_released:
+            self._awaits_refresh = True
+            self.connection.context.crew.start(self._refresh)
+
+    async def _refresh(self, _scope: trio.CancelScope) -> None:
+        # All WebSockets of a channel may have to ask. They wait for their turns outside of their
+        # sessions, so that what clients send meanwhile need not wait behind this.
+        recoveries = self.connection.context.recoveries
+        async with recoveries.turn(self._backend.target.label, urgent=True):
+            self._awaits_refresh = False
+            self._perform(self._session.refresh())
 
     # -- effects ---------------------------------------------------------------------------
 
@@ -389,6 +405,7 @@ class WebSocketConnection:
         opening, self._opening = self._opening, None
         if opening is not None:
             self._log_answer(opening, None)
+        del self.connection.context.connections.websockets[self._backend.id]
         self._control.release()
         self._stop_timers()
         chain, exchange = self._route.chain, self._exchange

@@ -89,6 +89,7 @@ class WebSocketOverHttp:
         "_meta",
         "_poll_seconds",
         "_prefix",
+        "_refresh_waits",
         "_state",
         "_trusted",
         "_waiting",
@@ -107,6 +108,7 @@ class WebSocketOverHttp:
         self._waiting: Sequence[Event] = ()
         self.waiting_bytes = 0
         self._in_flight = False
+        self._refresh_waits = False
         self._poll_seconds: int | None = None
         self._client_close: tuple[int | None, str] = (None, "")
         self._meta: dict[bytes, tuple[bytes, bytes]] | None = None  # most backends store nothing
@@ -200,6 +202,16 @@ class WebSocketOverHttp:
             return []
         self._in_flight = True
         return [CallBackend(b"" if self.is_accepted else encode_events([Event(b"OPEN")]))]
+
+    def refresh(self) -> list[Effect]:
+        """The backend wants to be asked without any event: now, or after the request under way."""
+        if self._state is not _State.OPEN:
+            return []
+        if self._in_flight:
+            self._refresh_waits = True
+            return []
+        self._in_flight = True
+        return [CallBackend(b"")]
 
     def response_arrived(self, head: ResponseHead, body: bytes) -> list[Effect]:
         """The backend's whole answer to the last request.
@@ -325,6 +337,10 @@ class WebSocketOverHttp:
         """After an answer: what waits goes out; else the close is completed, or the poll set."""
         if self._waiting:
             return effects + self._call()
+        if self._refresh_waits:
+            self._refresh_waits = False
+            if self._state is _State.OPEN:
+                return effects + self.refresh()
         if self._state is _State.CLIENT_CLOSED and self._poll_seconds is None:
             self._state = _State.ENDED
             end = EndClient(CloseReason.CLIENT_CLOSED)

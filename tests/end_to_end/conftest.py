@@ -31,7 +31,8 @@ listen = ["127.0.0.1:{port}"{listen}]
 
 [publish]
 pull = ""
-sub = []
+sub = ["{sub}"]
+command = "{command}"
 {publish}
 http = "127.0.0.1:{control_port}"
 max_body_bytes = 20_000_000
@@ -47,7 +48,7 @@ NO_UPDATES = "update_on_first_subscription = false"
 
 
 class Program:
-    """A running `realtime-proxy`. `port` takes clients, `control_port` publishers."""
+    """A running `realtime-proxy`. `port` takes clients, `control_port` and `sub` publishers."""
 
     def __init__(
         self, folder, rest, *, server="", listen="", publish=NO_UPDATES, handlers=(), log=LOG
@@ -59,6 +60,7 @@ class Program:
         self._log_file = folder / "log.txt"
         self._seen = 0
         self.file = folder / "routes.toml"
+        self.sub, self.command = f"ipc://{folder}/sub", f"ipc://{folder}/command"
         self._listen = "".join(f', "{address}"' for address in listen.split())
         with reserved_ports(2) as (self.port, self.control_port):
             self.configure(rest, server=server, publish=publish, log=log)
@@ -83,6 +85,8 @@ class Program:
                 control_port=self.control_port,
                 listen=self._listen,
                 server=server,
+                sub=self.sub,
+                command=self.command,
                 publish=publish,
                 log=log,
                 rest=rest,

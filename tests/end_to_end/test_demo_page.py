@@ -37,6 +37,7 @@ listen = ["127.0.0.1:{client}"]
 [publish]
 pull = "tcp://127.0.0.1:{pull}"
 sub = []
+command = ""
 http = "127.0.0.1:{control}"
 
 [[route]]

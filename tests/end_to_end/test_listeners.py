@@ -128,7 +128,8 @@ def test_address_that_is_taken(program, tmp_path):
     config = tmp_path / "routes.toml"
     config.write_text(
         f'server.listen = ["127.0.0.1:{program.port}"]\n'
-        'publish = { pull = "", sub = [], http = "" }\nroute = [{ targets = [{ demo = true }] }]\n'
+        'publish = { pull = "", sub = [], command = "", http = "" }\n'
+        "route = [{ targets = [{ demo = true }] }]\n"
     )
     command = [program.process.args[0], "run", "--config", config]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

@@ -321,7 +321,8 @@ def test_a_second_instance_is_refused(program, tmp_path):
     config = tmp_path / "routes.toml"
     config.write_text(
         f'server = {{ listen = ["127.0.0.1:{program.port}"], workers = 2 }}\n'
-        'publish = { pull = "", sub = [], http = "" }\nroute = [{ targets = [{ demo = true }] }]\n'
+        'publish = { pull = "", sub = [], command = "", http = "" }\n'
+        "route = [{ targets = [{ demo = true }] }]\n"
     )
     command = [program.process.args[0], "run", "--config", config]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -336,7 +337,8 @@ def test_a_handler_that_can_not_be_made_ends_the_start(program, tmp_path, worker
     (tmp_path / "handlers" / "broken.py").write_text("raise RuntimeError('broken on purpose')\n")
     config = tmp_path / "routes.toml"
     config.write_text(
-        'server = { listen = ["127.0.0.1:0"] }\npublish = { pull = "", sub = [], http = "" }\n'
+        'server = { listen = ["127.0.0.1:0"] }\n'
+        'publish = { pull = "", sub = [], command = "", http = "" }\n'
         'route = [{ handlers = ["broken"], targets = [{ demo = true }] }]\n'
     )
     command = [program.process.args[0], "run", "--config", config, "--workers", workers]

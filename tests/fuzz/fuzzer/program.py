@@ -40,6 +40,7 @@ upstream_key = "trusted"
 [publish]
 pull = "ipc://{folder}/pull"
 sub = []
+command = ""
 http = "127.0.0.1:{control}"
 
 [log]

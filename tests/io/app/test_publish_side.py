@@ -37,15 +37,15 @@ class Publishing:
 
 @pytest.fixture
 def ports():
-    """Three that are free."""
-    with reserved_ports(3) as ports:
+    """Four that are free."""
+    with reserved_ports(4) as ports:
         yield ports
 
 
 async def test_items_come_by_http_and_zeromq(nursery, ports):
-    http, pull, sub = ports[0], *(f"tcp://127.0.0.1:{port}" for port in ports[1:])
+    http, pull, sub, command = ports[0], *(f"tcp://127.0.0.1:{port}" for port in ports[1:])
     publishing = Publishing()
-    settings = Publish(http=f"127.0.0.1:{http}", pull=pull, sub=(sub,))
+    settings = Publish(http=f"127.0.0.1:{http}", pull=pull, sub=(sub,), command=command)
     side = PublishSide(settings, Counters())
     with contextlib.closing(side), trio.fail_after(SECONDS):
         nursery.start_soon(side.run, publishing)
@@ -69,11 +69,16 @@ async def test_items_come_by_http_and_zeromq(nursery, ports):
             publisher.send_multipart([b"a", b'J{"formats": {"http-stream": {"content": "x"}}}'])
             await publishing.some.wait()
         assert publishing.items == [ITEM] * 3
+        with zmq.Context() as context, context.socket(zmq.REQ) as asker:
+            asker.rcvtimeo = SECONDS * 1_000
+            asker.connect(command)
+            asker.send(b"25:6:method,12:get-zmq-uris,}")
+            assert sub.encode() in await trio.to_thread.run_sync(asker.recv)
         nursery.cancel_scope.cancel()
 
 
 async def test_all_may_be_left_out():
-    side = PublishSide(Publish(http="", pull="", sub=()), Counters())
+    side = PublishSide(Publish(http="", pull="", sub=(), command=""), Counters())
     with trio.fail_after(SECONDS):
         await side.run(Publishing())
     side.close()
@@ -84,8 +89,8 @@ def test_an_address_of_others_is_refused_and_nothing_stays_open(ports):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         http = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ConfigError, match="can't listen on"):
-            PublishSide(Publish(http=http, pull=pull, sub=()), Counters())
-    again = PublishSide(Publish(http=http, pull=pull, sub=()), Counters())
+            PublishSide(Publish(http=http, pull=pull, sub=(), command=""), Counters())
+    again = PublishSide(Publish(http=http, pull=pull, sub=(), command=""), Counters())
     again.close()
     again.close()
 

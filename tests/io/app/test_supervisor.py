@@ -15,7 +15,7 @@ from realtime_proxy.errors import ConfigError
 SECONDS = 30
 CONFIG = Config(
     server=Server(listen=("127.0.0.1:0",), max_connections=101),
-    publish=Publish(http="", pull="", sub=()),
+    publish=Publish(http="", pull="", sub=(), command=""),
     route=(Route(targets=(Target(demo=True),)),),
 )
 # A worker, as far as the supervisor can tell.

@@ -6,6 +6,7 @@ from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs.door import Door
 from realtime_proxy.inputs.holding import Holding
+from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import HttpStream, Item
 from realtime_proxy.net.timers import Timers
@@ -33,7 +34,8 @@ class House:
         self.registry = Registry()
         self.timers = Timers()
         self.counters = Counters()
-        self.door = Door(Publish(), self.registry, self.timers, self.counters)
+        self.connections = OpenConnections("me", [])
+        self.door = Door(Publish(), self.registry, self.connections, self.timers, self.counters)
 
     async def subscribe(self, channel="a", form=WireForm.RAW):
         subscriber = RecordingSubscriber(form)
@@ -84,6 +86,17 @@ async def test_publishing_from_inside_tells_how_many_there_are(house):
     await house.subscribe()
     assert house.door.publish(item("1")) == 2
     assert await house.door.count([item("2"), item("3", channel="b")]) == 2
+
+
+async def test_websockets_are_refreshed_by_channel_and_by_name(house):
+    of_channel, named = await house.subscribe(form=WireForm.FRAME), RecordingSubscriber()
+    house.connections.websockets[b"id"] = named
+    house.door.refresh_channel("a")
+    assert await house.door.refresh_connection(b"id")
+    assert not await house.door.refresh_connection(b"other")
+    await trio.testing.wait_all_tasks_blocked()
+    assert (of_channel.updates, named.updates) == (1, 1)
+    assert await house.door.connected([b"other", b"id"]) == [b"id"]
 
 
 async def test_recovering_asks_all_holds(house):

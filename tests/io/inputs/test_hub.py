@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from realtime_proxy.config.schema import Config, Grip, Publish
-from realtime_proxy.inputs import hub as hub_module
+from realtime_proxy.inputs import questions
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.inputs.link_messages import decode_config, decode_item, encode_item
 from realtime_proxy.metrics.counters import Counters
@@ -359,7 +359,7 @@ async def test_a_worker_that_dies_counts_for_nothing(hub, join):
 
 
 async def test_a_worker_that_does_not_answer_is_not_waited_for(hub, join, monkeypatch):
-    monkeypatch.setattr(hub_module, "COUNT_SECONDS", 0.01)
+    monkeypatch.setattr(questions, "ANSWER_SECONDS", 0.01)
     one, other = join(0), join(1)
     await one.holds("a")
     await other.holds("a")
@@ -394,7 +394,7 @@ async def test_a_count_that_is_given_up_leaves_nothing_behind(hub, join):
         nursery.start_soon(count, hub, [item("a")], [])
         assert (await worker.hears())[0] == b"C"
         nursery.cancel_scope.cancel()
-    assert not hub._counts
+    assert not hub._questions._open
 
 
 async def test_all_workers_are_told_of_configurations_and_logs_in_order(hub, join):
@@ -418,3 +418,64 @@ async def test_a_worker_that_was_starting_gets_the_latest_configuration(hub, joi
     worker.socket.send([b"Y"])
     kind, data = await worker.hears()
     assert (kind, decode_config(data).grip.issuer) == (b"F", "latest")
+
+
+# -- connections -----------------------------------------------------------------------------------
+
+
+async def serving(join, *numbers):
+    """Workers that serve, and so may have connections."""
+    workers = [join(number) for number in numbers]
+    for worker in workers:
+        worker.socket.send([b"Y"])
+        await worker.is_heard()
+    return workers
+
+
+async def test_all_workers_that_serve_are_asked_which_connections_they_have(hub, join):
+    one, other = await serving(join, 0, 1)
+    join(2)  # has not begun to serve
+    results = []
+
+    async def ask():
+        results.append(await hub.connected([b"a", b"b", b"c", b"a"]))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        for worker, found in ((one, [b"c"]), (other, [b"a"])):
+            kind, number, *names = await worker.hears()
+            assert (kind, names) == (b"K", [b"a", b"b", b"c", b"a"])
+            worker.socket.send([b"N", number, *found])
+    assert results == [[b"a", b"c", b"a"]]
+
+
+async def test_what_not_all_can_tell_is_not_known(hub, join, monkeypatch):
+    monkeypatch.setattr(questions, "ANSWER_SECONDS", 0.01)
+    await serving(join, 0)
+    assert await hub.connected([b"a"]) is None
+
+
+@pytest.mark.parametrize("found", [False, True])
+async def test_a_connection_is_refreshed_wherever_it_is(hub, join, found):
+    workers = await serving(join, 0, 1)
+    results = []
+
+    async def ask():
+        results.append(await hub.refresh_connection(b"id"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        for worker in workers:
+            kind, number, name = await worker.hears()
+            assert (kind, name) == (b"E", b"id")
+            worker.socket.send([b"N", number, b"%d" % (found and worker is workers[1])])
+    assert results == [found]
+
+
+async def test_websockets_of_a_channel_are_refreshed_by_who_holds_it(hub, join):
+    one, other = join(0), join(1)
+    await one.holds("a")
+    hub.refresh_channel("a")
+    hub.refresh_channel("nobody's")
+    assert await one.hears() == [b"W", b"a"]
+    await other.is_heard()  # and was not asked

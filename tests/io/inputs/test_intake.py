@@ -249,6 +249,15 @@ async def test_updates_come_after_what_is_in_line(running):
     assert seen == [b"1", "update"]
 
 
+async def test_websockets_of_a_channel_are_refreshed(running):
+    socket = running.subscribe("a", subscriber=RecordingSubscriber(WireForm.FRAME))
+    stream = running.subscribe("a")
+    running.intake.refresh("a")
+    running.intake.refresh("a")
+    await delivered()
+    assert (socket.updates, stream.updates) == (1, 0)
+
+
 async def test_recovering_forgets_and_asks_all(running):
     subscribers = [running.subscribe(channel) for channel in "ab"]
     running.channels.pin("a", trio.Event)

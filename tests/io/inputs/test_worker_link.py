@@ -9,6 +9,7 @@ from realtime_proxy.config.schema import Config, Grip, Publish
 from realtime_proxy.inputs.holding import Holding
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.inputs.link_messages import decode_item, encode_config, encode_item
+from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import HttpStream, Item
@@ -29,7 +30,8 @@ class Worker:
 
     def __init__(self, socket):
         self.registry = Registry()
-        self.link = WorkerLink(socket, Publish(), self.registry, Timers())
+        self.connections = OpenConnections("me", [])
+        self.link = WorkerLink(socket, Publish(), self.registry, self.connections, Timers())
 
     async def run(self):
         async with trio.open_nursery() as nursery:
@@ -199,6 +201,28 @@ async def test_subscribers_are_counted(ends):
     hub.socket.send([b"C", b"7", *parts])
     assert await hub.hears() == [b"N", b"7", b"2"]
     assert await hub.hears() == [b"T", b"%d" % sum(map(len, parts))]
+
+
+async def test_connections_are_found_and_refreshed(ends):
+    worker, hub = ends
+    websocket = worker.connections.websockets[b"id"] = RecordingSubscriber()
+    worker.link.tell_ready()
+    assert await hub.hears() == [b"Y"]
+    hub.socket.send([b"K", b"1", b"other", b"id"])
+    assert await hub.hears() == [b"N", b"1", b"id"]
+    hub.socket.send([b"E", b"2", b"other"])
+    assert await hub.hears() == [b"N", b"2", b"0"]
+    hub.socket.send([b"E", b"3", b"id"])
+    assert await hub.hears() == [b"N", b"3", b"1"]
+    assert websocket.updates == 1
+
+
+async def test_websockets_of_a_channel_are_refreshed(ends):
+    worker, hub = ends
+    websocket, _ = await hold(worker, hub, "a", form=WireForm.FRAME)
+    hub.socket.send([b"W", b"a"])
+    await everything_is_done(hub)
+    assert websocket.updates == 1
 
 
 async def test_publishing_goes_to_the_hub(ends):

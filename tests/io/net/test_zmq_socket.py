@@ -6,7 +6,14 @@ import trio.testing
 import zmq
 
 from realtime_proxy.errors import ConfigError
-from realtime_proxy.net.zmq_socket import MAX_BATCH, DealerSocket, PairSocket, PullSocket, SubSocket
+from realtime_proxy.net.zmq_socket import (
+    MAX_BATCH,
+    DealerSocket,
+    PairSocket,
+    PullSocket,
+    RouterSocket,
+    SubSocket,
+)
 
 SECONDS = 10
 ANYWHERE = "tcp://127.0.0.1:*"
@@ -309,6 +316,30 @@ def test_topics_of_a_closed_socket_are_nobodys_matter():
     sub.close()
     sub.subscribe("a")
     sub.unsubscribe("a")
+
+
+# -- requests ------------------------------------------------------------------------------
+
+
+async def test_replies_find_their_way_back():
+    with RouterSocket(ANYWHERE) as router, zmq.Context() as context:
+        askers = [context.socket(zmq.REQ) for _ in range(3)]
+        for number, asker in enumerate(askers):
+            asker.rcvtimeo = SECONDS * 1_000
+            asker.connect(router.endpoint)
+            asker.send(b"%d" % number)
+        for parts in await receive(router, 3):
+            router.send([*parts[:-1], b"re " + parts[-1]])
+        for number, asker in enumerate(askers):
+            assert asker.recv() == b"re %d" % number
+            asker.close()
+        router.send([b"nobody", b"", b"x"])
+
+
+def test_where_requests_are_taken_may_be_in_use():
+    with RouterSocket(ANYWHERE) as router, pytest.raises(ConfigError) as caught:
+        RouterSocket(router.endpoint)
+    assert caught.value.problems[0].key_path == "publish.command"
 
 
 # -- links between processes ---------------------------------------------------------------

@@ -1,7 +1,7 @@
 import pytest
 import structlog
 
-from realtime_proxy.channels.fanout import MAX_JOINED_BYTES, ask_for_updates, fan_out
+from realtime_proxy.channels.fanout import MAX_JOINED_BYTES, Update, ask_for_updates, fan_out
 from realtime_proxy.channels.group import SLICE
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.model.item import Action, HttpResponse, HttpStream, Item, WebSocketMessage
@@ -204,11 +204,12 @@ def test_the_id_of_an_item_is_told_before_anybody_gets_it():
     assert seen == ["a", "arrived", "b"]
 
 
-def test_holds_are_asked_for_updates_and_websockets_are_not():
+@pytest.mark.parametrize("of_websockets", [False, True])
+def test_updates_are_for_holds_or_for_websockets(of_websockets):
     registry = Registry()
     by_form = {form: subscribed(registry, "a", form=form) for form in WireForm}
     elsewhere = subscribed(registry, "b")
-    list(ask_for_updates(registry, ["a", "c"]))
+    list(ask_for_updates(registry, [Update("a", of_websockets), Update("c", of_websockets)]))
     updates = {form: subscriber.updates for form, subscriber in by_form.items()}
-    assert updates == {form: int(form is not WireForm.FRAME) for form in WireForm}
+    assert updates == {form: (form is WireForm.FRAME) == of_websockets for form in WireForm}
     assert elsewhere.updates == 0

@@ -11,6 +11,7 @@ def publish(number, **values):
 
 
 def test_ports_are_higher():
+    assert publish(1).command == "tcp://127.0.0.1:5573"
     moved = publish(1, pull="tcp://[::1]:5560", http="127.0.0.1:5561")
     assert (moved.pull, moved.http) == ("tcp://[::1]:5570", "127.0.0.1:5571")
 
@@ -21,8 +22,8 @@ def test_names_of_sockets_get_a_prefix():
 
 
 def test_what_is_off_stays_off():
-    moved = publish(3, pull="", sub=(), http="")
-    assert (moved.pull, moved.sub, moved.http) == ("", (), "")
+    moved = publish(3, pull="", sub=(), command="", http="")
+    assert (moved.pull, moved.sub, moved.command, moved.http) == ("", (), "", "")
 
 
 def test_every_address_of_sub_is_moved_unless_it_is_a_publishers():

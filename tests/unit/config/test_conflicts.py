@@ -75,7 +75,9 @@ def test_a_tls_listener_is_enough(tmp_path):
 
 def test_open_publishing_may_be_asked_for():
     open_to_all = 'pull = "tcp://*:5560"\nsub = ["tcp://127.0.0.1:1", "tcp://*:5562"]'
-    assert set(problems(f"[publish]\n{open_to_all}")) == {"publish.pull", "publish.sub[1]"}
+    open_to_all += '\ncommand = "tcp://*:5563"'
+    found = {"publish.pull", "publish.sub[1]", "publish.command"}
+    assert set(problems(f"[publish]\n{open_to_all}")) == found
     load_text(f"[publish]\n{open_to_all}\nallow_unauthenticated = true")
 
 

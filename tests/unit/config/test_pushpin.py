@@ -40,6 +40,7 @@ def test_an_empty_configuration_is_pushpins_defaults(conversion):
     assert config.publish.pull == "tcp://127.0.0.1:5560"
     assert config.publish.sub == ("tcp://127.0.0.1:5562",)
     assert not config.publish.sub_connect
+    assert config.publish.command == "tcp://127.0.0.1:5563"
     assert config.publish.http == ""
     assert config.log == Log(level="info", format="pushpin")
     assert config.route == (Route((Target(url="http://a:1"),)),)
@@ -85,7 +86,7 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
         push_in_sub_spec=tcp://127.0.0.1:6000
         push_in_sub_connect=true
         stats_spec=
-        command_spec=
+        command_spec=tcp://[::1]:5563
         """,
         loads=False,
     )
@@ -126,6 +127,7 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
         "tcp://127.0.0.1:6010",
     )
     assert config.publish.sub_connect
+    assert config.publish.command == "tcp://[::1]:5573"
     assert config.publish.http == "[::1]:5571"
     assert config.publish.max_header_bytes == 3000
     assert config.publish.max_body_bytes == 5000
@@ -230,7 +232,7 @@ def test_minus_one_is_no_mode(conversion):
 def test_every_note_is_in_the_file(conversion):
     _, notes, text = conversion("[a]\nb=c\n[proxy]\ncdn_loop=x", "* a:1,host=b\nbad\n")
     unfolded = text.replace("\n#  ", "")
-    assert notes.count("\n") > 2
+    assert notes.count("\n") > 1
     for note in notes.splitlines():
         assert f"# - {note}" in unfolded
 

@@ -58,5 +58,7 @@ def test_defaults_of_pushpin_that_are_lost_are_noted(tmp_path):
     file = tmp_path / "pushpin.conf"
     file.write_text("[global]\nport_offset=10\n[handler]\nstats_spec=\n")
     notes = "\n".join(map(str, left_over_notes(Settings.read(file))))
-    assert "command_spec = tcp://127.0.0.1:5573 (Pushpin's default)" in notes
-    assert "stats_spec" not in notes
+    assert notes == ""
+    file.write_text("[global]\nrundir=/run/x\n[handler]\n")
+    notes = "\n".join(map(str, left_over_notes(Settings.read(file))))
+    assert "stats_spec = ipc:///run/x/pushpin-stats (Pushpin's default)" in notes

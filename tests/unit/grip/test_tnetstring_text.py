@@ -5,6 +5,7 @@ import pytest
 from realtime_proxy.grip.tnetstring_text import (
     NotTnetstringError,
     decode_tnetstring,
+    encode_tnetstring,
     with_text_strings,
 )
 
@@ -67,3 +68,9 @@ def test_strings_become_text():
     assert with_text_strings(value) == {"a": ["é", {"b": ""}], "c": 1, "d": None}
     with pytest.raises(UnicodeDecodeError):
         with_text_strings([b"\xff"])
+
+
+def test_text_is_written_as_utf_8():
+    value = {"é": ["ü", b"\xff", {"a": 1}], "b": None, "c": True}
+    data = encode_tnetstring(value)
+    assert decode_tnetstring(data) == {"é": ["ü".encode(), b"\xff", {"a": 1}], "b": None, "c": True}

@@ -241,6 +241,37 @@ def test_poll_is_an_empty_request():
 # -- closing -------------------------------------------------------------------------------------
 
 
+def test_refresh_is_an_empty_request():
+    session = opened()
+    assert session.refresh() == [CallBackend(b"")]
+    assert answer(session, ("TEXT", b"x")) == [SendMessage(Opcode.TEXT, b"x")]
+    assert session.refresh() == [CallBackend(b"")]
+
+
+def test_refreshes_while_a_request_is_under_way_are_one_more_after_it():
+    session = opened(fields=[(b"Keep-Alive-Interval", b"60")])
+    session.message_arrived(Opcode.TEXT, b"a")
+    assert session.refresh() == session.refresh() == []
+    session.message_arrived(Opcode.TEXT, b"b")
+    assert sent(answer(session)) == [("TEXT", b"b")]
+    assert answer(session) == [CallBackend(b"")]
+    assert answer(session) == [PollAfter(60)]
+
+
+def test_refresh_is_for_open_sessions_only():
+    session = WebSocketOverHttp(one_event=False, trusted=False)
+    session.start()
+    assert session.refresh() == []
+    assert [type(effect) for effect in answer(session, "OPEN")] == [AcceptClient]
+    session.message_arrived(Opcode.TEXT, b"a")
+    session.refresh()
+    session.client_closed(1000, "")
+    assert sent(answer(session)) == [("CLOSE", b"\x03\xe8")]
+    assert session.refresh() == []
+    assert [type(effect) for effect in answer(session)] == [SendClose, EndClient]
+    assert session.refresh() == []
+
+
 def test_close_of_the_client():
     session = opened()
     assert sent(session.client_closed(4001, "bye")) == [("CLOSE", b"\x0f\xa1bye")]
