@@ -4,7 +4,6 @@ import time
 from collections.abc import Collection
 
 import attrs
-import trio
 
 from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.backend.zhttp_peers import ZhttpPeers
@@ -22,6 +21,7 @@ from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.routing.forwarding import Forwarding
 from realtime_proxy.routing.table import RouteTable
+from realtime_proxy.serving.farewells import Farewells
 from realtime_proxy.serving.filter_requests import FilterRequests
 from realtime_proxy.serving.link_requests import LinkRequests
 from realtime_proxy.serving.link_timers import LinkTimers
@@ -31,7 +31,6 @@ from realtime_proxy.serving.recovery_room import RecoveryRoom
 from realtime_proxy.serving.request_log import RequestLog
 from realtime_proxy.wire.http1_server import HeadLimits
 
-MAX_FAREWELLS = 64
 # Of these the proxy makes its own towards backends, or answers itself.
 _NOT_FOR_BACKENDS = HOP_BY_HOP | {b"accept-encoding", b"expect"}
 
@@ -54,11 +53,7 @@ class ServingContext:
     caller: BackendCaller
     counters: Counters
     zhttp: ZhttpPeers
-    # Taken for telling backends of clients that have left: when many leave at once, these must
-    # not open as many connections.
-    farewells: trio.CapacityLimiter = attrs.field(
-        factory=lambda: trio.CapacityLimiter(MAX_FAREWELLS)
-    )
+    farewells: Farewells = attrs.field(init=False)
     server: Server = attrs.field(init=False)
     grip: Grip = attrs.field(init=False)
     routes: RouteTable[LiveRoute] = attrs.field(init=False)
@@ -74,6 +69,7 @@ class ServingContext:
     forwarding: Forwarding = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.farewells = Farewells(self.crew)
         self.filter_requests = FilterRequests(self.timers)
         self.recoveries = RecoveryRoom(self.timers)
         self.link_requests = LinkRequests(self.timers, self.recoveries)

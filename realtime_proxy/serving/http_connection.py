@@ -25,7 +25,7 @@ from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.http_holds import ResponseHold
 from realtime_proxy.serving.http_repeat import RepeatedExchange, Superseded
-from realtime_proxy.serving.request_body import RequestBody
+from realtime_proxy.serving.request_body import NO_BODY, RequestBody, StoredBody
 from realtime_proxy.serving.websocket_upgrade import WebSocketUpgrade
 from realtime_proxy.wire.http1_server import (
     BodyForm,
@@ -258,14 +258,16 @@ class HttpConnection:
         self._expired = True
         self.socket.end_input()
 
-    def _body(self, request: IncomingRequest, parser: RequestParser) -> RequestBody:
+    def _body(self, request: IncomingRequest, parser: RequestParser) -> RequestBody | StoredBody:
+        if not request.framing.has_body:
+            return NO_BODY
         server = self.context.server
         limits = (server.max_body_bytes, server.body_timeout_seconds)
         return RequestBody(
             request, parser, self.socket, self.context.timers, limits, self._request_read
         )
 
-    async def _serve_one(self, request: IncomingRequest, body: RequestBody) -> After:
+    async def _serve_one(self, request: IncomingRequest, body: RequestBody | StoredBody) -> After:
         self.context.counters.requests += 1
         if not request.framing.has_body:
             self._request_read()

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Self
 
 import attrs
-import trio
 
 from realtime_proxy.errors import BackendError, GripError, ProtocolError
 from realtime_proxy.grip.instruct import Instruct
@@ -47,14 +46,13 @@ class Links:
         It is told once, whatever it answers, by a task that the client's end does not end.
         """
         if self.gone is not None:
-            self.errand.context.crew.start(partial(self._tell, self.gone))
+            self.errand.context.farewells.say(partial(self._tell, self.gone))
 
-    async def _tell(self, gone: Uri, _of_task: trio.CancelScope) -> None:
+    async def _tell(self, gone: Uri) -> None:
         log = self.errand.route.log
         try:
-            async with self.errand.context.farewells:
-                response = await self.errand.follow(b"POST", gone, Headers())
-                response.close()
+            response = await self.errand.follow(b"POST", gone, Headers())
+            response.close()
         except (BackendError, ProtocolError) as error:
             log.warning("gone link failed", uri=str(gone), problem=str(error))
         except Exception:

@@ -131,7 +131,7 @@ class RequestBody:
 
 
 class StoredBody:
-    """A body that was kept from an earlier time: all of it is here."""
+    """A body that is all here, such as one kept from an earlier time. It is never changed."""
 
     __slots__ = ("remembered", "size")
 
@@ -140,3 +140,6 @@ class StoredBody:
     def __init__(self, body: bytes) -> None:
         self.remembered = body
         self.size = len(body)
+
+
+NO_BODY = StoredBody(b"")

@@ -446,7 +446,10 @@ class WebSocketConnection:
             self._poll_timer = None
         if not self._working:
             self._working = True
-            self.connection.context.crew.start(self._work)
+            if self._session.has_ended:
+                self.connection.context.farewells.say(self._work)
+            else:
+                self.connection.context.crew.start(self._work)
 
     async def _work(self, _scope: trio.CancelScope | None = None) -> None:
         """Send requests one after another, for as long as there is something to send."""
@@ -490,16 +493,10 @@ class WebSocketConnection:
             with contextlib.suppress(trio.BrokenResourceError):  # its end is reported elsewhere
                 await self.connection.send(b"")
         try:
-            head, body = await self._ask(events)
+            head, body = await self._backend.ask(self._session, events)
             return self._session.response_arrived(head, body)
         except (BackendError, GripError, ProtocolError) as error:
             return self._failed(error)
-
-    async def _ask(self, events: bytes) -> tuple[ResponseHead, bytes]:
-        if not self._session.has_ended:
-            return await self._backend.ask(self._session, events)
-        async with self.connection.context.farewells:
-            return await self._backend.ask(self._session, events)
 
     def _failed(self, error: BackendError | GripError | ProtocolError) -> list[Effect]:
         self.connection.context.counters.backend_failures += 1

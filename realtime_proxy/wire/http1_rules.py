@@ -125,7 +125,7 @@ def encode_head(start: bytes, fields: Sequence[tuple[bytes, bytes]], *own: bytes
     Handlers, items and instructions make fields too. One that is no field (a line end in it, a
     blank in its name) is left out, so what is written never becomes another field or a body.
     """
-    lines = [start, *[b"%b: %b" % field for field in fields], *own, b"\r\n"]
+    lines = [start, *map(b": ".join, fields), *own, b"\r\n"]
     block = b"\r\n".join(lines)
     is_as_meant = block.count(b"\n") == block.count(b"\r") == len(lines)
     if is_as_meant and _WRITTEN.fullmatch(block, len(start) + 2):

@@ -1,0 +1,38 @@
+import trio
+import trio.testing
+
+from realtime_proxy.net.crew import Crew
+from realtime_proxy.serving.farewells import MAX_AT_ONCE, Farewells
+
+
+async def test_says_each_once_and_so_many_at_once(nursery):
+    farewells = Farewells(Crew(nursery))
+    begun, go_on = [], trio.Event()
+
+    def farewell(number):
+        async def say():
+            begun.append(number)
+            await go_on.wait()
+
+        return say
+
+    for number in range(MAX_AT_ONCE + 10):
+        farewells.say(farewell(number))
+    await trio.testing.wait_all_tasks_blocked()
+    assert sorted(begun) == list(range(MAX_AT_ONCE))
+    go_on.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert sorted(begun) == list(range(MAX_AT_ONCE + 10))
+
+
+async def test_says_those_who_leave_later(nursery):
+    farewells = Farewells(Crew(nursery))
+    said = []
+
+    async def say():
+        said.append(len(said))
+
+    for count in range(1, 2 * MAX_AT_ONCE):
+        farewells.say(say)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(said) == count
