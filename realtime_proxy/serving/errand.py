@@ -53,7 +53,9 @@ class Errand:
         if self._is_on_route(uri):
             if self.route.edits is not None:  # its path is written as backends see paths
                 head.headers = self.route.edits.edited_headers(fields)
-            response, _ = await upstream.ask(BackendRequest(head, body, exchange=self.exchange))
+            tls = uri.scheme == "https"
+            request = BackendRequest(head, body, tls=tls, exchange=self.exchange)
+            response, _ = await upstream.ask(request)
             return response
         # Handlers don't see it: what they add for backends is not for others.
         return await upstream.ask_target(self._target(uri), BackendRequest(head, body))
