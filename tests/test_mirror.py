@@ -21,6 +21,7 @@ EXCEPTIONS = {
     "errors.py": "names only; what raises them is tested",
     "inputs/publishing.py": "Protocols",
     "model/close_reason.py": "names only",
+    "model/connection_record.py": "plain values",
     "model/item.py": "plain values",
     "pipeline/decision.py": "plain values",
     "pipeline/exchange.py": "plain values",

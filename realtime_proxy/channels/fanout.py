@@ -108,21 +108,21 @@ class _Waiting:
         if group.is_shared:
             yield from self._write_run(now)
         elif parts := self._groups.pop(group, None):
-            yield from group.write_all(_joined(parts), now)
+            yield from group.write_all(_joined(parts), now, len(parts))
 
     def write(self, now: float) -> Iterator[None]:
         """Write everything that waits."""
         self.size = 0
         groups, self._groups = self._groups, {}
         for group, parts in groups.items():
-            yield from group.write_all(_joined(parts), now)
+            yield from group.write_all(_joined(parts), now, len(parts))
         yield from self._write_run(now)
 
     def _write_run(self, now: float) -> Iterator[None]:
         group, self._run_group = self._run_group, None
         parts, self._run = self._run, []
         if group is not None:
-            yield from group.write_all(_joined(parts), now)
+            yield from group.write_all(_joined(parts), now, len(parts))
 
 
 def _joined(parts: list[bytes]) -> bytes:

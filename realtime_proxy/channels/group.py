@@ -25,7 +25,7 @@ class Subscription:
         self.subscriber: Subscriber | None = subscriber
 
 
-Key = tuple[WireForm, bool, bool, str | None]  # form, personal, shared, position
+Key = tuple[WireForm, bool, bool, str | None, bool]  # form, personal, shared, position, counted
 
 
 class Group:
@@ -53,10 +53,10 @@ class Group:
     )
 
     def __init__(self, channel: str, key: Key) -> None:
-        """`key`: form, personal, shared (members have other channels as well), position."""
+        """`key`: form, personal, shared (members have other channels too), position, counted."""
         self.channel = channel
         self.key = key
-        self.form, self.personal, self.is_shared, self.position = key
+        self.form, self.personal, self.is_shared, self.position, _ = key
         self.subscriptions: list[Subscription] = []
         self.writers: list[Writer] = []
         self.last_write_at = 0.0
@@ -114,8 +114,11 @@ class Group:
             self.subscriptions[index] = last
             self.writers[index] = writer
 
-    def write_all(self, data: bytes, now: float) -> Iterator[None]:
-        """Write the same bytes to all, yielding between slices so that others can run."""
+    def write_all(self, data: bytes, now: float, messages: int = 1) -> Iterator[None]:  # noqa: ARG002
+        """Write the same bytes to all, yielding between slices so that others can run.
+
+        `messages` says how many the bytes consist of, for those who count.
+        """
         count = len(self.writers)
         self._running = True
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from realtime_proxy.channels.counted import CountedGroup, CountingWriter
 from realtime_proxy.channels.group import Group, Key, Subscription
 from realtime_proxy.channels.subscriber import Subscriber
 from realtime_proxy.model.item import Item
@@ -40,10 +41,11 @@ class Registry:
         their way round (`Intake.at_rest`). Later it is at `group.position` of the result.
         """
         groups = self._channels.setdefault(channel, {})
-        key = (subscriber.form, subscriber.personal is not None, shared, position)
+        counted = isinstance(subscriber.writer, CountingWriter)
+        key = (subscriber.form, subscriber.personal is not None, shared, position, counted)
         group = groups.get(key)
         if group is None:
-            group = groups[key] = Group(channel, key)
+            group = groups[key] = (CountedGroup if counted else Group)(channel, key)
         return group.join(subscriber)
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -77,7 +79,8 @@ class Registry:
         for group in moved:  # all of them first: one may be where another was
             del self._channels[group.channel][group.key]
         for group in moved:
-            group.key = (group.form, group.personal, group.is_shared, group.position)
+            counted = group.key[-1]
+            group.key = (group.form, group.personal, group.is_shared, group.position, counted)
             groups = self._channels[group.channel]
             other = groups.setdefault(group.key, group)
             if other is not group:

@@ -1,10 +1,12 @@
 """The contract of `handlers/`: the only part of the package that a handler imports."""
 
-from realtime_proxy.config.checks import at_least, one_of
+from realtime_proxy.config.checks import above_zero, at_least, one_of
 from realtime_proxy.config.schema import option, required
 from realtime_proxy.errors import ConfigError, Problem
+from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
+from realtime_proxy.model.redaction import SECRET_HEADERS, SECRET_PARAMETERS, Redaction
 from realtime_proxy.pipeline.decision import (
     CONTINUE,
     NOT_MINE,
@@ -27,10 +29,13 @@ from realtime_proxy.pipeline.secret import Secret
 __all__ = [
     "CONTINUE",
     "NOT_MINE",
+    "SECRET_HEADERS",
+    "SECRET_PARAMETERS",
     "Answer",
     "BaseHandler",
     "CloseWith",
     "ConfigError",
+    "ConnectionRecord",
     "Decision",
     "Drop",
     "EventOutcome",
@@ -40,12 +45,14 @@ __all__ = [
     "Identity",
     "NoConfig",
     "Problem",
+    "Redaction",
     "Refuse",
     "RequestHead",
     "Response",
     "ResponseHead",
     "Secret",
     "WebSocketEvent",
+    "above_zero",
     "at_least",
     "one_of",
     "option",

@@ -35,6 +35,7 @@ class Chain:
         "_websocket_event",
         "delivery_failures",
         "handlers",
+        "keeps_record",
         "sets_headers",
     )
 
@@ -43,6 +44,7 @@ class Chain:
         self.sets_headers = frozenset(
             name.lower() for handler in self.handlers for name in handler.sets_headers
         )
+        self.keeps_record = any(handler.keeps_record for handler in self.handlers)
         self.delivery_failures = 0
         self._request = self._acting_at("on_request")
         self._response_head = self._acting_at("on_response_head")

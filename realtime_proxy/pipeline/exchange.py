@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 
+from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.messages import RequestHead
 
 
@@ -25,7 +26,8 @@ class Exchange:
     `identity`. `scheme` is `http`, `https`, `ws` or `wss`. `peer_address` is where the connection
     comes from, empty on unix sockets; `client_address` is that of the client itself, which known
     proxies in front tell (`[forwarded] trusted_proxies`), else the same. `held` says what the
-    connection became: `stream`, `response`, `websocket`.
+    connection became: `stream`, `response`, `websocket`. `record` has what became of it all; None
+    unless a handler of the route keeps records.
     """
 
     request: RequestHead
@@ -35,3 +37,4 @@ class Exchange:
     identity: Identity | None = None
     held: str = ""
     peer_address: str = ""
+    record: ConnectionRecord | None = None

@@ -45,6 +45,9 @@ class BaseHandler:
     # Identity headers this handler sets, in lower case: removed from every inbound request on all
     # routes, so that nobody can claim to be someone. An instance may add names of its settings.
     sets_headers: frozenset[str] = frozenset()
+    # True: `exchange.record` is kept for requests of the handler's routes. It costs a held
+    # connection some memory, and each delivery to it a little.
+    keeps_record: ClassVar[bool] = False
 
     def __init__(self, config: Any, context: HandlerContext) -> None:
         self.config = config

@@ -4,6 +4,7 @@ Everything that ends an exchange early is an exception with the status to answer
 response in one place, `answer_for`.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from realtime_proxy.errors import (
     ProtocolError,
 )
 from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.headers import HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead, text_response
 from realtime_proxy.pipeline.decision import Answer, Refuse
@@ -77,6 +79,7 @@ class ClientExchange:
         "_exchange",
         "_for_page",
         "_form_sent",
+        "_head_bytes",
         "_request",
         "_route",
         "_status",
@@ -105,7 +108,7 @@ class ClientExchange:
         # For the log: the last target tried, and what was answered.
         self._backend = ""
         self._status = 0
-        self._body_bytes = 0
+        self._head_bytes = self._body_bytes = 0
 
     async def run(self) -> After:
         """Serve the request. Raises trio.BrokenResourceError when the client is gone."""
@@ -158,7 +161,10 @@ class ClientExchange:
 
     def _new_exchange(self, head: RequestHead, route: LiveRoute, scheme: str) -> Exchange:
         peer = self._connection.peer
-        return Exchange(head, route.id, scheme, self._client_address(), peer_address=peer)
+        exchange = Exchange(head, route.id, scheme, self._client_address(), peer_address=peer)
+        if route.chain is not None and route.chain.keeps_record:
+            exchange.record = ConnectionRecord(time.time())
+        return exchange
 
     def _client_address(self) -> str:
         peer, came = self._connection.peer, self._request.head.headers
@@ -196,7 +202,15 @@ class ClientExchange:
         if isinstance(self._for_page, CrossOrigin):
             head.headers = self._for_page.allowed(head.headers)
         old = self._request.head.version == b"1.0"
-        return encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
+        data = encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
+        self._head_bytes = len(data)
+        if (record := self._record) is not None:
+            record.status, record.response_headers = head.status, head.headers
+        return data
+
+    @property
+    def _record(self) -> ConnectionRecord | None:
+        return None if self._exchange is None else self._exchange.record
 
     def _keeps_alive(self, form: str) -> bool:
         return self._request.keep_alive and form != BodyForm.CLOSE and self._body.complete
@@ -295,6 +309,8 @@ class ClientExchange:
         exchange, route = self._exchange, self._route
         if exchange is None or route is None or route.chain is None or exchange.held:
             return  # a hold tells it itself when it ends
+        if exchange.record is not None:
+            exchange.record.bytes_out += self._head_bytes + self._body_bytes
         route.chain.closed(exchange, reason.value)
 
 

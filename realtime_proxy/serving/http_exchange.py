@@ -1,5 +1,6 @@
 """One HTTP request to its backend: the response is relayed, or its instructions are followed."""
 
+import time
 from typing import TYPE_CHECKING
 
 import trio
@@ -111,6 +112,8 @@ class HttpExchange(ClientExchange):
             dropped_trailers=self._context.dropped_headers,
         )
         request.initial()
+        if (record := self._record) is not None:
+            record.asked_at = time.time()
         upstream = Upstream(self._context, route)
         if isinstance(body, StoredBody) or body.complete:
             response, target = await upstream.ask(request)
@@ -175,6 +178,10 @@ class HttpExchange(ClientExchange):
         response: BackendResponse,
     ) -> After:
         self._backend = target.label
+        if (record := self._record) is not None:
+            now = time.time()
+            record.backend, record.backend_status = target.label, response.head.status
+            record.backend_seconds = now - (record.asked_at or now)
         try:
             if route.chain is not None and self._exchange is not None:
                 refusal = route.chain.response_head(self._exchange, response.head)
@@ -391,11 +398,14 @@ class HttpExchange(ClientExchange):
         while True:
             if body:
                 await self._connection.send(encode_chunk(body) if chunked else body)
+                self._body_bytes += len(body)
             if response.complete:
                 break
             body = await response.read()
             if order.script is not None:
                 body = order.script.encode(body)
+        if (record := self._record) is not None:
+            record.bytes_out += self._head_bytes + self._body_bytes
         await self._begin_stream(
             StreamBeginning(order, instruct, links, form, b"", instruct.problem)
         )

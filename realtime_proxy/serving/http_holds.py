@@ -3,6 +3,7 @@
 A hold has no task. Items, timers and the watcher call it; what it does never waits.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 from msgspec.structs import replace
 
+from realtime_proxy.channels.counted import counting
 from realtime_proxy.channels.group import Subscription
 from realtime_proxy.channels.subscriber import Subscriber
 from realtime_proxy.errors import FilterError, FilterMismatch, ProtocolError
@@ -17,6 +19,7 @@ from realtime_proxy.grip.filters import FilterChain, mismatch_without_filters
 from realtime_proxy.grip.instruct import Instruct, KeepAlive, KeepAliveMode
 from realtime_proxy.grip.json_patch import patched_body
 from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Action, Item
 from realtime_proxy.model.messages import RequestHead, Response
@@ -116,7 +119,8 @@ class _Hold:
 
     def __init__(self, order: HoldOrder, form: WireForm) -> None:
         self.connection = order.connection
-        self.writer = order.connection.socket
+        record = None if order.exchange is None else order.exchange.record
+        self.writer = counting(order.connection.socket, record)
         self.form = form
         self._route = order.route
         self._exchange = order.exchange
@@ -190,6 +194,8 @@ class _Hold:
             order.log_subscriptions()
         if self._exchange is not None and self._route.chain is not None:
             self._exchange.held = self.kind
+            if (record := self._record) is not None:
+                record.opened_at, record.channels = time.time(), tuple(positions)
             self._route.chain.opened(self._exchange)
 
     def _join(self, positions: Mapping[str, str | None], subscriber: Subscriber) -> None:
@@ -209,6 +215,15 @@ class _Hold:
             self.personal.close()
         if self._timer is not None:
             self._timer.cancel()
+
+    @property
+    def _record(self) -> ConnectionRecord | None:
+        return None if self._exchange is None else self._exchange.record
+
+    def _count_item(self) -> None:
+        """Count an item that this hold has acted on by itself."""
+        if (record := self._record) is not None:
+            record.messages_out += 1
 
     def _tell_closed(self, reason: CloseReason) -> None:
         if self._exchange is not None and self._route.chain is not None:
@@ -260,6 +275,7 @@ class StreamHold(_Hold):
             self.skipped(item, mismatch_without_filters(payload.content_filters))
         elif payload.action is Action.SEND and self._append(payload.content):
             self._armed_at = self.connection.context.timers.now()
+            self._count_item()
 
     def _append(self, content: bytes, *, is_last: bool = False) -> bool:
         """Send something as more of the body. What can't be part of a script cuts it: False."""
@@ -386,6 +402,7 @@ class ResponseHold(_Hold):
         elif payload.content_filters:
             self.skipped(item, mismatch_without_filters(payload.content_filters))
         elif payload.action is Action.SEND:
+            self._count_item()
             poll = self.remembered()
             answer = answer_of_item(payload, Headers(poll.headers), poll.body)
             self._answer(poll, answer, CloseReason.FINISHED)
@@ -504,6 +521,8 @@ class ResponseHold(_Hold):
             response.head(), form, length, keep_alive=poll.keep_alive, old_client=old
         )
         self.writer.write(data if form == BodyForm.NONE else data + response.body)
+        if (record := self._record) is not None:
+            record.status, record.response_headers = response.status, response.headers
         self._tell_closed(reason)
         self.connection.resume(keep_alive=poll.keep_alive)
 

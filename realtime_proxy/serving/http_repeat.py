@@ -1,5 +1,6 @@
 """A held request asked again: the backend may answer, hold it again, or fail."""
 
+import time
 from typing import TYPE_CHECKING
 
 import trio
@@ -31,7 +32,7 @@ class Superseded(trio.BrokenResourceError):
 class RepeatedExchange(HttpExchange):
     """Asks the backend of a long-poll again. The hold stays until there is something instead."""
 
-    __slots__ = ("_hold", "_poll", "_urgent")
+    __slots__ = ("_asked_with", "_hold", "_poll", "_urgent")
 
     is_retry = True
 
@@ -45,6 +46,8 @@ class RepeatedExchange(HttpExchange):
         self._hold = hold
         self._poll = poll
         self._urgent = urgent
+        headers = Headers(poll.backend_headers)
+        self._asked_with = RequestHead(poll.backend_method, poll.backend_target, headers)
         self._exchange = hold.exchange
         self._for_page = hold.for_page
         self._trusted = poll.is_trusted
@@ -60,6 +63,8 @@ class RepeatedExchange(HttpExchange):
         route = self._route = self._route_now()
         async with self._context.recoveries.turn(_LINE, urgent=self._urgent):
             request = self._request_now()
+            if (record := self._record) is not None:
+                record.asked_at = time.time()
             response, target = await Upstream(self._context, route).ask(request)
         self._context.polls.leave(self._hold)
         return await self._respond(route, target, request, response)
@@ -83,6 +88,7 @@ class RepeatedExchange(HttpExchange):
             if last_id is not None
         )
         head = RequestHead(self._poll.backend_method, self._poll.backend_target, headers)
+        self._asked_with = head
         return BackendRequest(
             head,
             self._poll.backend_body,
@@ -97,9 +103,8 @@ class RepeatedExchange(HttpExchange):
 
     def _logged(self) -> LoggedRequest:
         request = super()._logged()
-        headers = Headers(self._poll.backend_headers)
-        request.head = RequestHead(self._poll.backend_method, self._poll.backend_target, headers)
-        request.host = headers.get(b"host") or b""
+        request.head = self._asked_with
+        request.host = request.head.headers.get(b"host") or b""
         request.is_retry = True
         return request
 

@@ -174,6 +174,8 @@ class PersonalDelivery:
             hold.item_arrived(item)
         else:
             hold.writer.write(data)
+            if self._exchange is not None and self._exchange.record is not None:
+                self._exchange.record.messages_out += 1
             self.last_write_at = hold.connection.context.timers.now()
 
     def _ask_soon(self, request: FilterRequest) -> None:

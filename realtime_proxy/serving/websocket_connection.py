@@ -5,6 +5,7 @@ task runs only while a request to the backend is under way.
 """
 
 import contextlib
+import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ import attrs
 import structlog
 import trio
 
+from realtime_proxy.channels.counted import counting
 from realtime_proxy.errors import BackendError, FilterError, GripError, ProtocolError
 from realtime_proxy.grip.control_message import (
     Subscribe,
 )
 from realtime_proxy.grip.filters import FilterChain, mismatch_without_filters
 from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Action, Item
 from realtime_proxy.model.messages import RequestHead, ResponseHead
@@ -117,7 +120,9 @@ class WebSocketConnection:
 
     def __init__(self, order: WebSocketOrder) -> None:
         self.connection = order.connection
-        self.writer = order.connection.socket
+        self.writer = counting(
+            order.connection.socket, None if order.exchange is None else order.exchange.record
+        )
         self.form = WireForm.FRAME
         self.personal = personal_delivery(self, order.route, order.exchange)
         self._route = order.route
@@ -173,7 +178,7 @@ class WebSocketConnection:
 
     def input_arrived(self) -> None:
         """Called by the watcher: frames of the client, or its end."""
-        data = self.writer.receive()
+        data = self.connection.socket.receive()
         if data is None:
             return
         if not data:
@@ -183,6 +188,8 @@ class WebSocketConnection:
 
     def _take(self, data: bytes) -> None:
         self._heard_at = self.connection.context.timers.now()
+        if (record := self._record) is not None:
+            record.bytes_in += len(data)
         if self._frames is None:
             self._frames = FrameReader(self.connection.context.server.max_message_bytes)
         for event in self._frames.feed(data):
@@ -190,6 +197,7 @@ class WebSocketConnection:
                 case Message():
                     self._message_arrived(event)
                 case PeerClosed():
+                    self._note_close(event.code)
                     self._perform(self._session.client_closed(event.code, event.reason))
                 case PeerFailed():
                     self._client_failed(event)
@@ -201,6 +209,8 @@ class WebSocketConnection:
     def _message_arrived(self, message: Message) -> None:
         chain, exchange = self._route.chain, self._exchange
         content = message.content
+        if (record := self._record) is not None:
+            record.messages_in += 1
         if chain is not None and exchange is not None and chain.has_websocket_event:
             event = WebSocketEvent(message.opcode.name, content)
             outcome = chain.websocket_event(exchange, event)
@@ -305,6 +315,8 @@ class WebSocketConnection:
                 case CallBackend():
                     self._call_soon(effect.events)
                 case SendMessage():
+                    if (record := self._record) is not None:
+                        record.messages_out += 1
                     self.send(encode_frame(effect.opcode, effect.content))
                 case Control():
                     self._control.follow(effect.message)
@@ -340,11 +352,28 @@ class WebSocketConnection:
         self._log_answer(opening, 101)
         for channel in self.implicit_channels:
             self._control.subscribe(channel)
+        if (record := self._record) is not None:
+            record.opened_at, record.status, record.response_headers = time.time(), 101, headers
+        self._watch_silence()
+
+    @property
+    def _record(self) -> ConnectionRecord | None:
+        return None if self._exchange is None else self._exchange.record
+
+    def _note_close(self, code: int | None) -> None:
+        if (record := self._record) is not None and record.close_code is None:
+            record.close_code = code
+
+    def _note_channels(self) -> None:
+        if (record := self._record) is not None and not self._is_released:
+            record.channels = tuple(self._control.channels)
+
+    def _tell_opened(self) -> None:
+        """Tell handlers that the client was accepted, with its first channels."""
         chain, exchange = self._route.chain, self._exchange
-        if chain is not None and exchange is not None:
+        if chain is not None and exchange is not None and not self._is_released:
             exchange.held = "websocket"
             chain.opened(exchange)
-        self._watch_silence()
 
     def _read_on(self) -> None:
         """Take what the client sends, unless too much of it waits for the backend."""
@@ -365,6 +394,8 @@ class WebSocketConnection:
         form = response_form(request.head, head.status, len(body))
         data = encode_response_head(shown, form, len(body), keep_alive=request.keep_alive)
         self.writer.write(data if form == BodyForm.NONE else data + body)
+        if (record := self._record) is not None:
+            record.status, record.response_headers = head.status, shown.headers
         self._log_answer(opening, head.status, 0 if form == BodyForm.NONE else len(body))
         self._release(CloseReason.REFUSED)
         self.connection.resume(keep_alive=request.keep_alive)
@@ -381,6 +412,7 @@ class WebSocketConnection:
         self.connection.context.request_log.write(request)
 
     def _send_close(self, close: SendClose) -> None:
+        self._note_close(close.code)
         self.send(encode_close(close.code, close.reason))
         self._control.release()
         if self._close_timer is None:
@@ -456,12 +488,16 @@ class WebSocketConnection:
         try:
             while (events := self._next_call) is not None:
                 self._next_call = None
+                was_open = self._session.is_accepted
                 effects = await self._call(events)
                 channels = self._wanted_channels(effects)
                 if channels:
                     await self._subscribe_and_perform(channels, effects)
                 else:
                     self._perform(effects)
+                self._note_channels()
+                if self._session.is_accepted and not was_open:
+                    self._tell_opened()
                 self._read_on()
         except Exception:
             log.exception("websocket session failed", peer=self.connection.peer)
@@ -489,7 +525,7 @@ class WebSocketConnection:
         return channels
 
     async def _call(self, events: bytes) -> list[Effect]:
-        if self.writer.backlog_bytes > MAX_UNREAD_BYTES:
+        if self.connection.socket.backlog_bytes > MAX_UNREAD_BYTES:
             with contextlib.suppress(trio.BrokenResourceError):  # its end is reported elsewhere
                 await self.connection.send(b"")
         try:

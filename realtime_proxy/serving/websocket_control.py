@@ -213,7 +213,7 @@ class WebSocketControl:
             if delay := idle_delay(keep_alive.order.timeout_seconds, silent):
                 keep_alive.timer = timers.after(delay, self._keep_alive_due)
                 return
-        if not self._websocket.writer.backlog_bytes:
+        if not self._websocket.connection.socket.backlog_bytes:
             self._websocket.send(keep_alive.frame)
         self._arm_keep_alive(keep_alive)
 
