@@ -59,7 +59,7 @@ _LATER = {
     ("handler", "stats_format"): _STATS,
     ("handler", "prometheus_port"): _METRICS,
     ("handler", "prometheus_prefix"): _METRICS,
-    ("handler", "share_all"): Later("next links are not shared", _OFF),
+    ("handler", "share_all"): Later("each client's request goes to the backend", _OFF),
 }
 
 

@@ -258,6 +258,7 @@ class Publish:
         "ZeroMQ address for commands (`docs/operations.md`). Empty: none.",
         or_empty(parse_endpoint),
         restart=True,
+        restart=True,
     )
     http: str = option(
         "127.0.0.1:5561",

@@ -28,6 +28,7 @@ def test_most_needs_no_restart():
         ("server", "workers", 3),
         ("publish", "pull", ""),
         ("publish", "http", ""),
+        ("publish", "command", ""),
         ("publish", "sub", ()),
         ("publish", "sub_connect", True),
         ("publish", "ipc_mode", "660"),
