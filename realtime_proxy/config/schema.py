@@ -258,7 +258,6 @@ class Publish:
         "ZeroMQ address for commands (`docs/operations.md`). Empty: none.",
         or_empty(parse_endpoint),
         restart=True,
-        restart=True,
     )
     http: str = option(
         "127.0.0.1:5561",
