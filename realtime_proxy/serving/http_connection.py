@@ -141,6 +141,7 @@ class HttpConnection:
     def wait(self) -> None:
         """Wait for a request without a task."""
         self._state = _State.WAITING
+        self._parser = None
         self._timer = self.context.timers.after(
             self.context.server.idle_timeout_seconds, self._idle_too_long
         )
