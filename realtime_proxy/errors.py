@@ -93,13 +93,16 @@ class ProtocolError(RealtimeProxyError):
 
 
 class BackendError(RealtimeProxyError):
-    """The backend gave no usable answer; `status` is what the client gets."""
+    """The backend gave no usable answer; `status` is what the client gets, `kind` its label."""
 
+    kind = "other"
     status = 502
 
 
 class BackendUnreachable(BackendError):
     """No connection could be made (refused, timed out, TLS failed), so nothing was sent."""
+
+    kind = "unreachable"
 
     def __init__(self, message: str, *, timed_out: bool = False) -> None:
         if timed_out:
@@ -110,6 +113,8 @@ class BackendUnreachable(BackendError):
 class BackendBlocked(BackendError):
     """An untrusted backend's name leads to this machine or a private network: not connected."""
 
+    kind = "blocked"
+
     def __init__(self) -> None:
         super().__init__("Error: Origin host/IP blocked.")
 
@@ -117,6 +122,7 @@ class BackendBlocked(BackendError):
 class BackendTimeout(BackendError):
     """The backend took longer than it is allowed to."""
 
+    kind = "timeout"
     status = 504
 
 
@@ -125,6 +131,8 @@ class BackendMisbehaved(BackendError):
 
     `before_response` is true when not a single byte of a response had arrived.
     """
+
+    kind = "misbehaved"
 
     def __init__(self, message: str, *, before_response: bool = False) -> None:
         self.before_response = before_response

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 import trio
@@ -15,6 +16,7 @@ from realtime_proxy.app.logs import set_up_logs
 from realtime_proxy.app.parts import Parts
 from realtime_proxy.app.publish_side import PublishSide
 from realtime_proxy.app.reload import Reloader, tell_routes
+from realtime_proxy.app.stats_side import StatsSide
 from realtime_proxy.app.supervisor import Supervisor
 from realtime_proxy.app.worker import Worker
 from realtime_proxy.config.schema import Config
@@ -50,12 +52,16 @@ def serve(config: Config, source: Source) -> int:
 async def _serve_alone(config: Config, source: Source) -> None:
     """Everything in this process: no supervisor, no relay."""
     counters = Counters()
-    worker = Worker(config, source.base_dir)
-    with contextlib.closing(PublishSide(config.publish, counters)) as publish_side:
+    with (
+        contextlib.closing(StatsSide(config, counters)) as stats_side,
+        contextlib.closing(PublishSide(config.publish, counters)) as publish_side,
+    ):
+        worker = Worker(config, source.base_dir, on_tallied=partial(stats_side.add, 0))
         listeners = listeners_of_slots(config.server, 1)[0]
 
         async def run() -> None:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(stats_side.run)
                 nursery.start_soon(publish_side.run, worker.door)
                 nursery.start_soon(worker.run, listeners)
                 _tell_started(config, listeners)

@@ -21,6 +21,7 @@ import trio
 from realtime_proxy.app.listeners import listeners_of_slots
 from realtime_proxy.app.parts import Parts, load_parts
 from realtime_proxy.app.publish_side import PublishSide
+from realtime_proxy.app.stats_side import StatsSide
 from realtime_proxy.app.worker_process import WorkerOrder
 from realtime_proxy.config.schema import Config
 from realtime_proxy.demo.backend import DemoBackend
@@ -55,8 +56,12 @@ class Supervisor:
         with contextlib.ExitStack() as opened:
             self._publish_side = PublishSide(config.publish, counters)
             opened.callback(self._publish_side.close)
+            self._stats_side = StatsSide(config, counters, several=True)
+            opened.callback(self._stats_side.close)
             self.slots = listeners_of_slots(config.server, workers)
             self._opened = opened.pop_all()
+        self._hub.on_tallied = self._stats_side.add
+        self._hub.on_gone = self._stats_side.forget
         for listeners in self.slots:
             for listener in listeners:
                 self._opened.callback(listener.socket.close)
@@ -90,6 +95,7 @@ class Supervisor:
         ):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._timers.run)
+                nursery.start_soon(self._stats_side.run)
                 ready = [trio.Event() for _ in self.slots]
                 for slot, event in enumerate(ready):
                     link = f"ipc://{folder}/{slot}"

@@ -21,6 +21,7 @@ from realtime_proxy.app.reload import put_in_place
 from realtime_proxy.backend.pool import Pool
 from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.backend.zhttp_peers import ZhttpPeers
+from realtime_proxy.channels.channel_tally import ChannelTally
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Config, Tls
 from realtime_proxy.demo.backend import DemoBackend
@@ -28,6 +29,8 @@ from realtime_proxy.inputs.door import Door
 from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.metrics.tallied import Tallied
+from realtime_proxy.metrics.tally import Tally, TallyRules
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.client_socket import ClientSocket
@@ -43,6 +46,8 @@ from realtime_proxy.serving.http_connection import HttpConnection
 from realtime_proxy.serving.live_target import zhttp_addresses
 
 _SWEEP_SECONDS = 1.0
+# What is counted is told so much later, and together.
+_TELL_SECONDS = 0.05
 # Full collections are rare once start-up is frozen: connections are few tracked objects each.
 _GC_THRESHOLDS = (10_000, 50, 100)
 
@@ -57,10 +62,12 @@ class Worker:
         config: Config,
         base_dir: Path,
         link_socket: PairSocket | None = None,
+        on_tallied: Callable[[Tallied], None] | None = None,
     ) -> None:
         """Raises ConfigError when something that is configured can't be had.
 
-        `link_socket` leads to the supervisor; without one, publishers come to `door`.
+        `link_socket` leads to the supervisor; without one, publishers come to `door`, and what is
+        counted goes to `on_tallied`.
         """
         self._config = config
         self._base_dir = base_dir
@@ -77,6 +84,8 @@ class Worker:
         self._open: set[HttpConnection] = set()
         self._connections = OpenConnections(f"worker_{os.getpid()}", self._open)
         self._entrance = self._entrance_of(link_socket)
+        self._on_tallied = on_tallied
+        self._tally = self._new_tally()
         self._pool = Pool(config.backend, self._timers, self._watcher)
         self._on_closed = self._closed  # made once: each access makes a new object
         self._room = Room(config.server.max_connections)
@@ -86,6 +95,26 @@ class Worker:
         if link_socket is None:
             return Door(settings, self._registry, connections, self._timers, self._counters)
         return WorkerLink(link_socket, settings, self._registry, connections, self._timers)
+
+    def _new_tally(self) -> Tally | None:
+        """What is counted, if anybody asks; the channels tell of theirs."""
+        rules = TallyRules.of(self._config)
+        if rules is None:
+            return None
+        if isinstance(self._entrance, WorkerLink):
+            self._on_tallied = self._entrance.tell_tallied
+        tally = Tally(rules, self._counters, self._tell_soon, str(os.getpid()))
+        channel_tally = ChannelTally(tally, self._registry)
+        self._registry.on_changed = channel_tally.changed
+        self._entrance.intake.tally = channel_tally
+        return tally
+
+    def _tell_soon(self) -> None:
+        self._timers.after(_TELL_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        if self._tally is not None and self._on_tallied is not None:
+            self._on_tallied(self._tally.take())
 
     @property
     def door(self) -> Door:
@@ -165,6 +194,7 @@ class Worker:
             caller=BackendCaller(self._pool),
             counters=self._counters,
             zhttp=self._zhttp,
+            tally=self._tally,
             channels=self._entrance.channels,
             intake=self._entrance.intake,
             connections=self._connections,
@@ -191,6 +221,10 @@ class Worker:
             await trio.sleep(_SWEEP_SECONDS)
             self._pool.drop_expired()
             self._entrance.channels.expire(self._timers.now())
+            if self._tally is not None:
+                self._tally.tick(self._timers.now())
+                self._tally.backlog_bytes = sum(one.socket.backlog_bytes for one in self._open)
+                self._tally.changed()
 
     # -- clients ---------------------------------------------------------------------------
 

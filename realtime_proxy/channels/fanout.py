@@ -11,6 +11,7 @@ from functools import partial
 from operator import methodcaller
 from typing import NamedTuple
 
+from realtime_proxy.channels.channel_tally import ChannelTally
 from realtime_proxy.channels.group import Group
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.channels.subscriber import Subscriber
@@ -23,7 +24,11 @@ MAX_JOINED_BYTES = 262_144
 
 
 def fan_out(
-    registry: Registry, items: Iterable[Item], now: float, decided: Callable[[Item], None]
+    registry: Registry,
+    items: Iterable[Item],
+    now: float,
+    decided: Callable[[Item], None],
+    tally: ChannelTally | None = None,
 ) -> Iterator[None]:
     """Deliver items in their order, yielding now and then so that the caller can let others run.
 
@@ -34,7 +39,10 @@ def fan_out(
     try:
         for item in items:
             decided(item)
-            for group in registry.groups(item.channel):
+            groups = registry.groups(item.channel)
+            if tally is not None:
+                tally.delivering(item, groups)
+            for group in groups:
                 if not group.form.concerns(item):
                     continue
                 if group.position is not None and not registry.moves_on(group, item):

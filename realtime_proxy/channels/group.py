@@ -25,7 +25,8 @@ class Subscription:
         self.subscriber: Subscriber | None = subscriber
 
 
-Key = tuple[WireForm, bool, bool, str | None, bool]  # form, personal, shared, position, counted
+# Form, personal, shared, position, counted, route.
+Key = tuple[WireForm, bool, bool, str | None, bool, str]
 
 
 class Group:
@@ -48,15 +49,19 @@ class Group:
         "last_write_at",
         "personal",
         "position",
+        "route_id",
         "subscriptions",
         "writers",
     )
 
     def __init__(self, channel: str, key: Key) -> None:
-        """`key`: form, personal, shared (members have other channels too), position, counted."""
+        """`key`: form, personal, shared (members have other channels too), and so on.
+
+        The route is empty unless deliveries are counted by it.
+        """
         self.channel = channel
         self.key = key
-        self.form, self.personal, self.is_shared, self.position, _ = key
+        self.form, self.personal, self.is_shared, self.position, _, self.route_id = key
         self.subscriptions: list[Subscription] = []
         self.writers: list[Writer] = []
         self.last_write_at = 0.0

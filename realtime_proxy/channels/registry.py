@@ -19,6 +19,8 @@ class Registry:
         self.on_deserted: Callable[[str], None] = _ignore
         # Called with the name of a channel that a long-poll has just left, before that.
         self.on_poll_left: Callable[[str], None] = _ignore
+        # Called with each group that has gained or lost a member, while deliveries are counted.
+        self.on_changed: Callable[[Group], None] | None = None
         self._channels: dict[str, dict[Key, Group]] = {}
         self._moved: dict[Group, None] = {}
 
@@ -42,11 +44,16 @@ class Registry:
         """
         groups = self._channels.setdefault(channel, {})
         counted = isinstance(subscriber.writer, CountingWriter)
-        key = (subscriber.form, subscriber.personal is not None, shared, position, counted)
+        route_id = "" if self.on_changed is None else subscriber.route_id
+        personal = subscriber.personal is not None
+        key = (subscriber.form, personal, shared, position, counted, route_id)
         group = groups.get(key)
         if group is None:
             group = groups[key] = (CountedGroup if counted else Group)(channel, key)
-        return group.join(subscriber)
+        subscription = group.join(subscriber)
+        if self.on_changed is not None:
+            self.on_changed(group)
+        return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Take a subscriber off its channel; a channel nobody listens to is forgotten."""
@@ -57,6 +64,8 @@ class Registry:
         group.leave(subscription)
         if group.form is WireForm.RESPONSE:
             self.on_poll_left(channel)
+        if self.on_changed is not None:
+            self.on_changed(group)
         if group:
             return
         groups = self._channels[channel]
@@ -79,8 +88,7 @@ class Registry:
         for group in moved:  # all of them first: one may be where another was
             del self._channels[group.channel][group.key]
         for group in moved:
-            counted = group.key[-1]
-            group.key = (group.form, group.personal, group.is_shared, group.position, counted)
+            group.key = (*group.key[:3], group.position, *group.key[4:])
             groups = self._channels[group.channel]
             other = groups.setdefault(group.key, group)
             if other is not group:

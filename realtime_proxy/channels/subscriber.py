@@ -34,6 +34,10 @@ class Subscriber(Protocol):
     def writer(self) -> Writer:
         """Where its bytes go."""
 
+    @property
+    def route_id(self) -> str:
+        """The id that the configuration gives its route, empty if it gives none."""
+
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is more than bytes to append: an answer, a hint, a close."""
 

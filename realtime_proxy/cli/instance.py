@@ -23,7 +23,8 @@ def as_instance(config: Config, number: int) -> Config:
     )
     if not publish.sub_connect:  # else the ports are those of publishers
         moved = attrs.evolve(moved, sub=tuple(_moved(sub, number) for sub in publish.sub))
-    return attrs.evolve(config, publish=moved)
+    stats = attrs.evolve(config.stats, pub=_moved(config.stats.pub, number))
+    return attrs.evolve(config, publish=moved, stats=stats)
 
 
 def _moved(endpoint: str, number: int) -> str:

@@ -23,6 +23,7 @@ UNIX = "unix"
 _HANDLER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[0-9]+\])*", re.ASCII)
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
+_METRIC_PREFIX = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIELD_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _FORWARDED_RULE = re.compile(r"append|truncate:[0-9]{1,4}")
@@ -214,6 +215,12 @@ def method(value: str) -> None:
     """For the method of a request."""
     if not _METHOD.fullmatch(value):
         raise _wrong(f"`{value}` is not a method; accepted: capital letters, such as `POST`")
+
+
+def metric_prefix(value: str) -> None:
+    """For what names of metrics begin with."""
+    if not _METRIC_PREFIX.fullmatch(value):
+        raise _wrong(f"`{value}` does not begin names of metrics; accepted: letters, digits, `_`")
 
 
 def not_empty(value: str) -> None:

@@ -32,6 +32,7 @@ def find_conflicts(file: Table, base_dir: Path) -> Iterator[Problem]:
     yield from _certificate_problems(_table(file, "server"), base_dir)
     yield from _zhttpreq_problems(file)
     yield from _publish_problems(_table(file, "publish"))
+    yield from _watched_problems(file)
     grip = _table(file, "grip")
     for key in ("key", "upstream_key"):
         yield from _secret_problems(grip, f"grip.{key}", base_dir)
@@ -63,7 +64,8 @@ def _addresses(file: Table) -> Iterator[tuple[str, Address]]:
     texts += [
         (f"{path}.listen", tls.get("listen")) for path, tls in _tables(server, "tls", "server.")
     ]
-    for path, text in (*texts, *_publish_addresses(publish), *_zhttpreq_addresses(file)):
+    ports = (*_publish_addresses(publish), *_watched_addresses(file), *_zhttpreq_addresses(file))
+    for path, text in (*texts, *ports):
         if (address := _parsed(text)) is not None:
             yield path, address
 
@@ -101,6 +103,12 @@ def _zhttpreq_problems(file: Table) -> Iterator[Problem]:
         )
 
 
+def _watched_addresses(file: Table) -> Iterator[tuple[str, Any]]:
+    """The texts of all addresses where those are told who watch, with the paths of their keys."""
+    yield "stats.pub", _table(file, "stats").get("pub", "")
+    yield "metrics.listen", _table(file, "metrics").get("listen", "")
+
+
 def _parsed(text: Any) -> Address | None:
     if not isinstance(text, str):
         return None
@@ -131,6 +139,18 @@ def _publish_problems(publish: Table) -> Iterator[Problem]:
                 path,
                 f"{address} can be reached from other machines, and publishing asks for no key; "
                 "use a loopback address, or set `allow_unauthenticated = true`",
+            )
+
+
+def _watched_problems(file: Table) -> Iterator[Problem]:
+    for path, text in _watched_addresses(file):
+        address = _parsed(text)
+        is_open = _table(file, path.partition(".")[0]).get("allow_unauthenticated") is True
+        if address is not None and not is_open and not is_loopback(address):
+            yield Problem(
+                path,
+                f"{address} can be reached from other machines, which would be told of clients "
+                "and channels; use a loopback address, or set `allow_unauthenticated = true`",
             )
 
 

@@ -27,6 +27,7 @@ from realtime_proxy.config.pushpin_note import Note
 from realtime_proxy.config.pushpin_options import left_over_notes
 from realtime_proxy.config.pushpin_routes import ConvertedRoute, convert_routes
 from realtime_proxy.config.pushpin_settings import Settings
+from realtime_proxy.config.pushpin_stats import converted_metrics, converted_stats
 from realtime_proxy.config.schema import Tls
 from realtime_proxy.config.toml_text import comment, route_text, section
 from realtime_proxy.errors import ConfigError
@@ -54,6 +55,8 @@ def convert(conf: Path) -> Conversion:
         "backend": {"read_timeout_seconds": PUSHPIN_TIMEOUT_SECONDS},
         "grip": _grip(settings),
         "publish": _publish(settings),
+        "stats": converted_stats(settings),
+        "metrics": converted_metrics(settings),
         "log": _log(settings),
     }
     routes, route_notes = _routes(settings)
@@ -149,6 +152,7 @@ def _publish(settings: Settings) -> Values:
         "update_on_first_subscription": settings.flag(
             "handler", "update_on_first_subscription", default=True
         ),
+        "message_block_bytes": settings.number("handler", "message_block_size", 0, 0),
         "subscription_linger_seconds": settings.number("handler", "subscription_linger", 60, 0),
     }
     mode = _checked(settings, "ipc_file_mode", "", parse_mode, nothing="-1")

@@ -34,31 +34,14 @@ class Later:
 
     effect: str
     same: frozenset[str] = frozenset({""})  # values that change nothing
-    default: str = ""  # what Pushpin does without the option
 
-
-_STATS = Later("no statistics are sent")
-_METRICS = Later("there is no metrics port")
 
 _LATER = {
-    ("global", "stats_connection_ttl"): _STATS,
-    ("global", "stats_connection_send"): _STATS,
     ("runner", "allow_compression"): Later("WebSocket messages are never compressed", _OFF),
     ("proxy", "sockjs_url"): Later("there is no SockJS"),
     ("proxy", "max_open_requests"): Later("[server] max_connections is the limit", _UNLIMITED),
-    ("proxy", "prometheus_port"): _METRICS,
-    ("proxy", "prometheus_prefix"): _METRICS,
-    ("handler", "stats_spec"): Later(
-        "no statistics are sent", default="ipc://{rundir}/{ipc_prefix}stats"
-    ),
     ("handler", "message_rate"): Later("deliveries are not limited", _UNLIMITED),
     ("handler", "message_hwm"): Later("[server] max_backlog_bytes is the limit", _UNLIMITED),
-    ("handler", "message_block_size"): _STATS,
-    ("handler", "stats_subscription_ttl"): _STATS,
-    ("handler", "stats_report_interval"): _STATS,
-    ("handler", "stats_format"): _STATS,
-    ("handler", "prometheus_port"): _METRICS,
-    ("handler", "prometheus_prefix"): _METRICS,
     ("handler", "share_all"): Later("each client's request goes to the backend", _OFF),
 }
 
@@ -75,10 +58,3 @@ def left_over_notes(settings: Settings) -> Iterator[Note]:
             yield Note(place, "replaced by [log] file; without one, logs go to standard output")
         elif not _INTERNAL.fullmatch(f"{section} {key}"):
             yield Note(place, "unknown, to Pushpin too; left out")
-    for (section, key), later in _LATER.items():
-        if later.default and not settings.has(section, key):
-            place = settings.place(section, key)
-            yield Note(
-                f"{place} = {settings.text(section, key, later.default)} (Pushpin's default)",
-                f"not carried over yet: {later.effect}",
-            )

@@ -24,6 +24,7 @@ from realtime_proxy.config.checks import (
     host_and_port,
     host_name,
     method,
+    metric_prefix,
     network,
     not_empty,
     one_of,
@@ -300,10 +301,68 @@ class Publish:
         "Ask backends of holds again a second after their channel got its first subscriber: what "
         "was published just before may have been missed.",
     )
+    message_block_bytes: int = option(
+        0,
+        "Size of the blocks that statistics count items in, begun ones as whole. 0: in none.",
+        at_least(0),
+        restart=True,
+    )
     subscription_linger_seconds: float = option(
         60.0,
         "Time a channel stays subscribed to after a long-poll has left it. 0: not at all.",
         at_least(0),
+    )
+
+
+@attrs.frozen
+class Stats:
+    """What is told of clients and items over ZeroMQ, as Pushpin does: `[stats]`."""
+
+    pub: str = option(
+        "",
+        "ZeroMQ PUB address of the statistics (`docs/operations.md`). Empty: none.",
+        or_empty(parse_endpoint),
+        restart=True,
+    )
+    format: str = option(
+        "tnetstring", "`tnetstring` or `json`.", one_of("tnetstring", "json"), restart=True
+    )
+    connections: bool = option(
+        True, "Tell of each connection. false: only in reports.", restart=True
+    )
+    connection_ttl_seconds: int = option(
+        120,
+        "Time after which a connection counts as gone if it is not told again.",
+        at_least(1),
+        restart=True,
+    )
+    subscription_ttl_seconds: int = option(
+        60,
+        "Time after which a subscription counts as gone if it is not told again.",
+        at_least(1),
+        restart=True,
+    )
+    report_interval_seconds: float = option(
+        10.0, "Time that a report covers. 0: there are no reports.", at_least(0), restart=True
+    )
+    allow_unauthenticated: bool = option(
+        False, "Tell everyone, on an address that is not loopback."
+    )
+
+
+@attrs.frozen
+class Metrics:
+    """Metrics for Prometheus: `[metrics]`."""
+
+    listen: str = option(
+        "",
+        "Address of the metrics, `HOST:PORT` or `unix:PATH`. Empty: none.",
+        or_empty(parse_address),
+        restart=True,
+    )
+    prefix: str = option("", "Put before every name.", or_empty(metric_prefix), restart=True)
+    allow_unauthenticated: bool = option(
+        False, "Answer everyone, on an address that is not loopback."
     )
 
 
@@ -474,6 +533,8 @@ class Config:
     backend: Backend = attrs.field(factory=Backend)
     grip: Grip = attrs.field(factory=Grip)
     publish: Publish = attrs.field(factory=Publish)
+    stats: Stats = attrs.field(factory=Stats)
+    metrics: Metrics = attrs.field(factory=Metrics)
     log: Log = attrs.field(factory=Log)
     handler: dict[str, dict[str, Any]] = attrs.field(
         factory=dict,

@@ -1,6 +1,6 @@
 """The supervisor's end of the links: every published item to the workers that hold its channel."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import attrs
 import structlog
@@ -8,11 +8,18 @@ import trio
 
 from realtime_proxy.channels.membership import HubChannels
 from realtime_proxy.config.schema import Config, Publish
-from realtime_proxy.inputs.link_messages import Kind, decode_item, encode_config, encode_item
+from realtime_proxy.inputs.link_messages import (
+    Kind,
+    decode_item,
+    decode_tallied,
+    encode_config,
+    encode_item,
+)
 from realtime_proxy.inputs.order import Order
 from realtime_proxy.inputs.publishing import Topics
 from realtime_proxy.inputs.questions import Questions
 from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
@@ -57,6 +64,8 @@ class Hub:
         )
         self._links: dict[int, _Link] = {}
         self._questions = Questions()
+        self.on_tallied: Callable[[int, Tallied], None] = _ignore
+        self.on_gone: Callable[[int], None] = _ignore
         self._configuration: bytes | None = None  # the latest that workers were told
 
     async def serve(self, worker: int, socket: PairSocket, ready: trio.Event) -> None:
@@ -68,6 +77,7 @@ class Hub:
                     self._arrived(worker, message)
         finally:
             del self._links[worker]
+            self.on_gone(worker)
             for channel in self._channels.forget(worker):
                 self._order.end(channel)
             self._questions.gone(worker)
@@ -95,6 +105,8 @@ class Hub:
                 self.submit(decode_item(part) for part in parts)
             case Kind.ANSWER:
                 self._questions.answered(worker, int(parts[0]), parts[1:])
+            case Kind.TALLY:
+                self.on_tallied(worker, decode_tallied(parts[0]))
 
     # -- channels --------------------------------------------------------------------------
 
@@ -231,3 +243,7 @@ class Hub:
                     link.socket.send([kind, b"%d" % question.number, *parts])
             is_complete = await question.settled()
         return question.answers, is_complete
+
+
+def _ignore(*_: object) -> None:
+    """Nobody asks."""

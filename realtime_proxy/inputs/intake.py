@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 import structlog
 import trio
 
+from realtime_proxy.channels.channel_tally import ChannelTally
 from realtime_proxy.channels.fanout import Update, ask_for_updates, fan_out
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.inputs.holding import Channels
@@ -30,6 +31,8 @@ class Intake:
         self._registry = registry
         self._channels = channels
         self._timers = timers
+        self.tally: ChannelTally | None = None
+        self._waits_since: float | None = None  # the first item in line, while that is counted
         self._pending: list[Item] = []
         self._updates: dict[Update, None] = {}
         self._done: list[Step] = []
@@ -60,6 +63,8 @@ class Intake:
             else:
                 done()
         if self._pending or self._done:
+            if self._waits_since is None and self.tally is not None and self._pending:
+                self._waits_since = self._timers.now()
             self._lot.unpark()
         return matched
 
@@ -114,13 +119,19 @@ class Intake:
             updates, self._updates = self._updates, {}
             done, self._done = self._done, []
             if items:
-                decided = self._channels.decided
-                await self._round(fan_out(self._registry, items, self._timers.now(), decided))
+                await self._deliver(items)
             if updates:
                 await self._round(ask_for_updates(self._registry, updates))
             for step in done:
                 _run_logged(step)
             await trio.lowlevel.checkpoint()
+
+    async def _deliver(self, items: list[Item]) -> None:
+        since, self._waits_since = self._waits_since, None
+        now, tally = self._timers.now(), self.tally
+        await self._round(fan_out(self._registry, items, now, self._channels.decided, tally))
+        if tally is not None and since is not None:
+            tally.delivered_after(self._timers.now() - since)
 
     async def _round(self, slices: Iterator[None]) -> None:
         self._is_under_way = True

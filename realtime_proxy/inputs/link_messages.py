@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from realtime_proxy.config.schema import Config
+from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Item
 
@@ -31,7 +32,18 @@ class Kind(bytes, Enum):
     UPDATE = b"U"  # supervisor: have the holds of this channel ask their backends
     RECOVER = b"V"  # supervisor: know no last ids, and have all holds ask
     CONFIGURE = b"F"  # supervisor: serve by this configuration from now on
+    TALLY = b"A"  # worker: what it has counted since the last time
     REOPEN = b"O"  # supervisor: begin a new log file
+
+
+def encode_tallied(tallied: Tallied) -> bytes:
+    """What a worker has counted."""
+    return _encoder.encode(tallied)
+
+
+def decode_tallied(data: bytes) -> Tallied:
+    """The same again."""
+    return _tallied_decoder.decode(data)
 
 
 def encode_config(config: Config) -> bytes:
@@ -52,6 +64,7 @@ def _as_headers(kind: type, value: Any) -> Any:
 
 
 _encoder = msgspec.msgpack.Encoder()
+_tallied_decoder = msgspec.msgpack.Decoder(Tallied)
 _decoder = msgspec.msgpack.Decoder(Item, dec_hook=_as_headers)
 
 

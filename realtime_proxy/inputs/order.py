@@ -8,6 +8,7 @@ from realtime_proxy.channels.recent_ids import RecentIds
 from realtime_proxy.channels.sequencer import Sequencer
 from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs.publishing import Topics
+from realtime_proxy.metrics.blocks import blocks_published
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timer, Timers
@@ -39,6 +40,8 @@ class Order:
         self._sequencer = Sequencer(settings.message_wait_seconds)
         self._ordering = Ordering(self._recent_ids, self._sequencer, counters, is_held)
         self._updates_first = settings.update_on_first_subscription
+        self._counters = counters
+        self._block_bytes = settings.message_block_bytes
         self._timers = timers
         self._forward = forward
         self._update = update
@@ -57,6 +60,8 @@ class Order:
         now = self._timers.now()
         admitted: list[Item] = []
         for item in items:
+            if self._block_bytes:
+                self._counters.blocks_published += blocks_published(item, self._block_bytes)
             admitted += self._ordering.admit(item, now)
         if admitted:
             self._forward(admitted)

@@ -10,8 +10,15 @@ from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Config, Publish
 from realtime_proxy.inputs.holding import channels_of
 from realtime_proxy.inputs.intake import Intake
-from realtime_proxy.inputs.link_messages import Kind, decode_config, decode_item, encode_item
+from realtime_proxy.inputs.link_messages import (
+    Kind,
+    decode_config,
+    decode_item,
+    encode_item,
+    encode_tallied,
+)
 from realtime_proxy.inputs.open_connections import OpenConnections
+from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
@@ -56,6 +63,10 @@ class WorkerLink:
     def contradicted(self, channel: str, last_id: str) -> None:
         """A backend knows another last id of a channel than this."""
         self._socket.send([Kind.CONTRADICTED, channel.encode(), last_id.encode()])
+
+    def tell_tallied(self, tallied: Tallied) -> None:
+        """What this worker has counted."""
+        self._socket.send([Kind.TALLY, encode_tallied(tallied)])
 
     def tell_ready(self) -> None:
         """Clients can connect to this worker."""

@@ -10,6 +10,7 @@ class Counters:
     requests: int = 0
     connections: int = 0
     items_published: int = 0
+    blocks_published: int = 0  # only with `message_block_bytes`
     items_refused: int = 0  # malformed items over ZeroMQ, skipped and logged
     items_repeated: int = 0  # with an id that their channel has had just before
     items_unordered: int = 0  # before the item they follow, and no place to wait for it

@@ -1,5 +1,6 @@
 """ZeroMQ sockets that can be awaited. The only file that imports zmq."""
 
+import contextlib
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from realtime_proxy.errors import ConfigError, Problem
 # As many messages as are taken at once before they are handed on (`bench/ceilings`: joining).
 MAX_BATCH = 256
 _HIGH_WATER_MARK = 101_000
+_STATS_HIGH_WATER_MARK = 200_000
 
 
 class _ReceivingSocket:
@@ -220,3 +222,16 @@ class PairSocket(_Socket):
             self.close()
             message = f"can't make the link {endpoint}: {error}"
             raise ConfigError([Problem("server.workers", message)]) from error
+
+
+class PubSocket(_Socket):
+    """A bound PUB socket. Nothing is kept for those who are not there, or too slow."""
+
+    def __init__(self, endpoint: str, ipc_mode: int | None = None) -> None:
+        """Raises ConfigError when the endpoint can't be bound."""
+        super().__init__(zmq.PUB)
+        self._socket.sndhwm = _STATS_HIGH_WATER_MARK
+        if endpoint.startswith("ipc://"):  # Pushpin made its run directory, too
+            with contextlib.suppress(OSError):  # what is wrong with it, binding tells
+                Path(endpoint.removeprefix("ipc://")).parent.mkdir(parents=True, exist_ok=True)
+        self._bind(endpoint, "stats.pub", ipc_mode)

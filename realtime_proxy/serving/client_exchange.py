@@ -20,6 +20,8 @@ from realtime_proxy.errors import (
     GripError,
     ProtocolError,
 )
+from realtime_proxy.metrics.tallied import Visit
+from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.headers import HOP_BY_HOP
@@ -29,6 +31,7 @@ from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.condition import host_of
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script
+from realtime_proxy.serving.backend_tally import request_head_bytes, response_head_bytes
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody
 from realtime_proxy.serving.request_log import LoggedRequest
@@ -119,6 +122,8 @@ class ClientExchange:
         route = self._route = self._find_route(tls=tls)
         scheme = _SCHEMES[self.is_websocket][tls]
         head = self._inbound_head(route, scheme)
+        if self._context.tally is not None:
+            self._arrived(self._context.tally, route, tls=tls)
         if route.chain is not None:
             exchange = self._exchange = self._new_exchange(head, route, scheme)
             decision = await route.chain.request(exchange)
@@ -131,6 +136,28 @@ class ClientExchange:
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
         raise NotImplementedError
+
+    def _arrived(self, tally: Tally, route: LiveRoute, *, tls: bool) -> None:
+        """Begin a visit, which ends with what becomes of the connection."""
+        visit = Visit(
+            self._visit_id(tally),
+            route.stats_id,
+            "ws" if self.is_websocket else "http",
+            self._client_address(),
+            tls,
+        )
+        tally.begin(self._connection, visit, self._context.timers.now())
+        received = request_head_bytes(self._request.head)
+        tally.route(route.stats_id).client_header_bytes_received += received
+
+    def _visit_id(self, tally: Tally) -> str:
+        return tally.new_id()
+
+    def _content_sent(self, size: int) -> None:
+        """Count a part of a body that the client gets."""
+        if self._context.tally is not None and self._route is not None:
+            traffic = self._context.tally.route(self._route.stats_id)
+            traffic.client_content_bytes_sent += size
 
     def _find_route(self, *, tls: bool) -> LiveRoute:
         host = host_of(self._request.host)
@@ -167,6 +194,7 @@ class ClientExchange:
         return exchange
 
     def _client_address(self) -> str:
+        """Where the client is, by what trusted proxies say of it."""
         peer, came = self._connection.peer, self._request.head.headers
         return self._context.forwarding.client_address(came, peer, trusted=self._trusted)
 
@@ -201,6 +229,9 @@ class ClientExchange:
         self._status = head.status
         if isinstance(self._for_page, CrossOrigin):
             head.headers = self._for_page.allowed(head.headers)
+        if self._context.tally is not None and self._route is not None:
+            traffic = self._context.tally.route(self._route.stats_id)
+            traffic.client_header_bytes_sent += response_head_bytes(head)
         old = self._request.head.version == b"1.0"
         data = encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
         self._head_bytes = len(data)
@@ -235,7 +266,21 @@ class ClientExchange:
             self._tell_closed(reason)
             if self._context.request_log.wants(self._route):
                 self._log(after)
+            if self._context.tally is not None:
+                self._count_end(self._context.tally, after, reason)
         return after
+
+    def _count_end(self, tally: Tally, after: After | None, reason: CloseReason) -> None:
+        """Count what has come and gone with a request, and its end unless it is held."""
+        if after is not After.HELD:
+            tally.closed(self._connection, reason.value)
+        if self._route is None:
+            return
+        traffic = tally.route(self._route.stats_id)
+        traffic.client_content_bytes_sent += self._body_bytes
+        # The body of a request that is repeated was counted before.
+        if isinstance(self._body, RequestBody):
+            traffic.client_content_bytes_received += self._body.size
 
     async def _fail(self, error: Failure) -> After:
         route = self._route

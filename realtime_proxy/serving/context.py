@@ -14,6 +14,7 @@ from realtime_proxy.inputs.holding import Channels, Holding
 from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.headers import HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.net.crew import Crew
@@ -53,6 +54,7 @@ class ServingContext:
     caller: BackendCaller
     counters: Counters
     zhttp: ZhttpPeers
+    tally: Tally | None = None  # there only while somebody wants to know
     farewells: Farewells = attrs.field(init=False)
     server: Server = attrs.field(init=False)
     grip: Grip = attrs.field(init=False)

@@ -226,7 +226,9 @@ class HttpConnection:
             if count % _REQUESTS_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
             after = await self._serve_one(request, body)
-            if after is not After.NEXT:
+            if after is After.NEXT:
+                self._visit_over()
+            else:
                 self._end(after)
                 return
 
@@ -332,6 +334,7 @@ class HttpConnection:
     def resume(self, *, keep_alive: bool) -> None:
         """The hold is over and all its bytes are written: take the next request, or close."""
         self._hold = self._takes_input = None
+        self._visit_over()
         if not keep_alive:
             self._linger()
         elif self._leftover:
@@ -366,6 +369,8 @@ class HttpConnection:
 
     def leave_to_repeat(self) -> None:
         """What the backend has said now takes the place of the hold."""
+        if (tally := self.context.tally) is not None:
+            tally.release(self)
         self._hold = None
 
     def stop_repeat(self) -> None:
@@ -385,6 +390,7 @@ class HttpConnection:
     def _linger(self) -> None:
         """Say that nothing more comes, and wait a little for the client to close."""
         self._cancel_timer()
+        self._visit_over()
         self._hold = self._takes_input = None
         self._state = _State.LINGERING
         self.socket.end_output()
@@ -426,4 +432,10 @@ class HttpConnection:
             self.socket.close()
         if hold is not None:
             hold.client_gone(reason)
+        self._visit_over()
         self._on_closed(self)
+
+    def _visit_over(self) -> None:
+        """What the client came for is done."""
+        if (tally := self.context.tally) is not None:
+            tally.end(self)

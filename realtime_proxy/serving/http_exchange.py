@@ -157,6 +157,7 @@ class HttpExchange(ClientExchange):
                 data = request.framed(part) if request.chunked else part
                 if data:
                     await connection.send(data)
+                    self._uploaded_more(len(part))
             self._uploads_to = None
             connection.owes_body = False
         except BackendError:
@@ -167,6 +168,11 @@ class HttpExchange(ClientExchange):
                 self._uploads.cancel_scope.cancel()
         finally:
             self._uploaded.set()
+
+    def _uploaded_more(self, size: int) -> None:
+        if self._context.tally is not None and self._route is not None:
+            traffic = self._context.tally.route(self._route.stats_id)
+            traffic.server_content_bytes_sent += size
 
     # -- the way back ----------------------------------------------------------------------
 
@@ -359,6 +365,7 @@ class HttpExchange(ClientExchange):
         await self._begin_stream(
             StreamBeginning(order, instruct, links, form, data + chunk, problem)
         )
+        self._content_sent(len(body))
         return After.HELD
 
     async def _begin_stream(self, beginning: StreamBeginning) -> None:

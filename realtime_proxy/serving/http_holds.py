@@ -27,6 +27,7 @@ from realtime_proxy.model.uri import Uri
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.script import ScriptBody
+from realtime_proxy.serving.backend_tally import response_head_bytes
 from realtime_proxy.serving.client_exchange import ForPage, answer_for
 from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
@@ -130,6 +131,11 @@ class _Hold:
         self._timer: Timer | None = None
         self._subscriptions: tuple[Subscription, ...] = ()
 
+    @property
+    def route_id(self) -> str:
+        """The id that the configuration gives its route, empty if it gives none."""
+        return self._route.stats_id
+
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is more than bytes to append."""
         raise NotImplementedError
@@ -192,6 +198,8 @@ class _Hold:
         self._join(positions, self)
         if self._route.logs_requests:
             order.log_subscriptions()
+        if (tally := self.connection.context.tally) is not None:
+            tally.hold(self.connection, self.kind)
         if self._exchange is not None and self._route.chain is not None:
             self._exchange.held = self.kind
             if (record := self._record) is not None:
@@ -226,6 +234,8 @@ class _Hold:
             record.messages_out += 1
 
     def _tell_closed(self, reason: CloseReason) -> None:
+        if (tally := self.connection.context.tally) is not None:
+            tally.closed(self.connection, reason.value)
         if self._exchange is not None and self._route.chain is not None:
             self._route.chain.closed(self._exchange, reason.value)
 
@@ -279,6 +289,7 @@ class StreamHold(_Hold):
 
     def _append(self, content: bytes, *, is_last: bool = False) -> bool:
         """Send something as more of the body. What can't be part of a script cuts it: False."""
+        self._content_sent(len(content))
         try:
             data = self._encoded(content, is_last=is_last)
         except ProtocolError as error:
@@ -287,6 +298,11 @@ class StreamHold(_Hold):
             return False
         self.writer.write(data)
         return True
+
+    def _content_sent(self, size: int) -> None:
+        """Count what is sent to this client alone."""
+        if (tally := self.connection.context.tally) is not None:
+            tally.route(self.route_id).client_content_bytes_sent += size
 
     def _encoded(self, content: bytes, *, is_last: bool = False) -> bytes:
         """Some of the body as it is sent. Raises ProtocolError if it can't be part of a script."""
@@ -345,6 +361,8 @@ class StreamHold(_Hold):
             if delay := idle_delay(keep_alive.timeout_seconds, silent):
                 self._timer = timers.after(delay, self._keep_alive_due)
                 return
+        if (tally := self.connection.context.tally) is not None:
+            tally.route(self.route_id).activity += 1
         if self._append(keep_alive.content):
             self._arm()
 
@@ -523,6 +541,10 @@ class ResponseHold(_Hold):
         self.writer.write(data if form == BodyForm.NONE else data + response.body)
         if (record := self._record) is not None:
             record.status, record.response_headers = response.status, response.headers
+        if (tally := self.connection.context.tally) is not None:
+            traffic = tally.route(self.route_id)
+            traffic.client_header_bytes_sent += response_head_bytes(response.head())
+            traffic.client_content_bytes_sent += length
         self._tell_closed(reason)
         self.connection.resume(keep_alive=poll.keep_alive)
 

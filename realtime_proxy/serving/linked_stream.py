@@ -229,6 +229,8 @@ class LinkedStream(StreamHold):
             self.item_arrived(item)
         else:
             self.writer.write(data)
+            if item.http_stream is not None:
+                self._content_sent(len(item.http_stream.content))
 
     # -- the link --------------------------------------------------------------------------
 
@@ -323,6 +325,7 @@ class LinkedStream(StreamHold):
                 await self._begin_body()
             if part:
                 await self.connection.send(self._encoded(part))
+                self._content_sent(len(part))
             if response.complete:
                 return content.finish()
             part = content.feed(await response.read())
@@ -428,6 +431,11 @@ class _Waiting:
 
     def __init__(self, stream: LinkedStream) -> None:
         self._stream = stream
+
+    @property
+    def route_id(self) -> str:
+        """Where its items count."""
+        return self._stream.route_id
 
     @property
     def writer(self) -> Writer:

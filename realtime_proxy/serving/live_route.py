@@ -30,6 +30,7 @@ class LiveRoute:
     client's headers a second time, marked. `log` has the route's own level;
     `logs_requests`: it shows requests; `over_http_targets` take WebSocket events in
     requests; `backend_path`: what paths begin with for backends.
+    `stats_id`: the id that the configuration gives it, empty if it gives none.
     """
 
     id: str
@@ -45,8 +46,13 @@ class LiveRoute:
     targets: tuple[LiveTarget, ...]
     log: FilteringBoundLogger = attrs.field(eq=False)
     logs_requests: bool
+    stats_id: str = attrs.field(init=False)
     over_http_targets: tuple[LiveTarget, ...] = attrs.field(init=False)
     backend_path: bytes = attrs.field(init=False)
+
+    @stats_id.default
+    def _own_id(self) -> str:
+        return self.condition.id
 
     @over_http_targets.default
     def _those_over_http(self) -> tuple[LiveTarget, ...]:

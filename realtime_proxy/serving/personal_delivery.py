@@ -11,6 +11,7 @@ from realtime_proxy.channels.subscriber import Subscriber
 from realtime_proxy.errors import FilterError
 from realtime_proxy.grip.filters import FilterChain
 from realtime_proxy.grip.http_filter import FilterReply, FilterRequest
+from realtime_proxy.metrics.traffic import Traffic
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Item
 from realtime_proxy.pipeline.exchange import Exchange
@@ -24,6 +25,7 @@ from realtime_proxy.sessions.filtered_items import (
     Outcome,
     Skip,
 )
+from realtime_proxy.wire.encodings import WireForm
 
 if TYPE_CHECKING:
     from realtime_proxy.serving.http_connection import HttpConnection
@@ -176,6 +178,8 @@ class PersonalDelivery:
             hold.writer.write(data)
             if self._exchange is not None and self._exchange.record is not None:
                 self._exchange.record.messages_out += 1
+            if (tally := hold.connection.context.tally) is not None:
+                _count_passed(tally.route(hold.route_id), hold.form, item)
             self.last_write_at = hold.connection.context.timers.now()
 
     def _ask_soon(self, request: FilterRequest) -> None:
@@ -211,6 +215,15 @@ class PersonalDelivery:
         if isinstance(answer, FilterError):
             return self._items.failed(answer)
         return self._items.replied(answer)
+
+
+def _count_passed(traffic: Traffic, form: WireForm, item: Item) -> None:
+    """Count an item that a client gets as bytes."""
+    if form is WireForm.FRAME and item.ws_message is not None:
+        traffic.client_messages_sent += 1
+        traffic.client_content_bytes_sent += len(item.ws_message.content)
+    elif item.http_stream is not None:
+        traffic.client_content_bytes_sent += len(item.http_stream.content)
 
 
 def note_skipped(context: ServingContext, route: LiveRoute, item: Item, error: FilterError) -> None:

@@ -15,6 +15,7 @@ from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.trailers import trailer_fields
+from realtime_proxy.serving.backend_tally import BackendTally
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
@@ -75,6 +76,11 @@ class BackendRequest:
         return chunk + encode_last_chunk(trailer_fields(self.body.trailers, self.dropped_trailers))
 
     @property
+    def body_bytes_here(self) -> int:
+        """How much of the body is here when a backend is asked."""
+        return len(self.body if isinstance(self.body, bytes) else self._taken)
+
+    @property
     def is_complete(self) -> bool:
         """True if nothing of the body is still to come."""
         return isinstance(self.body, bytes) or self.body.complete
@@ -114,25 +120,43 @@ class Upstream:
     ) -> BackendResponse:
         """The response of one target. Raises BackendError."""
         head = self._head_for(target, request)
-        if target.zhttp is not None:
-            return await self._ask_zhttp(target, target.zhttp, head, request)
-        origin = target.origin_for(head.headers)
-        if origin is None:
-            return await self._ask_local(target, head, request)
+        counts = self._counts()
+        try:
+            if target.zhttp is not None:
+                response = await self._ask_zhttp(target, target.zhttp, head, request)
+            elif (origin := target.origin_for(head.headers)) is None:
+                response = await self._ask_local(target, head, request)
+            else:
+                outgoing = self._outgoing(head, request, upload)
+                response = await self._context.caller.call(origin, outgoing)
+        except BackendError as error:
+            error.target = target.label
+            if counts is not None:
+                counts.failed(error)
+            raise
+        if counts is None:
+            return response
+        counts.asked(head, request.body_bytes_here)
+        return counts.answered(response)
+
+    def _counts(self) -> BackendTally | None:
+        tally = self._context.tally
+        if tally is None:
+            return None
+        return BackendTally(tally, self._route.stats_id, self._context.timers.now)
+
+    def _outgoing(
+        self, head: RequestHead, request: BackendRequest, upload: Upload | None
+    ) -> OutgoingRequest:
         initial = request.initial()
         if request.chunked:
             head.headers.append((b"Transfer-Encoding", b"chunked"))
-        outgoing = OutgoingRequest(
+        return OutgoingRequest(
             head.method,
             encode_request_head(head) + initial,
             repeatable=head.method in IDEMPOTENT and request.is_complete and not request.once_only,
             upload=None if request.is_complete else upload,
         )
-        try:
-            return await self._context.caller.call(origin, outgoing)
-        except BackendError as error:
-            error.target = target.label
-            raise
 
     def _head_for(self, target: LiveTarget, request: BackendRequest) -> RequestHead:
         """A head of its own for this very request: the target's Host, a fresh signature."""

@@ -1,7 +1,6 @@
 """The requests that carry a WebSocket's events to its backend (WebSocket-over-HTTP)."""
 
 import random
-import uuid
 
 import trio
 
@@ -49,6 +48,7 @@ class WebSocketBackend:
         route: LiveRoute,
         head: RequestHead,
         exchange: Exchange | None,
+        connection_id: str,
         *,
         trusted: bool,
         tls: bool,
@@ -61,7 +61,7 @@ class WebSocketBackend:
         self._exchange = exchange
         self._trusted = trusted
         self._scheme = "https" if tls else "http"
-        self.id = str(uuid.uuid4()).encode()
+        self.id = connection_id.encode()
 
     @property
     def target(self) -> LiveTarget:

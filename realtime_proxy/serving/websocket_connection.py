@@ -28,6 +28,7 @@ from realtime_proxy.net.timers import Timer
 from realtime_proxy.pipeline.decision import CloseWith, Drop
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.pipeline.handler import WebSocketEvent
+from realtime_proxy.serving.backend_tally import response_head_bytes
 from realtime_proxy.serving.client_exchange import answer_for
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.personal_delivery import (
@@ -87,6 +88,7 @@ class WebSocketOrder:
     request: IncomingRequest
     route: LiveRoute
     head: RequestHead  # as handlers left it, to be repeated with every event
+    connection_id: str
     accept_token: bytes
     trusted: bool
     exchange: Exchange | None
@@ -133,6 +135,7 @@ class WebSocketConnection:
             order.route,
             order.head,
             order.exchange,
+            order.connection_id,
             trusted=order.trusted,
             tls=order.connection.counts_as_tls(order.request.head),
         )
@@ -155,6 +158,11 @@ class WebSocketConnection:
     def channel_prefix(self) -> str:
         """What the route puts before the names of channels."""
         return self._route.channel_prefix
+
+    @property
+    def route_id(self) -> str:
+        """The id that the configuration gives its route, empty if it gives none."""
+        return self._route.stats_id
 
     @property
     def implicit_channels(self) -> tuple[str, ...]:
@@ -211,6 +219,12 @@ class WebSocketConnection:
         content = message.content
         if (record := self._record) is not None:
             record.messages_in += 1
+        if (tally := self.connection.context.tally) is not None:
+            tally.message_passed(self.connection)
+            traffic = tally.route(self.route_id)
+            traffic.client_messages_received += 1
+            traffic.client_content_bytes_received += len(content)
+            traffic.server_messages_sent += 1
         if chain is not None and exchange is not None and chain.has_websocket_event:
             event = WebSocketEvent(message.opcode.name, content)
             outcome = chain.websocket_event(exchange, event)
@@ -317,7 +331,7 @@ class WebSocketConnection:
                 case SendMessage():
                     if (record := self._record) is not None:
                         record.messages_out += 1
-                    self.send(encode_frame(effect.opcode, effect.content))
+                    self._send_message(effect)
                 case Control():
                     self._control.follow(effect.message)
                 case AcceptClient():
@@ -330,6 +344,15 @@ class WebSocketConnection:
                     self._poll_after(effect.seconds)
                 case EndClient():
                     self._end(effect.reason)
+
+    def _send_message(self, message: SendMessage) -> None:
+        if (tally := self.connection.context.tally) is not None:
+            tally.message_passed(self.connection)
+            traffic = tally.route(self.route_id)
+            traffic.server_messages_received += 1
+            traffic.client_messages_sent += 1
+            traffic.client_content_bytes_sent += len(message.content)
+        self.send(encode_frame(message.opcode, message.content))
 
     def send(self, frame: bytes) -> None:
         """Send a frame of this connection's own, and note when."""
@@ -350,6 +373,10 @@ class WebSocketConnection:
             )
         )
         self._log_answer(opening, 101)
+        if (tally := self.connection.context.tally) is not None:
+            tally.hold(self.connection, "websocket")
+            head = ResponseHead(101, b"Switching Protocols", headers)
+            tally.route(self.route_id).client_header_bytes_sent += response_head_bytes(head)
         for channel in self.implicit_channels:
             self._control.subscribe(channel)
         if (record := self._record) is not None:
@@ -397,6 +424,10 @@ class WebSocketConnection:
         if (record := self._record) is not None:
             record.status, record.response_headers = head.status, shown.headers
         self._log_answer(opening, head.status, 0 if form == BodyForm.NONE else len(body))
+        if (tally := self.connection.context.tally) is not None:
+            traffic = tally.route(self.route_id)
+            traffic.client_header_bytes_sent += response_head_bytes(shown)
+            traffic.client_content_bytes_sent += len(body)
         self._release(CloseReason.REFUSED)
         self.connection.resume(keep_alive=request.keep_alive)
 
@@ -440,6 +471,8 @@ class WebSocketConnection:
         del self.connection.context.connections.websockets[self._backend.id]
         self._control.release()
         self._stop_timers()
+        if (tally := self.connection.context.tally) is not None:
+            tally.closed(self.connection, reason.value)
         chain, exchange = self._route.chain, self._exchange
         if chain is not None and exchange is not None:
             chain.closed(exchange, reason.value)

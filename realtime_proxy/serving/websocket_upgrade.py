@@ -1,6 +1,9 @@
 """An upgrade request: a WebSocket-over-HTTP session begins, or is refused before any 101."""
 
+import uuid
+
 from realtime_proxy.errors import BackendError, ProtocolError
+from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.serving.client_exchange import After, ClientExchange
@@ -21,7 +24,7 @@ _NOT_FOR_EVENTS = frozenset(
 class WebSocketUpgrade(ClientExchange):
     """The request that opens a WebSocket."""
 
-    __slots__ = ("_accept_token",)
+    __slots__ = ("_accept_token", "_connection_id")
 
     is_websocket = True
 
@@ -30,6 +33,7 @@ class WebSocketUpgrade(ClientExchange):
         if token is None or self._request.framing.has_body:
             raise ProtocolError(400, _INVALID)
         self._accept_token = token
+        self._connection_id = str(uuid.uuid4())
         return await super()._serve()
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
@@ -45,6 +49,7 @@ class WebSocketUpgrade(ClientExchange):
             request=self._request,
             route=route,
             head=RequestHead(b"POST", head.target, headers),
+            connection_id=self._connection_id,
             accept_token=self._accept_token,
             logged=self._logged() if self._context.request_log.wants(route) else None,
             trusted=self._trusted,
@@ -58,6 +63,9 @@ class WebSocketUpgrade(ClientExchange):
     def _log(self, after: After | None) -> None:
         if after is not After.HELD:  # else the session tells whether it was accepted
             super()._log(after)
+
+    def _visit_id(self, _tally: Tally) -> str:
+        return self._connection_id
 
     async def _send_response(self, response: Response) -> After:
         """Refusals of the proxy itself carry no type where a WebSocket was asked for."""

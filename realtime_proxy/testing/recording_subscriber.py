@@ -16,6 +16,7 @@ class RecordingSubscriber:
     items: list[Item] = attrs.field(factory=list)
     missed: list[Item] = attrs.field(factory=list)
     updates: int = 0
+    route_id: str = ""
 
     @property
     def writer(self) -> "RecordingSubscriber":

@@ -10,6 +10,7 @@ from realtime_proxy.net.zmq_socket import (
     MAX_BATCH,
     DealerSocket,
     PairSocket,
+    PubSocket,
     PullSocket,
     RouterSocket,
     SubSocket,
@@ -423,3 +424,25 @@ def test_a_dealer_that_can_not_be_had_is_refused():
     for connect in (False, True):
         with pytest.raises(ConfigError, match="key: can't"):
             DealerSocket("tcp://nowhere:x", "key", 1_000, connect=connect)
+
+
+async def test_listeners_get_what_begins_as_they_asked(tmp_path):
+    with (
+        PubSocket(f"ipc://{tmp_path}/new/pub", 0o600) as pub,
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as sub,
+    ):
+        assert stat.S_IMODE((tmp_path / "new" / "pub").stat().st_mode) == 0o600
+        sub.subscribe(b"a ")
+        sub.connect(pub.endpoint)
+        with trio.fail_after(SECONDS):
+            while not sub.poll(10):
+                pub.send([b"b 1"])
+                pub.send([b"a 2"])
+                await trio.lowlevel.checkpoint()
+        assert sub.recv() == b"a 2"
+
+
+def test_an_address_for_listeners_that_is_in_use():
+    with PubSocket(ANYWHERE) as pub, pytest.raises(ConfigError, match=r"stats\.pub: can't bind"):
+        PubSocket(pub.endpoint)

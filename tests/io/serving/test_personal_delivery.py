@@ -111,7 +111,12 @@ def house(nursery):
     nursery.start_soon(intake.run)
     crew = SimpleNamespace(start=lambda work: nursery.start_soon(work, None))
     return SimpleNamespace(
-        registry=registry, intake=intake, timers=timers, crew=crew, filter_requests=Backend()
+        registry=registry,
+        intake=intake,
+        timers=timers,
+        crew=crew,
+        filter_requests=Backend(),
+        tally=None,
     )
 
 

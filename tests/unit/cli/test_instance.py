@@ -2,7 +2,7 @@ import attrs
 import pytest
 
 from realtime_proxy.cli.instance import as_instance
-from realtime_proxy.config.schema import Config, Publish
+from realtime_proxy.config.schema import Config, Publish, Stats
 from realtime_proxy.errors import ConfigError
 
 
@@ -30,6 +30,12 @@ def test_every_address_of_sub_is_moved_unless_it_is_a_publishers():
     sub = ("tcp://*:5562", "ipc:///run/sub")
     assert publish(2, sub=sub).sub == ("tcp://*:5582", "ipc:///run/p2-sub")
     assert publish(2, sub=sub, sub_connect=True).sub == sub
+
+
+def test_statistics_are_moved_too():
+    config = Config(stats=Stats(pub="tcp://127.0.0.1:5570"))
+    assert as_instance(config, 1).stats.pub == "tcp://127.0.0.1:5580"
+    assert as_instance(Config(), 1).stats.pub == ""
 
 
 def test_nothing_else_changes():

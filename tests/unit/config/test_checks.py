@@ -195,3 +195,11 @@ def test_fields_that_a_route_may_not_change(field):
 def test_fields_that_a_route_may_change():
     checks.editable_field("X-One", "any text, ä\tb")
     checks.editable_field("Authorization")
+
+
+def test_beginnings_of_names_of_metrics():
+    for text in ("pp_", "a:b", "_"):
+        checks.metric_prefix(text)
+    for text in ("1a", "a-b", "ä", "a b"):
+        with pytest.raises(ConfigError, match="begin names of metrics"):
+            checks.metric_prefix(text)

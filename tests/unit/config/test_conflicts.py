@@ -136,3 +136,18 @@ def test_nobody_else_waits_at_a_zeromq_address(more, message):
         load_text(more + WAITING)
     connecting = WAITING.replace('1"', '1", zhttpreq_connect = true')
     assert load_text(more + connecting).route
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "address"),
+    [("stats", "pub", "tcp://*:5570"), ("metrics", "listen", "0.0.0.0:9100")],
+)
+def test_who_watches_from_elsewhere_has_to_be_allowed(table, key, address):
+    text = f'[{table}]\n{key} = "{address}"\n'
+    assert "other machines" in problems(text)[f"{table}.{key}"]
+    load_text(f"{text}allow_unauthenticated = true\n")
+
+
+def test_addresses_of_those_who_watch_are_compared_too():
+    text = '[metrics]\nlisten = "127.0.0.1:5561"\n[stats]\npub = "tcp://127.0.0.1:5561"\n'
+    assert set(problems(text)) == {"metrics.listen", "stats.pub"}

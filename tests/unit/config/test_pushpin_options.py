@@ -52,13 +52,3 @@ def test_everything_else_is_noted(left_over, section, line, note):
     notes = left_over(section, line)
     assert len(notes) == 1
     assert note in notes[0]
-
-
-def test_defaults_of_pushpin_that_are_lost_are_noted(tmp_path):
-    file = tmp_path / "pushpin.conf"
-    file.write_text("[global]\nport_offset=10\n[handler]\nstats_spec=\n")
-    notes = "\n".join(map(str, left_over_notes(Settings.read(file))))
-    assert notes == ""
-    file.write_text("[global]\nrundir=/run/x\n[handler]\n")
-    notes = "\n".join(map(str, left_over_notes(Settings.read(file))))
-    assert "stats_spec = ipc:///run/x/pushpin-stats (Pushpin's default)" in notes

@@ -1,0 +1,85 @@
+"""Who watches: the statistics socket and the metrics port, fed by all workers of an instance."""
+
+import contextlib
+import os
+import socket
+
+import trio
+
+from realtime_proxy.config.addresses import parse_address, parse_mode
+from realtime_proxy.config.schema import Config
+from realtime_proxy.exporters.metrics_port import LIMITS, MetricsPort
+from realtime_proxy.exporters.zmq_stats import ZmqStats
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.metrics.statistics import Statistics
+from realtime_proxy.metrics.tallied import Tallied
+from realtime_proxy.metrics.tally import Tally, TallyRules
+from realtime_proxy.net.internal_http import InternalHttpServer
+from realtime_proxy.net.listeners import open_listener
+from realtime_proxy.net.zmq_socket import PubSocket
+
+_TICK_SECONDS = 0.1
+_OWN = -1  # what is counted here, beside the workers
+
+
+class StatsSide:
+    """Opened at once, so that what is wrong is known before clients come; served by `run`."""
+
+    def __init__(self, config: Config, counters: Counters, *, several: bool = False) -> None:
+        """`counters` are those of the publish ports. Raises ConfigError for an address."""
+        linger_seconds = config.publish.subscription_linger_seconds
+        self._statistics = Statistics(config.stats, linger_seconds, merges=several)
+        self._prefix = config.metrics.prefix
+        self._own = Tally(TallyRules(), counters, lambda: None)
+        self._pub: PubSocket | None = None
+        self._listener: socket.socket | None = None
+        if config.stats.pub:
+            mode = config.publish.ipc_mode
+            self._pub = PubSocket(config.stats.pub, parse_mode(mode) if mode else None)
+            self._zmq = ZmqStats(self._pub, config.stats.format, f"realtime-proxy_{os.getpid()}")
+        try:
+            if config.metrics.listen:
+                self._listener = open_listener(parse_address(config.metrics.listen))
+        except BaseException:
+            self.close()
+            raise
+
+    def add(self, worker: int, tallied: Tallied) -> None:
+        """Take what a worker has counted."""
+        packets = self._statistics.add(worker, tallied, trio.current_time())
+        if self._pub is not None:
+            self._zmq.send(packets)
+
+    def forget(self, worker: int) -> None:
+        """A worker is gone."""
+        packets = self._statistics.forget(worker, trio.current_time())
+        if self._pub is not None:
+            self._zmq.send(packets)
+
+    async def run(self) -> None:
+        """Serve until cancelled; nothing if nobody asks."""
+        if self._pub is None and self._listener is None:
+            return
+        with contextlib.closing(self):
+            async with trio.open_nursery() as nursery:
+                if self._listener is not None:
+                    port = MetricsPort(self._statistics, self._prefix)
+                    server = InternalHttpServer(LIMITS, port.answer)
+                    nursery.start_soon(server.run, self._listener)
+                nursery.start_soon(self._tick)
+
+    async def _tick(self) -> None:
+        while True:
+            self.add(_OWN, self._own.take())
+            packets = self._statistics.tick(trio.current_time())
+            if self._pub is not None:
+                self._zmq.send(packets)
+            await trio.sleep(_TICK_SECONDS)
+
+    def close(self) -> None:
+        """Give the addresses back."""
+        if self._pub is not None:
+            self._pub.close()
+            self._pub = None
+        if self._listener is not None:
+            self._listener.close()

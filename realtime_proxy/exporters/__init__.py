@@ -1,0 +1,1 @@
+"""Where what is counted leaves the house: the statistics socket and the metrics port."""
