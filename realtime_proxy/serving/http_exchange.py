@@ -328,13 +328,12 @@ class HttpExchange(ClientExchange):
         shown: Headers,
     ) -> HoldOrder:
         prefix, most = route.channel_prefix, self._context.grip.max_channels
-        implicit = dict.fromkeys(target.subscribe)
         return HoldOrder(
             connection=self._connection,
             request=self._request,
             route=route,
-            positions=implicit | instruct.positions(prefix, most),
-            implicit=implicit,
+            positions=dict.fromkeys(target.subscribe) | instruct.positions(prefix, most),
+            implicit=target.subscribe,
             filters=instruct.filters(prefix, most),
             meta=instruct.meta,
             headers=shown,

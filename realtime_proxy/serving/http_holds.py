@@ -65,7 +65,7 @@ class HoldOrder:
     request: IncomingRequest
     route: LiveRoute
     positions: Mapping[str, str | None]
-    implicit: Mapping[str, None]  # those of the channels that the target adds to every hold
+    implicit: tuple[str, ...]  # those of the channels that the target adds to every hold
     filters: dict[str, FilterChain]  # by channel, where there are any
     meta: dict[str, str]
     headers: Headers  # for the client

@@ -256,6 +256,9 @@ class LinkedStream(StreamHold):
             self._route.log.exception("stream failed", route=self._route.id)
             if self._scope is scope:
                 self.connection.close(CloseReason.INTERNAL_ERROR)
+        finally:
+            if self._scope is scope:
+                self._scope = None
 
     async def _fetch(self, ask: Ask) -> None:
         try:
@@ -311,7 +314,10 @@ class LinkedStream(StreamHold):
         is_poll = instruct.hold is HoldMode.RESPONSE
         return Page(
             instruct.hold,
-            {**self._implicit, **instruct.positions(self._route.channel_prefix, most)},
+            {
+                **dict.fromkeys(self._implicit),
+                **instruct.positions(self._route.channel_prefix, most),
+            },
             None if link is None else str(resolved(Uri.parse(ask.uri), link.uri)),
             "Next link returned non-stream hold." if is_poll else instruct.problem,
         )

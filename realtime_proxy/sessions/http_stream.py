@@ -121,6 +121,11 @@ class State(Enum):
     ENDED = "there is nothing more to do"
 
 
+_NOTHING: Positions = {}
+_NOT_ASKED = Ask("", _NOTHING, urgent=False)
+_NO_PAGE = Page(positions=_NOTHING)
+
+
 class HttpStream:
     """The way of one stream from link to link."""
 
@@ -146,13 +151,17 @@ class HttpStream:
         self._max_waiting_bytes = max_waiting_bytes
         self._waiting: list[Item] = []
         self._waiting_bytes = 0
-        self._asked: Positions = {}
-        self._fetched = Ask("", {}, urgent=False)
         self._arrived_before = 0
         self._again = False
         self._overtaken = 0
         self._tries = 0
-        self._page = Page()
+        self._rest()
+
+    def _rest(self) -> None:
+        """Keep nothing of a request while none is out: most streams are so for most of the time."""
+        self._asked = _NOTHING
+        self._fetched = _NOT_ASKED
+        self._page = _NO_PAGE
 
     # -- reasons to ask --------------------------------------------------------------------
 
@@ -260,7 +269,7 @@ class HttpStream:
 
     def _fetch(self, ask: Ask) -> list[StreamEffect]:
         self._fetched = ask
-        self._page = Page()
+        self._page = _NO_PAGE
         return [ask]
 
     def _turn_over(self, uri: str | None, positions: Positions) -> list[StreamEffect]:
@@ -303,6 +312,7 @@ class HttpStream:
             self.state = State.RECOVERING
             return [*effects, Gather(), *self._ask(now, urgent=True)]
         self.state = State.FOLLOWING
+        self._rest()
         return effects + self.update(now) if self._again else effects
 
     def _has_advanced(self, channel: str, positions: Positions) -> bool:
