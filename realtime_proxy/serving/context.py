@@ -25,6 +25,7 @@ from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.farewells import Farewells
 from realtime_proxy.serving.filter_requests import FilterRequests
 from realtime_proxy.serving.link_requests import LinkRequests
+from realtime_proxy.serving.link_tasks import LinkTasks
 from realtime_proxy.serving.link_timers import LinkTimers
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.poll_line import PollLine
@@ -64,6 +65,7 @@ class ServingContext:
     recoveries: RecoveryRoom = attrs.field(init=False)
     polls: PollLine = attrs.field(factory=PollLine)
     link_requests: LinkRequests = attrs.field(init=False)
+    link_tasks: LinkTasks = attrs.field(init=False)
     link_timers: LinkTimers = attrs.field(init=False)
     request_log: RequestLog = attrs.field(init=False)
     head_limits: HeadLimits = attrs.field(init=False)
@@ -75,6 +77,7 @@ class ServingContext:
         self.filter_requests = FilterRequests(self.timers)
         self.recoveries = RecoveryRoom(self.timers)
         self.link_requests = LinkRequests(self.timers, self.recoveries)
+        self.link_tasks = LinkTasks(self.crew)
         self.link_timers = LinkTimers(self.timers)
 
     def adopt(

@@ -21,6 +21,7 @@ from realtime_proxy.model.uri import Uri
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.serving.http_holds import HoldOrder, StreamHold
 from realtime_proxy.serving.link_requests import LinkRequest
+from realtime_proxy.serving.link_tasks import LinkTask
 from realtime_proxy.serving.link_timers import SharedTimer
 from realtime_proxy.serving.links import Links
 from realtime_proxy.sessions.http_stream import (
@@ -54,7 +55,7 @@ class LinkedStream(StreamHold):
         "_machine",
         "_moves",
         "_pause",
-        "_scope",
+        "_task",
         "_timeout_seconds",
     )
 
@@ -68,7 +69,7 @@ class LinkedStream(StreamHold):
         self._looked_at = 0.0
         self._link_timer: SharedTimer | None = None
         self._pause: Timer | None = None
-        self._scope: trio.CancelScope | None = None
+        self._task: LinkTask | None = None
         self._moves = False  # its places in channels have to be taken anew
         self._caught_up: Positions | None = None
         super().__init__(order, instruct.keep_alive, form)
@@ -194,13 +195,12 @@ class LinkedStream(StreamHold):
         context = self.connection.context
         self._leave_link_timer()
         self._looked_at = context.timers.now()
-        scope = self._scope = trio.CancelScope()
-        context.crew.start(partial(self._work, ask, scope))
+        self._task = context.link_tasks.start(partial(self._work, ask), urgent=ask.urgent)
 
     def _dismiss(self) -> None:
-        if self._scope is not None:
-            self._scope.cancel()
-            self._scope = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
@@ -245,24 +245,22 @@ class LinkedStream(StreamHold):
             self.connection.context.link_timers.leave(self._link_timer, self)
             self._link_timer = None
 
-    async def _work(self, ask: Ask, scope: trio.CancelScope, _of_task: trio.CancelScope) -> None:
+    async def _work(self, ask: Ask, task: LinkTask) -> None:
         try:
-            with scope:
-                await trio.lowlevel.checkpoint_if_cancelled()
-                await self._fetch(ask)
+            await self._fetch(ask, task)
         except trio.BrokenResourceError:
             pass  # the client is gone, which the watcher reports
         except Exception:
             self._route.log.exception("stream failed", route=self._route.id)
-            if self._scope is scope:
+            if self._task is task:
                 self.connection.close(CloseReason.INTERNAL_ERROR)
         finally:
-            if self._scope is scope:
-                self._scope = None
+            if self._task is task:
+                self._task = None
 
-    async def _fetch(self, ask: Ask) -> None:
+    async def _fetch(self, ask: Ask, task: LinkTask) -> None:
         try:
-            page, instruct = await self._receive(ask)
+            page, instruct = await self._receive(ask, task)
         except (BackendError, ProtocolError) as error:
             self._route.log.warning(
                 "next link failed", route=self._route.id, uri=ask.uri, problem=str(error)
@@ -285,7 +283,7 @@ class LinkedStream(StreamHold):
         await intake.result_at_rest(lambda: self._perform(event(self._positions())))
         await trio.lowlevel.checkpoint_if_cancelled()
 
-    async def _receive(self, ask: Ask) -> tuple[Page, Instruct]:
+    async def _receive(self, ask: Ask, task: LinkTask) -> tuple[Page, Instruct]:
         """Fetch a link and pass its body on; what its head says."""
         prefix = self._route.channel_prefix
         request = LinkRequest(
@@ -299,6 +297,7 @@ class LinkedStream(StreamHold):
             ask.urgent,
         )
         response = await self.connection.context.link_requests.fetch(self._links.errand, request)
+        task.leave_place()
         try:
             instruct = parse_link_instruct(response.head)
             page = self._page(ask, instruct)
