@@ -65,6 +65,8 @@ class Handler(BaseHandler):
 
     def on_open(self, exchange: Exchange) -> None:
         """The connection is held from now on."""
+        if _is_held_again(exchange):
+            return
         self._write("connection opened", exchange)
         if self.config.heartbeat_seconds:
             self._held[id(exchange)] = exchange, trio.current_time() + self.config.heartbeat_seconds
@@ -72,7 +74,7 @@ class Handler(BaseHandler):
     def on_close(self, exchange: Exchange, reason: str) -> None:
         """The exchange has ended."""
         self._held.pop(id(exchange), None)
-        if exchange.held:
+        if _is_held(exchange):
             self._write("connection closed", exchange, reason=reason)
         elif self.config.requests:
             self._write("request answered", exchange, reason=reason)
@@ -116,11 +118,21 @@ class Handler(BaseHandler):
         yield "client", exchange.client_address
         yield "method", request.method.decode("latin-1")
         yield "uri", self._redaction.url(url)
-        if exchange.held:
-            yield "held", exchange.held
+        if _is_held(exchange):
+            yield "held", exchange.held or "response"  # that was asked for again, and answered
         shown = self._redaction.fields(request.headers)
         if headers := {name: shown[name] for name in sorted(self._headers & shown.keys())}:
             yield "headers", headers
+
+
+def _is_held(exchange: Exchange) -> bool:
+    """False for a WebSocket that the backend refused, too."""
+    return exchange.record is not None and exchange.record.opened_at is not None
+
+
+def _is_held_again(exchange: Exchange) -> bool:
+    """True for a long-poll that goes on after its backend was asked again."""
+    return exchange.record is not None and exchange.record.holds > 1
 
 
 def _of_connection(exchange: Exchange, record: ConnectionRecord) -> Iterator[tuple[str, Any]]:
@@ -129,11 +141,11 @@ def _of_connection(exchange: Exchange, record: ConnectionRecord) -> Iterator[tup
         yield "status", record.status
     if record.backend:
         yield "backend", record.backend
-    if exchange.held:
+    if _is_held(exchange):
         yield "channels", list(record.channels)
     yield "duration_seconds", round(time.time() - record.started_at, 3)
     yield from (("messages_out", record.messages_out), ("bytes_out", record.bytes_out))
-    if exchange.held == "websocket":
+    if exchange.held == "websocket" and _is_held(exchange):
         yield from (("messages_in", record.messages_in), ("bytes_in", record.bytes_in))
     if record.close_code is not None:
         yield "close_code", record.close_code

@@ -138,7 +138,8 @@ class Handler(BaseHandler):
 
     def on_open(self, exchange: Exchange) -> None:
         """The connection is held from now on."""
-        self._log("open", exchange)
+        if exchange.record is None or exchange.record.holds <= 1:  # else a long-poll goes on
+            self._log("open", exchange)
 
     def on_websocket_event(self, exchange: Exchange, event: WebSocketEvent) -> EventOutcome:
         """A message of a client."""
@@ -148,7 +149,7 @@ class Handler(BaseHandler):
 
     def on_close(self, exchange: Exchange, reason: str) -> None:
         """The exchange has ended."""
-        if exchange.held or self.config.requests:
+        if _is_held(exchange) or self.config.requests:
             self._log("close", exchange, reason=reason)
 
     # -- records ---------------------------------------------------------------------------
@@ -177,9 +178,10 @@ class Handler(BaseHandler):
         }
         if consumer is not None:
             fields["authenticated_entity"] = {"id": consumer}
-        if exchange.held:
-            fields |= {"held": exchange.held, "channels": list(record.channels)}
-        if exchange.held == "websocket":
+        if _is_held(exchange):
+            kind = exchange.held or "response"  # that was asked for again, and answered
+            fields |= {"held": kind, "channels": list(record.channels)}
+        if exchange.held == "websocket" and _is_held(exchange):
             fields |= {"messages_in": record.messages_in, "bytes_in": record.bytes_in}
             fields["close_code"] = record.close_code
         if self.config.profile == "classic":
@@ -302,6 +304,11 @@ class Handler(BaseHandler):
             self.context.logger.warning(
                 "log records dropped", count=dropped, in_all=self.backlog.dropped
             )
+
+
+def _is_held(exchange: Exchange) -> bool:
+    """False for a WebSocket that the backend refused, too."""
+    return exchange.record is not None and exchange.record.opened_at is not None
 
 
 def _tls_context(config: TcpLogConfig) -> ssl.SSLContext:

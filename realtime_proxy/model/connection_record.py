@@ -20,7 +20,8 @@ class ConnectionRecord:
     backend_seconds: float | None = None  # until its response head
     status: int | None = None  # told to the client; None: nothing yet
     response_headers: Headers = attrs.field(factory=Headers)
-    opened_at: float | None = None
+    opened_at: float | None = None  # for the first time
+    holds: int = 0  # how often it was held: more than once if a long-poll was asked for again
     channels: tuple[str, ...] = ()  # by their whole names; at the end, those it last had
     messages_in: int = 0
     bytes_in: int = 0

@@ -203,7 +203,9 @@ class _Hold:
         if self._exchange is not None and self._route.chain is not None:
             self._exchange.held = self.kind
             if (record := self._record) is not None:
-                record.opened_at, record.channels = time.time(), tuple(positions)
+                record.opened_at = record.opened_at or time.time()
+                record.holds += 1
+                record.channels = tuple(positions)
             self._route.chain.opened(self._exchange)
 
     def _join(self, positions: Mapping[str, str | None], subscriber: Subscriber) -> None:

@@ -380,7 +380,8 @@ class WebSocketConnection:
         for channel in self.implicit_channels:
             self._control.subscribe(channel)
         if (record := self._record) is not None:
-            record.opened_at, record.status, record.response_headers = time.time(), 101, headers
+            record.opened_at, record.holds = time.time(), 1
+            record.status, record.response_headers = 101, headers
         self._watch_silence()
 
     @property

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -125,6 +126,22 @@ def test_a_long_poll(program, connect, backend, path):
     assert closed["bytes_out"] > len("news")
 
 
+def test_a_long_poll_that_is_asked_for_again_is_one_connection(program, connect, backend, path):
+    hold = [("Grip-Hold", "response"), ("Grip-Channel", path)]
+    answers = iter([(200, hold, b""), (200, hold, b""), (202, [], b"done\n")])
+    backend.scripts[path] = lambda call: call.respond(*next(answers))
+    client = connect()
+    client.request("GET", path)
+    logged(program, "connection opened", path)
+    for count in (2, 3):
+        program.publish_until_taken(path, http_response={"action": "hint"})
+        backend.wait_for(path, count)
+    assert client.read_reply().status == 202
+    closed = logged(program, "connection closed", path)
+    assert (closed["held"], closed["status"]) == ("response", 202)
+    assert len(re.findall(f"connection opened.*{path}|{path}.*connection opened", program.log)) == 1
+
+
 def test_a_websocket(program, collector, websocket, backend, path):
     def answer(call):
         events = [event for event in read_events(call.body) if event[0] in {"OPEN", "TEXT"}]
@@ -155,6 +172,17 @@ def test_a_websocket(program, collector, websocket, backend, path):
     assert (closed["messages_in"], closed["bytes_in"]) == (1, 11)
     assert closed["messages_out"] == 2
     assert closed["channels"] == [path]
+
+
+def test_a_websocket_that_is_refused_was_never_held(program, collector, websocket, backend, path):
+    backend.scripts[path] = lambda call: call.respond(403, [], b"no\n")
+    client = websocket()
+    client.ask(path)
+    assert client.client.read_reply().status == 403
+    record = logged(program, "request answered", path)
+    assert (record["status"], record["reason"]) == (403, "refused")
+    assert "held" not in record
+    assert collector.wait_for("close", path)["response"]["status"] == 403
 
 
 def _back(event):

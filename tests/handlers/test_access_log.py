@@ -51,7 +51,7 @@ def new_exchange(held="", **record):
         "192.0.2.1",
         identity=Identity("alice"),
         held=held,
-        record=ConnectionRecord(time.time(), **record),
+        record=ConnectionRecord(time.time(), opened_at=time.time() if held else None, **record),
     )
 
 

@@ -56,7 +56,7 @@ def new_exchange(held="", identity=None, **record):
         "192.0.2.1",
         identity=identity,
         held=held,
-        record=ConnectionRecord(time.time(), **record),
+        record=ConnectionRecord(time.time(), opened_at=time.time() if held else None, **record),
     )
 
 
