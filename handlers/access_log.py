@@ -59,7 +59,9 @@ class Handler(BaseHandler):
 
     def __init__(self, config: AccessLogConfig, context: HandlerContext) -> None:
         super().__init__(config, context)
-        self._redaction = Redaction(config.hidden_parameters, config.hidden_headers)
+        self._redaction = Redaction(
+            config.hidden_parameters, config.hidden_headers, context.secret_names
+        )
         self._headers = frozenset(name.lower() for name in config.headers)
         self._held = _held.setdefault(context.name, {})
 

@@ -118,6 +118,7 @@ class Handler(BaseHandler):
         problems = list(_problems(config))
         if problems:
             raise ConfigError(problems)
+        self.secret_names = frozenset(name.lower() for name in config.key_names)
         self._names = tuple(name.encode() for name in config.key_names)
         self._credentials = dict(_credentials(config.consumers))
         self._anonymous = _consumer_called(config.anonymous, config.consumers)

@@ -129,7 +129,9 @@ class Handler(BaseHandler):
     def __init__(self, config: TcpLogConfig, context: HandlerContext) -> None:
         super().__init__(config, context)
         self.backlog = _backlogs.setdefault(context.name, Backlog())
-        self._redaction = Redaction(config.hidden_parameters, config.hidden_headers)
+        self._redaction = Redaction(
+            config.hidden_parameters, config.hidden_headers, context.secret_names
+        )
         self._tls = _tls_context(config) if config.tls else None
         self._told_at = -TELL_SECONDS
         self._is_out = False

@@ -146,8 +146,14 @@ class Worker:
 
     def _give_configuration(self, context: ServingContext) -> None:
         parts = self._parts
-        identity_headers = parts.handlers.inbound_identity_headers
-        context.adopt(self._config, parts.routes, parts.verifier, identity_headers)
+        handlers = parts.handlers
+        context.adopt(
+            self._config,
+            parts.routes,
+            parts.verifier,
+            handlers.inbound_identity_headers,
+            handlers.secret_names,
+        )
 
     async def _run_handlers(self) -> None:
         """Run what handlers do in the background; with the next configuration those of that one."""

@@ -1,6 +1,7 @@
 """What is taken out of requests before they are logged: tokens and keys of clients."""
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from urllib.parse import quote, unquote_plus
 
 from realtime_proxy.model.headers import Headers
@@ -13,6 +14,7 @@ SECRET_PARAMETERS = (
     "api_key",
     "apikey",
     "auth",
+    "auth-key",
     "auth_token",
     "authorization",
     "client_secret",
@@ -47,14 +49,19 @@ SECRET_HEADERS = (
 class Redaction:
     """Writes URLs and header fields with `***` in place of what is secret, as text on one line."""
 
-    __slots__ = ("_headers", "_parameters")
+    __slots__ = ("_also", "_headers", "_parameters")
 
     def __init__(
         self,
         parameters: Iterable[str] = SECRET_PARAMETERS,
         headers: Iterable[str] = SECRET_HEADERS,
+        also: AbstractSet[str] = frozenset(),
     ) -> None:
-        """Names of query parameters and header fields, in any case."""
+        """Names of query parameters and header fields, in any case.
+
+        `also` has names of both, in lower case; what is added to it later counts as well.
+        """
+        self._also = also
         self._parameters = frozenset(name.lower() for name in parameters)
         self._headers = frozenset(name.lower() for name in headers)
 
@@ -70,7 +77,8 @@ class Redaction:
 
     def _pair(self, pair: str) -> str:
         name, equals, _ = pair.partition("=")
-        if equals and unquote_plus(name).lower() in self._parameters:
+        plain = unquote_plus(name).lower()
+        if equals and (plain in self._parameters or plain in self._also):
             return f"{name}={HIDDEN}"
         return pair
 
@@ -79,6 +87,7 @@ class Redaction:
         shown: dict[str, str] = {}
         for raw_name, raw_value in headers:
             name = raw_name.decode("latin-1").lower()
-            value = HIDDEN if name in self._headers else raw_value.decode("latin-1")
+            is_secret = name in self._headers or name in self._also
+            value = HIDDEN if is_secret else raw_value.decode("latin-1")
             shown[name] = f"{shown[name]}, {value}" if name in shown else value
         return shown

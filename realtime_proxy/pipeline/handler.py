@@ -4,6 +4,7 @@ A handler is a class named `Handler` in `handlers/NAME.py`, derived from `BaseHa
 moments it overrides cost anything.
 """
 
+from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar
 
 import attrs
@@ -36,6 +37,8 @@ class HandlerContext:
 
     name: str  # as routes call it
     logger: Any  # structlog-like: .info(event, **fields)
+    # Parameters and headers with credentials, as all handlers say; complete once all are made.
+    secret_names: AbstractSet[str] = frozenset()
 
 
 class BaseHandler:
@@ -45,6 +48,9 @@ class BaseHandler:
     # Identity headers this handler sets, in lower case: removed from every inbound request on all
     # routes, so that nobody can claim to be someone. An instance may add names of its settings.
     sets_headers: frozenset[str] = frozenset()
+    # Query parameters and headers that this handler takes credentials from, in lower case: their
+    # values are in no log. An instance may add names of its settings.
+    secret_names: frozenset[str] = frozenset()
     # True: `exchange.record` is kept for requests of the handler's routes. It costs a held
     # connection some memory, and each delivery to it a little.
     keeps_record: ClassVar[bool] = False

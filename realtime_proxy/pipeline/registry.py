@@ -3,6 +3,7 @@
 import difflib
 import itertools
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ class LoadedHandlers:
     # Names, lower case, of what every inbound request must lose. Backends that make variables of
     # headers (CGI, WSGI) take `_` for `-`, so each spelling is here.
     inbound_identity_headers: frozenset[bytes]
+    secret_names: AbstractSet[
+        str
+    ]  # lower case: of parameters and headers whose values no log may have
 
     @property
     def background(self) -> tuple[BaseHandler, ...]:
@@ -51,7 +55,8 @@ def load_handlers(config: Config, base_dir: Path) -> LoadedHandlers:
     if loader.problems:
         raise ConfigError(loader.problems)
     chains = tuple(Chain(handlers[name] for name in route.handlers) for route in config.route)
-    return LoadedHandlers(chains, handlers, _all_spellings(Chain(handlers.values()).sets_headers))
+    identity_headers = _all_spellings(Chain(handlers.values()).sets_headers)
+    return LoadedHandlers(chains, handlers, identity_headers, loader.secret_names)
 
 
 class _Loader:
@@ -59,6 +64,7 @@ class _Loader:
 
     def __init__(self, config: Config, catalogue: Catalogue) -> None:
         self.problems: list[Problem] = []
+        self.secret_names: set[str] = set()
         self._config = config
         self._catalogue = catalogue
         self._accepted = {*config.handler, *catalogue.names()}
@@ -89,15 +95,18 @@ class _Loader:
         settings = dict(self._config.handler.get(name, {}))
         handler_class = self._class(name, settings.pop("use", name), where)
         config: Any = structure(settings, handler_class.Config, where, passing=True)
-        context = HandlerContext(name=name, logger=structlog.get_logger(handler=name))
+        logger = structlog.get_logger(handler=name)
+        context = HandlerContext(name=name, logger=logger, secret_names=self.secret_names)
         try:
-            return handler_class(config, context)
+            handler = handler_class(config, context)
         except ConfigError as error:
             raise ConfigError(
                 [Problem(f"{where}.{p.key_path}".rstrip("."), p.message) for p in error.problems]
             ) from error
         except Exception as error:
             raise _problem(where, f"can't be made: {error!r}") from error
+        self.secret_names |= handler.secret_names
+        return handler
 
     def _class(self, name: str, use: Any, where: str) -> type[BaseHandler]:
         key_path = where if use == name else f"{where}.use"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 
 import attrs
 
@@ -86,13 +87,14 @@ class ServingContext:
         routes: RouteTable[LiveRoute],
         verifier: Verifier | None,
         identity_headers: frozenset[bytes],
+        secret_names: AbstractSet[str],
     ) -> None:
         """Serve by this configuration from the next request on; held clients keep their routes.
 
-        `identity_headers` are only ever set by handlers.
+        `identity_headers` are only ever set by handlers; values of `secret_names` are not logged.
         """
         self.server = config.server
-        self.request_log = RequestLog(config.log)
+        self.request_log = RequestLog(config.log, secret_names)
         self.grip = config.grip
         self.routes = routes
         self.verifier = verifier

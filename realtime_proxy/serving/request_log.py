@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import attrs
@@ -40,10 +41,11 @@ class RequestLog:
 
     __slots__ = ("_has_client", "_has_user_agent", "_redaction")
 
-    def __init__(self, settings: Log) -> None:
+    def __init__(self, settings: Log, secret_names: AbstractSet[str]) -> None:
+        """`secret_names`: further parameters to hide, which handlers take credentials from."""
         self._has_client = settings.client_address
         self._has_user_agent = settings.user_agent
-        self._redaction = Redaction(settings.hidden_parameters)
+        self._redaction = Redaction(settings.hidden_parameters, also=secret_names)
 
     def wants(self, route: LiveRoute | None) -> bool:
         """False if the level hides the records of a route, None being no route."""

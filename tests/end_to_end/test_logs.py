@@ -61,6 +61,7 @@ def line_of(program, text):
 
 def test_the_life_of_the_program(start_own, backend):
     program = start_own(ROUTES.format(url=backend.url), log=PUSHPIN)
+    program.wait_for_log("started")  # before, a signal would end it at once
     program.stop()
     said = re.findall(r"(?m)^\[INFO\] [-\d]+ [:.\d]+ (?:\[proxy\] )?(.*)$", program.log)
     assert said == [

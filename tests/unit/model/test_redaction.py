@@ -39,3 +39,11 @@ def test_fields_show_no_secrets():
         "authorization": "***",
         "x-u": "é",
     }
+
+
+def test_names_that_become_known_later_count():
+    also = set()
+    redaction = Redaction((), (), also)
+    also.add("pin")
+    assert redaction.url(b"/?PIN=1") == "/?PIN=***"
+    assert redaction.fields(Headers([(b"Pin", b"1")])) == {"pin": "***"}
