@@ -215,23 +215,22 @@ class WorkerChannels(Generic[Waiter]):
         held = self._held.get(channel)
         return None if held is None else held.last_id
 
-    def contradicts(self, channel: str, position: str | None) -> bool:
-        """True if a backend says another last id than is known. It may be right: ours is dropped.
+    def contradicts(
+        self, channel: str, position: str | None, known_when_asked: str | None = None
+    ) -> bool:
+        """True if a backend says another last id than is known: its answer may be too old.
 
-        So the same answer is believed when it comes again (grip.md G-8.4).
+        Not so if the same was known when it was asked already. Then it is believed, and what is
+        known is given up (grip.md G-8.4), but no sooner: others may have older answers still.
         """
-        last_id = self.last_id(channel)
-        if position is None or last_id is None or last_id == position:
-            return False
-        self.forget_last_id(channel)
-        return True
-
-    def forget_last_id(self, channel: str) -> None:
-        """Somebody misses something of a channel: believe the next backend that is asked."""
         held = self._held.get(channel)
-        if held is not None and held.last_id is not None:
-            self._owner.contradicted(channel, held.last_id)
-            held.last_id = None
+        if held is None or position is None or held.last_id in (None, position):
+            return False
+        if held.last_id != known_when_asked:
+            return True
+        self._owner.contradicted(channel, held.last_id)
+        held.last_id = None
+        return False
 
     def forget_last_ids(self) -> None:
         """Know no last ids any more."""

@@ -473,9 +473,8 @@ class ResponseHold(_Hold):
         """True if the client has its answer from here."""
         return self._stage is _Stage.ANSWERED
 
-    def fell_behind(self, item: Item) -> None:
+    def fell_behind(self, item: Item) -> None:  # noqa: ARG002  the backend's answer will tell
         """Ask the backend for what is missing."""
-        self.connection.context.channels.forget_last_id(item.channel)
         self.ask_again()
 
     def update(self) -> None:
@@ -501,6 +500,12 @@ class ResponseHold(_Hold):
         """The last ids to ask with, which is done now."""
         self._stage = _Stage.ASKING
         return self.last_ids()
+
+    def known_ids(self) -> dict[str, str | None]:
+        """The last ids of its channels that are known here by now, whatever its client has."""
+        last_id = self.connection.context.channels.last_id
+        names = (place.group.channel for place in self._subscriptions)
+        return {name: last_id(name) for name in names}
 
     def give_way(self) -> None:
         """Something else takes the place of this hold."""

@@ -34,7 +34,7 @@ class Superseded(trio.BrokenResourceError):
 class RepeatedExchange(HttpExchange):
     """Asks the backend of a long-poll again. The hold stays until there is something instead."""
 
-    __slots__ = ("_asked_with", "_hold", "_poll", "_urgent")
+    __slots__ = ("_asked_with", "_hold", "_known", "_poll", "_urgent")
 
     is_retry = True
 
@@ -50,6 +50,7 @@ class RepeatedExchange(HttpExchange):
         self._urgent = urgent
         headers = Headers(poll.backend_headers)
         self._asked_with = RequestHead(poll.backend_method, poll.backend_target, headers)
+        self._known: dict[str, str | None] = {}  # of channels, when the backend was asked
         self._exchange = hold.exchange
         self._for_page = hold.for_page
         self._trusted = poll.is_trusted
@@ -85,6 +86,7 @@ class RepeatedExchange(HttpExchange):
         """The original request, told by `Grip-Last` what the client has by now."""
         if self._hold.is_over:
             raise Superseded
+        self._known = self._hold.known_ids()
         headers = Headers(self._poll.backend_headers).without((b"grip-last",))
         headers.extend(
             (b"Grip-Last", f"{channel}; last-id={last_id}".encode())
@@ -138,6 +140,9 @@ class RepeatedExchange(HttpExchange):
         if is_stale:
             hold.ask_again()
         return hold
+
+    def _known_when_asked(self, channel: str) -> str | None:
+        return self._known.get(channel)
 
     def _take_over(self) -> None:
         if self._hold.is_over:

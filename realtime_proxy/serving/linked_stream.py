@@ -31,7 +31,6 @@ from realtime_proxy.sessions.http_stream import (
     Dismiss,
     End,
     Follow,
-    Forget,
     Forward,
     Gather,
     HttpStream,
@@ -99,7 +98,6 @@ class LinkedStream(StreamHold):
 
     def fell_behind(self, item: Item) -> None:
         """Wait with this item, and ask for what is missing before it."""
-        self.connection.context.channels.forget_last_id(item.channel)
         self.keep(item)
         self.connection.context.intake.at_rest(self._gather)
 
@@ -176,8 +174,6 @@ class LinkedStream(StreamHold):
                     self._caught_up = positions
                     self._deliver(item)
                     self._caught_up = None
-                case Forget(channel):
-                    self.connection.context.channels.forget_last_id(channel)
                 case End(problem, is_cut):
                     if problem:
                         self.fail(problem, is_cut=is_cut)

@@ -94,13 +94,6 @@ class Deliver:
 
 
 @attrs.frozen
-class Forget:
-    """What is known of the last id of this channel is in doubt."""
-
-    channel: str
-
-
-@attrs.frozen
 class End:
     """End the body. With a `problem`, it was not to end here; `is_cut` if some of it is missing."""
 
@@ -108,7 +101,7 @@ class End:
     is_cut: bool = False
 
 
-StreamEffect = Ask | AskLater | Dismiss | Gather | Forward | Follow | Deliver | Forget | End
+StreamEffect = Ask | AskLater | Dismiss | Gather | Forward | Follow | Deliver | End
 
 
 class State(Enum):
@@ -304,8 +297,7 @@ class HttpStream:
             if self.state is State.CHECKING and self._has_advanced(channel, positions):
                 now[channel] = positions[channel]
             elif channel not in self._asked and known.get(channel) not in (None, position):
-                effects.append(Forget(channel))  # something came before it was subscribed to
-                self._again = True
+                self._again = True  # something came before it was subscribed to
         released = self._released(now)
         effects += [Follow(dict(now)), *released]
         if self._waiting:

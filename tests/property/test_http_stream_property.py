@@ -15,7 +15,6 @@ from realtime_proxy.sessions.http_stream import (
     Dismiss,
     End,
     Follow,
-    Forget,
     Forward,
     Gather,
     Page,
@@ -80,8 +79,6 @@ class Streams(RuleBasedStateMachine):
                     self.positions = dict(effect.positions)
                 case Deliver():
                     self.client[effect.item.channel].append(int(effect.item.http_stream.content))
-                case Forget():
-                    raise AssertionError("all channels are there from the beginning")
                 case End():
                     raise AssertionError(effect)
 

@@ -254,22 +254,31 @@ def test_the_last_id_is_that_of_the_grant_and_then_of_each_item(worker):
     assert worker.channels.last_id("a") is None
 
 
-def test_a_position_that_differs_contradicts_once():
+def test_a_position_that_differs_contradicts_what_is_known():
     worker = Ends(Grant("5"))
     worker.pin("a")
     assert not worker.channels.contradicts("a", "5")
     assert not worker.channels.contradicts("a", None)
     assert not worker.channels.contradicts("b", "4")
-    assert worker.channels.contradicts("a", "")
-    assert not worker.channels.contradicts("a", "")
+    for _ in range(2):  # of two whose backends were asked before, neither is right
+        assert worker.channels.contradicts("a", "")
+        assert worker.channels.contradicts("a", "4", known_when_asked="4")
+    assert worker.channels.last_id("a") == "5"
+
+
+def test_whoever_was_asked_since_is_believed():
+    worker = Ends(Grant("5"))
+    worker.pin("a")
+    assert not worker.channels.contradicts("a", "5", known_when_asked="5")
+    assert worker.said == [("ask", "a")]
+    assert not worker.channels.contradicts("a", "4", known_when_asked="5")
     assert worker.said == [("ask", "a"), ("contradicted", "a", "5")]
+    assert worker.channels.last_id("a") is None
 
 
 def test_all_last_ids_can_be_forgotten_without_a_word():
     worker = Ends(Grant("5"))
     worker.pin("a")
     worker.channels.forget_last_ids()
-    worker.channels.forget_last_id("a")
-    worker.channels.forget_last_id("b")
     assert worker.channels.last_id("a") is None
     assert worker.said == [("ask", "a")]

@@ -14,7 +14,6 @@ from realtime_proxy.sessions.http_stream import (
     Dismiss,
     End,
     Follow,
-    Forget,
     Forward,
     Gather,
     Page,
@@ -223,7 +222,6 @@ def test_a_new_channel_whose_last_item_is_known_to_be_another_is_asked_for(strea
     stream.answered(Page(HoldMode.STREAM, now, "/next"))
     known = {"a": "6", "b": "2", "c": "1", "d": None}
     assert stream.completed(AT_5, known) == [
-        Forget("b"),
         Follow(now),
         Ask("/next", now, urgent=False),
     ]
