@@ -23,9 +23,9 @@ from realtime_proxy.net.watcher import HUNG_UP
 from realtime_proxy.serving.client_exchange import After
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.http_exchange import HttpExchange
-from realtime_proxy.serving.http_holds import ResponseHold
 from realtime_proxy.serving.http_repeat import RepeatedExchange, Superseded
 from realtime_proxy.serving.request_body import NO_BODY, RequestBody, StoredBody
+from realtime_proxy.serving.response_hold import ResponseHold
 from realtime_proxy.serving.websocket_upgrade import WebSocketUpgrade
 from realtime_proxy.wire.http1_server import (
     BodyForm,

@@ -28,13 +28,14 @@ from realtime_proxy.serving.client_exchange import (
     ClientExchange,
     Failure,
 )
-from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold
-from realtime_proxy.serving.linked_stream import StreamBeginning
+from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
+from realtime_proxy.serving.response_hold import ResponseHold
 from realtime_proxy.serving.script_response import ScriptResponse
+from realtime_proxy.serving.stream_beginning import StreamBeginning
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.wire.http1_rules import content_length
 from realtime_proxy.wire.http1_server import (

@@ -12,11 +12,12 @@ from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.serving.client_exchange import After
+from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.http_exchange import HttpExchange
-from realtime_proxy.serving.http_holds import HoldOrder, ResponseHold
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import StoredBody
 from realtime_proxy.serving.request_log import LoggedRequest
+from realtime_proxy.serving.response_hold import ResponseHold
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.wire.http1_rules import NO_BODY
 from realtime_proxy.wire.http1_server import IncomingRequest

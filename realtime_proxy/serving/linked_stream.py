@@ -6,11 +6,10 @@ It has a task only while a link is fetched.
 from collections.abc import Callable
 from functools import partial
 
-import attrs
 import trio
 
 from realtime_proxy.backend.response import BackendResponse
-from realtime_proxy.channels.subscriber import Subscriber, Writer
+from realtime_proxy.channels.subscriber import Subscriber
 from realtime_proxy.errors import BackendError, GripError, ProtocolError
 from realtime_proxy.grip.instruct import HoldMode, Instruct, parse_link_instruct
 from realtime_proxy.grip.link import resolved
@@ -19,11 +18,13 @@ from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Action, Item
 from realtime_proxy.model.uri import Uri
 from realtime_proxy.net.timers import Timer
-from realtime_proxy.serving.http_holds import HoldOrder, StreamHold
+from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.link_requests import LinkRequest
 from realtime_proxy.serving.link_tasks import LinkTask
 from realtime_proxy.serving.link_timers import SharedTimer
 from realtime_proxy.serving.links import Links
+from realtime_proxy.serving.stream_hold import StreamHold
+from realtime_proxy.serving.waiting_subscriber import WaitingSubscriber
 from realtime_proxy.sessions.http_stream import (
     Ask,
     AskLater,
@@ -39,7 +40,6 @@ from realtime_proxy.sessions.http_stream import (
     State,
     StreamEffect,
 )
-from realtime_proxy.wire.encodings import WireForm
 
 
 class LinkedStream(StreamHold):
@@ -163,7 +163,7 @@ class LinkedStream(StreamHold):
                     self._dismiss()
                 case Gather():
                     self._moves = True
-                    self._subscribe_anew(dict.fromkeys(self._positions()), _Waiting(self))
+                    self._subscribe_anew(dict.fromkeys(self._positions()), WaitingSubscriber(self))
                 case Forward():
                     self._stop_keep_alive()
                 case Follow(followed):
@@ -384,72 +384,5 @@ class LinkedStream(StreamHold):
         self._links.tell_gone()
 
 
-@attrs.define
-class StreamBeginning:
-    """A stream about to be held: what is ordered, and the bytes that it begins with.
-
-    With a `problem` it ends after these.
-    """
-
-    order: HoldOrder
-    instruct: Instruct
-    links: Links | None
-    form: str
-    data: bytes
-    problem: str
-
-    def __attrs_post_init__(self) -> None:
-        if self.instruct.hold is None or self.problem:
-            self.order.positions = {}
-
-    def begin(self) -> None:
-        """Hold it, or turn its pages first. With links, nothing may be on its way round."""
-        if self.links is None:
-            stream = StreamHold(self.order, self.instruct.keep_alive, self.form)
-            stream.begin(self.data)
-        else:
-            stream = linked = LinkedStream(self.order, self.instruct, self.form, self.links)
-            stream.begin(self.data)
-            if self.instruct.hold is None and not self.problem:
-                linked.turn_pages()
-            elif not self.problem:
-                linked.follow()
-        if self.problem:
-            stream.fail(self.problem)
-
-
 def _timeout_of(instruct: Instruct) -> int:
     return 0 if instruct.next_link is None else instruct.next_link.timeout_seconds
-
-
-class _Waiting:
-    """Subscribed in a stream's place while its items wait."""
-
-    __slots__ = ("_stream",)
-
-    form = WireForm.ITEM
-    personal = None
-
-    def __init__(self, stream: LinkedStream) -> None:
-        self._stream = stream
-
-    @property
-    def route_id(self) -> str:
-        """Where its items count."""
-        return self._stream.route_id
-
-    @property
-    def writer(self) -> Writer:
-        """Never written to: items of this form are handed over."""
-        return self._stream.writer
-
-    def item_arrived(self, item: Item) -> None:
-        """Keep an item."""
-        self._stream.keep(item)
-
-    def fell_behind(self, item: Item) -> None:
-        """Never called: it is at no position."""
-
-    def update(self) -> None:
-        """Look at the link, whatever its time."""
-        self._stream.update()

@@ -1,0 +1,71 @@
+"""What a hold over HTTP is made of."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import attrs
+
+from realtime_proxy.grip.filters import FilterChain
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.model.uri import Uri
+from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.routing.script import ScriptBody
+from realtime_proxy.serving.client_exchange import ForPage
+from realtime_proxy.serving.errand import Errand
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.wire.http1_server import (
+    IncomingRequest,
+)
+
+if TYPE_CHECKING:
+    from realtime_proxy.serving.http_connection import HttpConnection
+
+
+@attrs.define
+class HoldOrder:
+    """Everything a hold is made of: whose connection, which channels, what to send and repeat.
+
+    `positions` has the id of the last item that the client has, for each channel (with its
+    prefix) that is tracked; else None.
+    """
+
+    connection: "HttpConnection"
+    request: IncomingRequest
+    route: LiveRoute
+    positions: Mapping[str, str | None]
+    implicit: tuple[str, ...]  # those of the channels that the target adds to every hold
+    filters: dict[str, FilterChain]  # by channel, where there are any
+    meta: dict[str, str]
+    headers: Headers  # for the client
+    backend_head: RequestHead  # to ask again
+    body: bytes
+    trusted: bool
+    exchange: Exchange | None
+    for_page: ForPage
+    is_retry: bool
+    script: ScriptBody | None = None  # that a stream's body is part of
+
+    def log_subscriptions(self) -> None:
+        """Write a record for each channel."""
+        context, head = self.connection.context, self.backend_head
+        scheme = "https" if self.connection.counts_as_tls(self.request.head) else "http"
+        uri = context.request_log.uri(scheme, head.headers.get(b"host") or b"", head.target)
+        further = {"retry": True} if self.is_retry else {}
+        for channel in self.positions:
+            self.route.log.info("subscribe", uri=uri, channel=channel, **further)
+
+    @property
+    def counts(self) -> bool:
+        """True if the client may fall behind on any channel."""
+        return any(position is not None for position in self.positions.values())
+
+    def errand(self) -> Errand | None:
+        """For requests on behalf of the hold; None if what the client asked for is no URI."""
+        context, head = self.connection.context, self.backend_head
+        scheme = "https" if self.connection.counts_as_tls(self.request.head) else "http"
+        try:
+            uri = Uri.of_request(scheme, head.headers.get(b"host") or b"", head.target)
+        except ValueError:
+            return None
+        return Errand(context, self.route, self.exchange, uri)

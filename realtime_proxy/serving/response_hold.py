@@ -1,0 +1,232 @@
+"""Long-polls: one item answers, or in the end the backend's response."""
+
+from enum import Enum
+
+from msgspec.structs import replace
+
+from realtime_proxy.errors import FilterError, FilterMismatch
+from realtime_proxy.grip.filters import mismatch_without_filters
+from realtime_proxy.grip.instruct import Instruct
+from realtime_proxy.grip.json_patch import patched_body
+from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.item import Action, Item
+from realtime_proxy.model.messages import RequestHead, Response
+from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.serving.backend_tally import response_head_bytes
+from realtime_proxy.serving.client_exchange import answer_for
+from realtime_proxy.serving.hold_order import HoldOrder
+from realtime_proxy.serving.http_hold import HttpHold
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.sessions.http_response import answer_of_item
+from realtime_proxy.sessions.remembered_poll import RememberedPoll
+from realtime_proxy.wire.encodings import WireForm
+from realtime_proxy.wire.http1_server import (
+    BodyForm,
+    encode_response_head,
+    response_form,
+)
+
+
+class _Stage(Enum):
+    """How far a long-poll is."""
+
+    HELD = "waits for an item"
+    IN_LINE = "is going to ask its backend"
+    ASKING = "asks its backend"
+    STALE = "asks, and what it will hear is old already"
+    OVER = "something has taken its place"
+    ANSWERED = "has answered its client"
+
+
+class ResponseHold(HttpHold):
+    """A long-poll: answered by the first item, or at its deadline by the backend's response.
+
+    While its backend is asked again it stays what it is, until the answer takes its place.
+    """
+
+    __slots__ = ("_packed", "_stage", "for_page")
+
+    kind = "response"
+
+    def __init__(self, order: HoldOrder, instruct: Instruct) -> None:
+        super().__init__(order, WireForm.RESPONSE)
+        self._packed = _remembered(order, instruct).pack()
+        self.for_page = order.for_page
+        self._stage = _Stage.HELD
+        self._subscribe(order, order.positions)
+
+    def begin(self, timeout_seconds: float) -> None:
+        """Wait for an item or the deadline."""
+        self.connection.hold(self)
+        timers = self.connection.context.timers
+        self._timer = timers.after(timeout_seconds, self._time_out)
+
+    def item_arrived(self, item: Item) -> None:
+        """Answer with the item, or ask the backend again on a hint."""
+        payload = item.http_response
+        if payload is None or self.is_over:
+            return
+        if payload.action is Action.HINT:
+            self.ask_again()
+        elif payload.content_filters:
+            self.skipped(item, mismatch_without_filters(payload.content_filters))
+        elif payload.action is Action.SEND:
+            self._count_item()
+            poll = self.remembered()
+            answer = answer_of_item(payload, Headers(poll.headers), poll.body)
+            self._answer(poll, answer, CloseReason.FINISHED)
+
+    def as_seen(self, item: Item) -> Item:
+        """An item with the body that its patch makes of this hold's own."""
+        payload = item.http_response
+        if payload is None or payload.body_patch is None:
+            return item
+        body = patched_body(self.remembered().body, payload.body_patch)
+        return replace(item, http_response=replace(payload, body=body, body_patch=None))
+
+    def skipped(self, item: Item, error: FilterError) -> None:
+        """Do without an item on which a filter failed.
+
+        One that is made for other filters is answered by a 502, as Pushpin does.
+        """
+        super().skipped(item, error)
+        if self._route.debug or isinstance(error, FilterMismatch):
+            poll = self.remembered()
+            failure = answer_for(error, self._route)
+            self._answer(poll, failure, CloseReason.BACKEND_FAILED)
+
+    # -- asking the backend again ----------------------------------------------------------
+
+    @property
+    def route(self) -> LiveRoute:
+        """The route it was held with."""
+        return self._route
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """What handlers share, if there are any."""
+        return self._exchange
+
+    @property
+    def is_over(self) -> bool:
+        """True if nothing is left to do."""
+        return self._stage in (_Stage.OVER, _Stage.ANSWERED)
+
+    @property
+    def is_stale(self) -> bool:
+        """True if there is more to ask than what was asked."""
+        return self._stage is _Stage.STALE
+
+    @property
+    def is_answered(self) -> bool:
+        """True if the client has its answer from here."""
+        return self._stage is _Stage.ANSWERED
+
+    def fell_behind(self, item: Item) -> None:  # noqa: ARG002  the backend's answer will tell
+        """Ask the backend for what is missing."""
+        self.ask_again()
+
+    def update(self) -> None:
+        """Ask the backend for news, when it is convenient."""
+        self.ask_again(urgent=False)
+
+    def ask_again(self, *, urgent: bool = True) -> None:
+        """Ask the backend again, which may take a while; its response takes this hold's place."""
+        if self._stage is _Stage.ASKING:
+            self._stage = _Stage.STALE
+        elif self._stage is _Stage.HELD:
+            self._stage = _Stage.IN_LINE
+            self.connection.context.polls.enter(self, urgent=urgent)
+
+    def begin_asking(self, *, urgent: bool) -> bool:
+        """Ask; False if there is nobody any more to ask for."""
+        if self.is_over:
+            return False
+        self.connection.repeat(self, urgent=urgent)
+        return True
+
+    def asked(self) -> dict[str, str | None]:
+        """The last ids to ask with, which is done now."""
+        self._stage = _Stage.ASKING
+        return self.last_ids()
+
+    def known_ids(self) -> dict[str, str | None]:
+        """The last ids of its channels that are known here by now, whatever its client has."""
+        last_id = self.connection.context.channels.last_id
+        names = (place.group.channel for place in self._subscriptions)
+        return {name: last_id(name) for name in names}
+
+    def give_way(self) -> None:
+        """Something else takes the place of this hold."""
+        self._stage = _Stage.OVER
+        self._release()
+        if self._exchange is not None:
+            self._exchange.held = ""
+        self.connection.leave_to_repeat()
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def remembered(self) -> RememberedPoll:
+        """How to answer, and what to ask with."""
+        return RememberedPoll.unpack(self._packed)
+
+    def client_gone(self, reason: CloseReason) -> None:
+        """The client's connection has ended, whatever the reason."""
+        self._stage = _Stage.OVER
+        super().client_gone(reason)
+
+    def _time_out(self) -> None:
+        poll = self.remembered()
+        answer = Response(poll.status, Headers(poll.headers), poll.body, poll.reason)
+        self._answer(poll, answer, CloseReason.TIMED_OUT)
+
+    def _answer(self, poll: RememberedPoll, response: Response, reason: CloseReason) -> None:
+        if self._stage in (_Stage.ASKING, _Stage.STALE, _Stage.IN_LINE):
+            self.connection.stop_repeat()
+        self._stage = _Stage.ANSWERED
+        self._release()
+        if self.for_page is not None:
+            response = self.for_page.held(response)
+        request = RequestHead(poll.method, b"", Headers(), poll.version)
+        length = len(response.body)
+        form = response_form(request, response.status, length)
+        old = poll.version == b"1.0"
+        data = encode_response_head(
+            response.head(), form, length, keep_alive=poll.keep_alive, old_client=old
+        )
+        self.writer.write(data if form == BodyForm.NONE else data + response.body)
+        if (record := self._record) is not None:
+            record.status, record.response_headers = response.status, response.headers
+        if (tally := self.connection.context.tally) is not None:
+            traffic = tally.route(self.route_id)
+            traffic.client_header_bytes_sent += response_head_bytes(response.head())
+            traffic.client_content_bytes_sent += length
+        self._tell_closed(reason)
+        self.connection.resume(keep_alive=poll.keep_alive)
+
+
+def _remembered(order: HoldOrder, instruct: Instruct) -> RememberedPoll:
+    request, backend = order.request, order.backend_head
+    return RememberedPoll(
+        method=request.head.method,
+        version=request.head.version,
+        keep_alive=request.keep_alive,
+        status=instruct.status,
+        reason=instruct.reason,
+        headers=tuple(order.headers),
+        body=instruct.body,
+        backend_method=backend.method,
+        backend_target=backend.target,
+        backend_headers=tuple(_with_length(order)),
+        backend_body=order.body,
+        is_trusted=order.trusted,
+    )
+
+
+def _with_length(order: HoldOrder) -> Headers:
+    """The fields to ask again with: the whole body is known by now."""
+    headers = order.backend_head.headers
+    if not order.body and not order.request.framing.has_body:
+        return headers
+    return headers.replaced(b"Content-Length", b"%d" % len(order.body))
