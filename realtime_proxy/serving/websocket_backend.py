@@ -5,15 +5,23 @@ import random
 import trio
 
 from realtime_proxy.backend.response import BackendResponse
-from realtime_proxy.errors import BackendMisbehaved, BackendUnreachable
+from realtime_proxy.errors import (
+    BackendError,
+    BackendMisbehaved,
+    BackendUnreachable,
+    GripError,
+    ProtocolError,
+)
 from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.model.uri import Uri
 from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.serving.client_exchange import answer_for
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
+from realtime_proxy.sessions.effects import Effect
 from realtime_proxy.sessions.websocket_over_http import CONTENT_TYPE, WebSocketOverHttp
 from realtime_proxy.wire.http1_client import encode_request_head
 from realtime_proxy.wire.http1_rules import parse_request_block
@@ -83,7 +91,17 @@ class WebSocketBackend:
             return None
         return Errand(self._context, self._route, self._exchange, uri)
 
-    async def ask(self, session: WebSocketOverHttp, events: bytes) -> tuple[ResponseHead, bytes]:
+    async def ask(self, session: WebSocketOverHttp, events: bytes) -> list[Effect]:
+        """Send some events. What the session makes of the answer, or of there being none."""
+        try:
+            head, body = await self._answer(session, events)
+            return session.response_arrived(head, body)
+        except (BackendError, GripError, ProtocolError) as error:
+            return self._failed(session, error)
+
+    async def _answer(
+        self, session: WebSocketOverHttp, events: bytes
+    ) -> tuple[ResponseHead, bytes]:
         """The whole answer to some events. Raises BackendError, or ProtocolError.
 
         Before the client is accepted, targets that can't be reached are passed over; after, the
@@ -107,6 +125,19 @@ class WebSocketBackend:
                     "backend unreachable", route=self._route.id, problem=str(error)
                 )
                 await trio.sleep(pause + random.random())  # noqa: S311  not all at once
+
+    def _failed(
+        self, session: WebSocketOverHttp, error: BackendError | GripError | ProtocolError
+    ) -> list[Effect]:
+        self._context.counters.backend_failures += 1
+        error.target = error.target or self.target.label
+        self._route.log.warning(
+            "backend failed", route=self._route.id, backend=error.target, problem=str(error)
+        )
+        refusal = answer_for(error, self._route)
+        if self._route.debug:
+            return session.backend_failed(refusal, refusal.body.decode().strip())
+        return session.backend_failed(refusal)
 
     def _pass_over(self, session: WebSocketOverHttp, error: BackendUnreachable) -> None:
         if len(self._targets) == 1:

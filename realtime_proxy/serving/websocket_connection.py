@@ -6,39 +6,23 @@ task runs only while a request to the backend is under way.
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-import attrs
 import structlog
 import trio
 
-from realtime_proxy.channels.counted import counting
-from realtime_proxy.errors import BackendError, FilterError, GripError, ProtocolError
 from realtime_proxy.grip.control_message import (
     Subscribe,
 )
-from realtime_proxy.grip.filters import FilterChain, mismatch_without_filters
 from realtime_proxy.model.close_reason import CloseReason
-from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.item import Action, Item
-from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.pipeline.decision import CloseWith, Drop
-from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.pipeline.handler import WebSocketEvent
 from realtime_proxy.serving.backend_tally import response_head_bytes
-from realtime_proxy.serving.client_exchange import answer_for
-from realtime_proxy.serving.live_route import LiveRoute
-from realtime_proxy.serving.personal_delivery import (
-    PersonalDelivery,
-    note_skipped,
-    personal_delivery,
-)
-from realtime_proxy.serving.request_log import LoggedRequest
-from realtime_proxy.serving.websocket_backend import WebSocketBackend
-from realtime_proxy.serving.websocket_control import WebSocketControl
+from realtime_proxy.serving.websocket_hold import WebSocketHold
+from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.sessions.effects import (
     AcceptClient,
     CallBackend,
@@ -50,18 +34,7 @@ from realtime_proxy.sessions.effects import (
     SendClose,
     SendMessage,
 )
-from realtime_proxy.sessions.websocket_over_http import WebSocketOverHttp
-from realtime_proxy.wire.encodings import WireForm
-from realtime_proxy.wire.http1_rules import encode_head
-from realtime_proxy.wire.http1_server import (
-    BodyForm,
-    IncomingRequest,
-    encode_response_head,
-    response_form,
-)
 from realtime_proxy.wire.websocket import (
-    INTERNAL_ERROR,
-    NORMAL_CLOSURE,
     FrameReader,
     Message,
     PeerClosed,
@@ -70,9 +43,6 @@ from realtime_proxy.wire.websocket import (
     encode_frame,
 )
 
-if TYPE_CHECKING:
-    from realtime_proxy.serving.http_connection import HttpConnection
-
 # While a client owes so much reading, its backend is not asked for more (W-2.18).
 MAX_UNREAD_BYTES = 200_000
 CLOSE_SECONDS = 10.0
@@ -80,70 +50,23 @@ _TO_CLIENT = (SendMessage, SendClose, Control)
 log = structlog.get_logger()
 
 
-@attrs.frozen
-class WebSocketOrder:
-    """Everything a session is made of."""
-
-    connection: "HttpConnection"
-    request: IncomingRequest
-    route: LiveRoute
-    head: RequestHead  # as handlers left it, to be repeated with every event
-    connection_id: str
-    accept_token: bytes
-    trusted: bool
-    exchange: Exchange | None
-    logged: LoggedRequest | None  # for the record of how it was answered, if that is wanted
-
-
-class WebSocketConnection:
-    """One WebSocket: the client's side, its subscriptions, and its requests to the backend."""
+class WebSocketConnection(WebSocketHold):
+    """One WebSocket: the client's side, and the requests to its backend."""
 
     __slots__ = (
-        "_awaits_refresh",
-        "_backend",
         "_close_timer",
-        "_control",
-        "_exchange",
         "_frames",
         "_heard_at",
         "_idle_timer",
-        "_is_released",
         "_next_call",
         "_opening",
         "_poll_timer",
-        "_route",
-        "_session",
         "_working",
-        "connection",
-        "form",
-        "personal",
-        "writer",
     )
 
-    def __init__(self, order: WebSocketOrder) -> None:
-        self.connection = order.connection
-        self.writer = counting(
-            order.connection.socket, None if order.exchange is None else order.exchange.record
-        )
-        self.form = WireForm.FRAME
-        self.personal = personal_delivery(self, order.route, order.exchange)
-        self._route = order.route
-        self._exchange = order.exchange
-        self._opening: WebSocketOrder | None = order
-        self._backend = WebSocketBackend(
-            order.connection.context,
-            order.route,
-            order.head,
-            order.exchange,
-            order.connection_id,
-            trusted=order.trusted,
-            tls=order.connection.counts_as_tls(order.request.head),
-        )
-        self._session = WebSocketOverHttp(
-            one_event=self._backend.target.one_event,
-            trusted=order.trusted or not order.route.grip,
-        )
-        self._control = WebSocketControl(self)
+    def __init__(self, opening: WebSocketOpening) -> None:
+        super().__init__(opening)
+        self._opening: WebSocketOpening | None = opening
         self._frames: FrameReader | None = None
         self._poll_timer: Timer | None = None
         self._close_timer: Timer | None = None
@@ -151,29 +74,6 @@ class WebSocketConnection:
         self._heard_at = 0.0
         self._next_call: bytes | None = None
         self._working = True
-        self._awaits_refresh = False
-        self._is_released = False
-
-    @property
-    def channel_prefix(self) -> str:
-        """What the route puts before the names of channels."""
-        return self._route.channel_prefix
-
-    @property
-    def route_id(self) -> str:
-        """The id that the configuration gives its route, empty if it gives none."""
-        return self._route.stats_id
-
-    @property
-    def implicit_channels(self) -> tuple[str, ...]:
-        """The channels that the target adds, which can't be left."""
-        return self._backend.target.subscribe
-
-    def log_subscription(self, channel: str) -> None:
-        """Write a record of a channel subscribed to."""
-        if self._route.logs_requests:
-            uri = self._backend.logged_uri()
-            self._route.log.info("subscribe", uri=uri, channel=channel)
 
     async def begin(self) -> None:
         """Ask the backend whether it accepts, and go on with what follows from its answer."""
@@ -250,72 +150,6 @@ class WebSocketConnection:
         self._release(reason)
         self._perform(self._session.client_gone())
 
-    # -- items -----------------------------------------------------------------------------
-
-    def item_arrived(self, item: Item) -> None:
-        """Act on an item that is not just a message: a close, or a refresh."""
-        payload = item.ws_message
-        if payload is None:
-            return
-        if payload.action is Action.CLOSE:
-            code = payload.close_code or NORMAL_CLOSURE
-            self._perform(self._session.close(code, payload.close_reason))
-        elif payload.action is Action.REFRESH:
-            self.update()
-        elif payload.content_filters:
-            self.skipped(item, mismatch_without_filters(payload.content_filters))
-
-    def skipped(self, item: Item, error: FilterError) -> None:
-        """Do without an item on which a filter failed; with `debug`, close with the reason."""
-        note_skipped(self.connection.context, self._route, item, error)
-        if self._route.debug:
-            self.fail(error.reason)
-
-    def fail(self, problem: str) -> None:
-        """Close for a problem, which is told on routes with `debug`."""
-        self._perform(self._session.close(INTERNAL_ERROR, problem if self._route.debug else ""))
-
-    def as_seen(self, item: Item) -> Item:
-        """An item as filters see it: as it is."""
-        return item
-
-    def last_ids(self) -> dict[str, str | None]:
-        """The channels, as the backend names them; last ids are never known of a WebSocket."""
-        prefix = self.channel_prefix
-        return {name.removeprefix(prefix): None for name in self._control.channels}
-
-    def is_tracked(self, channel: str) -> bool:  # noqa: ARG002
-        """Never: WebSockets take what comes."""
-        return False
-
-    def fall_back(self, channel: str, position: str) -> None:
-        """Never called: there is no place to be at."""
-
-    def filter_by(self, chains: dict[str, FilterChain], meta: Mapping[str, str]) -> None:
-        """From the next item on, use these filters, by whole names of channels, and this meta."""
-        if self.personal is None:
-            self.personal = PersonalDelivery(self, self._route, self._exchange)
-        self.personal.filter_by(chains, meta)
-        if any(chain.asks for chain in chains.values()):
-            self.personal.go_by(self._backend.errand())
-
-    def fell_behind(self, item: Item) -> None:
-        """Never called: WebSockets take what comes."""
-
-    def update(self) -> None:
-        """Send an empty request: what the backend has to say comes with its answer."""
-        if not self._awaits_refresh and not self._is_released:
-            self._awaits_refresh = True
-            self.connection.context.crew.start(self._refresh)
-
-    async def _refresh(self, _scope: trio.CancelScope) -> None:
-        # All WebSockets of a channel may have to ask. They wait for their turns outside of their
-        # sessions, so that what clients send meanwhile need not wait behind this.
-        recoveries = self.connection.context.recoveries
-        async with recoveries.turn(self._backend.target.label, urgent=True):
-            self._awaits_refresh = False
-            self._perform(self._session.refresh())
-
     # -- effects ---------------------------------------------------------------------------
 
     def _perform(self, effects: Iterable[Effect]) -> None:
@@ -354,25 +188,12 @@ class WebSocketConnection:
             traffic.client_content_bytes_sent += len(message.content)
         self.send(encode_frame(message.opcode, message.content))
 
-    def send(self, frame: bytes) -> None:
-        """Send a frame of this connection's own, and note when."""
-        self.writer.write(frame)
-        self._control.sent_at = self.connection.context.timers.now()
-
     def _accept(self, headers: Headers) -> None:
         opening, self._opening = self._opening, None
         if opening is None:
             return
-        self.send(
-            encode_head(
-                b"HTTP/1.1 101 Switching Protocols",
-                headers,
-                b"Upgrade: websocket",
-                b"Connection: Upgrade",
-                b"Sec-WebSocket-Accept: " + opening.accept_token,
-            )
-        )
-        self._log_answer(opening, 101)
+        self.send(opening.acceptance(headers))
+        opening.log_answer(self._backend.target.label, 101)
         if (tally := self.connection.context.tally) is not None:
             tally.hold(self.connection, "websocket")
             head = ResponseHead(101, b"Switching Protocols", headers)
@@ -383,10 +204,6 @@ class WebSocketConnection:
             record.opened_at, record.holds = time.time(), 1
             record.status, record.response_headers = 101, headers
         self._watch_silence()
-
-    @property
-    def _record(self) -> ConnectionRecord | None:
-        return None if self._exchange is None else self._exchange.record
 
     def _note_close(self, code: int | None) -> None:
         if (record := self._record) is not None and record.close_code is None:
@@ -416,32 +233,17 @@ class WebSocketConnection:
         opening, self._opening = self._opening, None
         if opening is None:
             return
-        request = opening.request
-        hidden = head.headers.hop_by_hop() | {b"content-length"}
-        shown = ResponseHead(head.status, head.reason, head.headers.without(hidden))
-        form = response_form(request.head, head.status, len(body))
-        data = encode_response_head(shown, form, len(body), keep_alive=request.keep_alive)
-        self.writer.write(data if form == BodyForm.NONE else data + body)
+        shown, data, body_bytes = opening.refusal(head, body)
+        self.writer.write(data)
         if (record := self._record) is not None:
             record.status, record.response_headers = head.status, shown.headers
-        self._log_answer(opening, head.status, 0 if form == BodyForm.NONE else len(body))
+        opening.log_answer(self._backend.target.label, head.status, body_bytes)
         if (tally := self.connection.context.tally) is not None:
             traffic = tally.route(self.route_id)
             traffic.client_header_bytes_sent += response_head_bytes(shown)
             traffic.client_content_bytes_sent += len(body)
         self._release(CloseReason.REFUSED)
-        self.connection.resume(keep_alive=request.keep_alive)
-
-    def _log_answer(self, opening: WebSocketOrder, status: int | None, size: int = 0) -> None:
-        """Write the record of the request; without a status, it got no answer."""
-        request = opening.logged
-        if request is None:
-            return
-        request.backend = self._backend.target.label
-        if status is None:
-            request.result = "error"
-        request.status, request.body_bytes = status, size
-        self.connection.context.request_log.write(request)
+        self.connection.resume(keep_alive=opening.request.keep_alive)
 
     def _send_close(self, close: SendClose) -> None:
         self._note_close(close.code)
@@ -468,15 +270,11 @@ class WebSocketConnection:
         self._is_released = True
         opening, self._opening = self._opening, None
         if opening is not None:
-            self._log_answer(opening, None)
+            opening.log_answer(self._backend.target.label, None)
         del self.connection.context.connections.websockets[self._backend.id]
         self._control.release()
         self._stop_timers()
-        if (tally := self.connection.context.tally) is not None:
-            tally.closed(self.connection, reason.value)
-        chain, exchange = self._route.chain, self._exchange
-        if chain is not None and exchange is not None:
-            chain.closed(exchange, reason.value)
+        self._tell_closed(reason)
         return True
 
     def _stop_timers(self) -> None:
@@ -523,7 +321,9 @@ class WebSocketConnection:
             while (events := self._next_call) is not None:
                 self._next_call = None
                 was_open = self._session.is_accepted
-                effects = await self._call(events)
+                if self.connection.socket.backlog_bytes > MAX_UNREAD_BYTES:
+                    await self._client_reads()
+                effects = await self._backend.ask(self._session, events)
                 channels = self._wanted_channels(effects)
                 if channels:
                     await self._subscribe_and_perform(channels, effects)
@@ -558,23 +358,7 @@ class WebSocketConnection:
                 channels.append(self.channel_prefix + effect.message.channel)
         return channels
 
-    async def _call(self, events: bytes) -> list[Effect]:
-        if self.connection.socket.backlog_bytes > MAX_UNREAD_BYTES:
-            with contextlib.suppress(trio.BrokenResourceError):  # its end is reported elsewhere
-                await self.connection.send(b"")
-        try:
-            head, body = await self._backend.ask(self._session, events)
-            return self._session.response_arrived(head, body)
-        except (BackendError, GripError, ProtocolError) as error:
-            return self._failed(error)
-
-    def _failed(self, error: BackendError | GripError | ProtocolError) -> list[Effect]:
-        self.connection.context.counters.backend_failures += 1
-        error.target = error.target or self._backend.target.label
-        self._route.log.warning(
-            "backend failed", route=self._route.id, backend=error.target, problem=str(error)
-        )
-        refusal = answer_for(error, self._route)
-        if self._route.debug:
-            return self._session.backend_failed(refusal, refusal.body.decode().strip())
-        return self._session.backend_failed(refusal)
+    async def _client_reads(self) -> None:
+        """Wait until the client owes less reading."""
+        with contextlib.suppress(trio.BrokenResourceError):  # its end is reported elsewhere
+            await self.connection.send(b"")

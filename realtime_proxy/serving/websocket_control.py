@@ -25,7 +25,7 @@ from realtime_proxy.sessions.keep_alive import first_delay, idle_delay
 from realtime_proxy.wire.websocket import Opcode, encode_frame
 
 if TYPE_CHECKING:
-    from realtime_proxy.serving.websocket_connection import WebSocketConnection
+    from realtime_proxy.serving.websocket_hold import WebSocketHold
 
 _OPCODES = {
     MessageType.TEXT: Opcode.TEXT,
@@ -57,7 +57,7 @@ class WebSocketControl:
         "sent_at",
     )
 
-    def __init__(self, websocket: "WebSocketConnection") -> None:
+    def __init__(self, websocket: "WebSocketHold") -> None:
         self._websocket = websocket
         self._subscriptions: tuple[Subscription, ...] = ()
         self._meta: dict[str, str] | None = None

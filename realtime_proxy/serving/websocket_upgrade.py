@@ -8,7 +8,8 @@ from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.serving.client_exchange import After, ClientExchange
 from realtime_proxy.serving.live_route import LiveRoute
-from realtime_proxy.serving.websocket_connection import WebSocketConnection, WebSocketOrder
+from realtime_proxy.serving.websocket_connection import WebSocketConnection
+from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.wire.websocket import accept_token
 
 _INVALID = (
@@ -44,7 +45,7 @@ class WebSocketUpgrade(ClientExchange):
         headers = head.headers.without(_NOT_FOR_EVENTS).without_prefix(b"meta-")
         if route.grip:
             headers.append((b"Sec-WebSocket-Extensions", b"grip"))
-        order = WebSocketOrder(
+        opening = WebSocketOpening(
             connection=self._connection,
             request=self._request,
             route=route,
@@ -57,7 +58,7 @@ class WebSocketUpgrade(ClientExchange):
         )
         if self._exchange is not None:
             self._exchange.held = "websocket"  # the session tells handlers of its end
-        await WebSocketConnection(order).begin()
+        await WebSocketConnection(opening).begin()
         return After.HELD
 
     def _log(self, after: After | None) -> None:

@@ -1,0 +1,108 @@
+"""Held clients: what holds over HTTP and WebSockets have in common.
+
+A held client has no task. Items, timers and the watcher call it; what it does never waits.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from realtime_proxy.channels.counted import counting
+from realtime_proxy.errors import FilterError
+from realtime_proxy.grip.filters import FilterChain
+from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.connection_record import ConnectionRecord
+from realtime_proxy.model.item import Item
+from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.serving.errand import Errand
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.personal_delivery import (
+    PersonalDelivery,
+    note_skipped,
+    personal_delivery,
+)
+from realtime_proxy.wire.encodings import WireForm
+
+if TYPE_CHECKING:
+    from realtime_proxy.serving.http_connection import HttpConnection
+
+
+class HeldClient:
+    """A client held open: where its bytes go, and the handlers and filters before them."""
+
+    __slots__ = ("_exchange", "_route", "connection", "form", "personal", "writer")
+
+    def __init__(
+        self,
+        connection: "HttpConnection",
+        route: LiveRoute,
+        exchange: Exchange | None,
+        form: WireForm,
+    ) -> None:
+        self.connection = connection
+        record = None if exchange is None else exchange.record
+        self.writer = counting(connection.socket, record)
+        self.form = form
+        self._route = route
+        self._exchange = exchange
+        self.personal = personal_delivery(self, route, exchange)
+
+    @property
+    def route_id(self) -> str:
+        """The id that the configuration gives its route, empty if it gives none."""
+        return self._route.stats_id
+
+    # -- items -----------------------------------------------------------------------------
+
+    def item_arrived(self, item: Item) -> None:
+        """Act on an item that is more than bytes to append."""
+        raise NotImplementedError
+
+    def skipped(self, item: Item, error: FilterError) -> None:
+        """Do without an item on which a filter failed."""
+        note_skipped(self.connection.context, self._route, item, error)
+
+    def as_seen(self, item: Item) -> Item:
+        """An item with the content that this client would get without filters."""
+        return item
+
+    def last_ids(self) -> dict[str, str | None]:
+        """The channels, as the backend names them, with the last ids that the client has."""
+        raise NotImplementedError
+
+    def is_tracked(self, channel: str) -> bool:  # noqa: ARG002  for subclasses
+        """True if items of this channel have to follow each other."""
+        return False
+
+    def fall_back(self, channel: str, position: str) -> None:
+        """Be at this earlier place in a channel, if its places count."""
+
+    def fell_behind(self, item: Item) -> None:
+        """Ask the backend for what is missing, if there is a way to."""
+
+    def update(self) -> None:
+        """Ask the backend for news, if there is a way to."""
+
+    def _filter(
+        self,
+        filters: dict[str, FilterChain],
+        meta: Mapping[str, str],
+        make_errand: Callable[[], Errand | None],
+    ) -> None:
+        """From the next item on, use these filters, by whole names of channels, and this meta."""
+        if self.personal is None:
+            self.personal = PersonalDelivery(self, self._route, self._exchange)
+        self.personal.filter_by(filters, meta)
+        if any(chain.asks for chain in filters.values()):
+            self.personal.go_by(make_errand())
+
+    # -- what is told of it ----------------------------------------------------------------
+
+    @property
+    def _record(self) -> ConnectionRecord | None:
+        return None if self._exchange is None else self._exchange.record
+
+    def _tell_closed(self, reason: CloseReason) -> None:
+        if (tally := self.connection.context.tally) is not None:
+            tally.closed(self.connection, reason.value)
+        if self._exchange is not None and self._route.chain is not None:
+            self._route.chain.closed(self._exchange, reason.value)

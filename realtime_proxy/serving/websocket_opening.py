@@ -1,0 +1,66 @@
+"""The request that opens a WebSocket, until it is answered."""
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.request_log import LoggedRequest
+from realtime_proxy.wire.http1_rules import encode_head
+from realtime_proxy.wire.http1_server import (
+    BodyForm,
+    IncomingRequest,
+    encode_response_head,
+    response_form,
+)
+
+if TYPE_CHECKING:
+    from realtime_proxy.serving.http_connection import HttpConnection
+
+
+@attrs.frozen
+class WebSocketOpening:
+    """An upgrade request: everything a session is made of, and how it may be answered."""
+
+    connection: "HttpConnection"
+    request: IncomingRequest
+    route: LiveRoute
+    head: RequestHead  # as handlers left it, to be repeated with every event
+    connection_id: str
+    accept_token: bytes
+    trusted: bool
+    exchange: Exchange | None
+    logged: LoggedRequest | None  # for the record of how it was answered, if that is wanted
+
+    def acceptance(self, headers: Headers) -> bytes:
+        """The head that accepts, with the backend's fields."""
+        return encode_head(
+            b"HTTP/1.1 101 Switching Protocols",
+            headers,
+            b"Upgrade: websocket",
+            b"Connection: Upgrade",
+            b"Sec-WebSocket-Accept: " + self.accept_token,
+        )
+
+    def refusal(self, head: ResponseHead, body: bytes) -> tuple[ResponseHead, bytes, int]:
+        """The backend's response as the client gets it: head, all bytes, those of the body."""
+        hidden = head.headers.hop_by_hop() | {b"content-length"}
+        shown = ResponseHead(head.status, head.reason, head.headers.without(hidden))
+        request = self.request
+        form = response_form(request.head, head.status, len(body))
+        data = encode_response_head(shown, form, len(body), keep_alive=request.keep_alive)
+        return (shown, data, 0) if form == BodyForm.NONE else (shown, data + body, len(body))
+
+    def log_answer(self, backend: str, status: int | None, body_bytes: int = 0) -> None:
+        """Write the record of the request; without a status, it got no answer."""
+        request = self.logged
+        if request is None:
+            return
+        request.backend = backend
+        if status is None:
+            request.result = "error"
+        request.status, request.body_bytes = status, body_bytes
+        self.connection.context.request_log.write(request)
