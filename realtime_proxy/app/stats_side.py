@@ -46,6 +46,8 @@ class StatsSide:
 
     def add(self, worker: int, tallied: Tallied) -> None:
         """Take what a worker has counted."""
+        if self._pub is None or not self._zmq.tells("conn"):
+            tallied.visited.clear()  # two for each request, which nobody would get
         packets = self._statistics.add(worker, tallied, trio.current_time())
         if self._pub is not None:
             self._zmq.send(packets)

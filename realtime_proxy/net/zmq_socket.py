@@ -225,13 +225,27 @@ class PairSocket(_Socket):
 
 
 class PubSocket(_Socket):
-    """A bound PUB socket. Nothing is kept for those who are not there, or too slow."""
+    """A bound socket for SUB sockets. Nothing is kept for those who are not there, or too slow."""
 
     def __init__(self, endpoint: str, ipc_mode: int | None = None) -> None:
         """Raises ConfigError when the endpoint can't be bound."""
-        super().__init__(zmq.PUB)
+        super().__init__(zmq.XPUB)  # a PUB that tells what is subscribed to
+        self._prefixes: set[bytes] = set()
         self._socket.sndhwm = _STATS_HIGH_WATER_MARK
         if endpoint.startswith("ipc://"):  # Pushpin made its run directory, too
             with contextlib.suppress(OSError):  # what is wrong with it, binding tells
                 Path(endpoint.removeprefix("ipc://")).parent.mkdir(parents=True, exist_ok=True)
         self._bind(endpoint, "stats.pub", ipc_mode)
+
+    def is_wanted(self, topic: bytes) -> bool:
+        """True if somebody is subscribed to messages that begin like this, or to some of them."""
+        while notices := self._take():
+            for (notice,) in notices:
+                prefix = notice[1:]
+                if notice[:1] == b"\x01":
+                    self._prefixes.add(prefix)
+                else:
+                    self._prefixes.discard(prefix)
+        return any(
+            prefix.startswith(topic) or topic.startswith(prefix) for prefix in self._prefixes
+        )

@@ -12,14 +12,14 @@ from realtime_proxy.app.stats_side import StatsSide
 from realtime_proxy.config.schema import Config, Metrics, Stats
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.metrics.counters import Counters
-from realtime_proxy.metrics.tallied import Listened, Tallied
+from realtime_proxy.metrics.tallied import Listened, Tallied, Visit, Visited
 from realtime_proxy.metrics.traffic import Traffic
 
 SECONDS = 10
 
 
 class Socket:
-    """Stands in for the PUB socket."""
+    """Stands in for the PUB socket; somebody listens to everything but `conn`."""
 
     def __init__(self, endpoint, _mode):
         self.endpoint = endpoint
@@ -29,6 +29,9 @@ class Socket:
         [message] = parts
         kind, _, rest = message.partition(b" J")
         self.packets.append((kind.decode(), json.loads(rest)))
+
+    def is_wanted(self, topic):
+        return topic != b"conn "
 
     def close(self):
         pass
@@ -65,6 +68,14 @@ async def test_time_brings_reports_and_refreshes(sent, nursery, autojump_clock):
     side.forget(0)
     assert packets[-1][1]["unavailable"]
     assert len({packet["from"] for _, packet in packets}) == 1
+
+
+async def test_visits_are_let_go_that_nobody_listens_to(sent):
+    side, _, packets = sent
+    visited = [Visited(Visit("1", "r", "http", "", tls=False), ended=False)]
+    side.add(0, Tallied(visited=visited, listened=[Listened("ws", "a", 1)]))
+    assert [kind for kind, _ in packets] == ["sub"]
+    assert visited == []
 
 
 async def test_nobody_who_asks_is_nothing_to_do():

@@ -443,6 +443,25 @@ async def test_listeners_get_what_begins_as_they_asked(tmp_path):
         assert sub.recv() == b"a 2"
 
 
+@pytest.mark.parametrize("prefix", [b"", b"co", b"conn ", b"conn J"])
+async def test_what_is_subscribed_to_is_wanted(prefix):
+    with (
+        PubSocket(ANYWHERE) as pub,
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as sub,
+    ):
+        assert not pub.is_wanted(b"conn ")
+        sub.connect(pub.endpoint)
+        sub.subscribe(prefix)
+        with trio.fail_after(SECONDS):
+            while not pub.is_wanted(b"conn "):
+                await trio.lowlevel.checkpoint()
+            assert pub.is_wanted(b"sub ") == (prefix == b"")
+            sub.unsubscribe(prefix)
+            while pub.is_wanted(b"conn "):
+                await trio.lowlevel.checkpoint()
+
+
 def test_an_address_for_listeners_that_is_in_use():
     with PubSocket(ANYWHERE) as pub, pytest.raises(ConfigError, match=r"stats\.pub: can't bind"):
         PubSocket(pub.endpoint)
