@@ -6,7 +6,7 @@ import socket
 import attrs
 
 from realtime_proxy.config.addresses import TcpAddress, parse_address, parse_tcp
-from realtime_proxy.config.schema import Server, Tls
+from realtime_proxy.config.server_section import Server, Tls
 from realtime_proxy.net.listeners import open_listeners
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import attrs
 
-from realtime_proxy.config.schema import Config, Grip, Tls
+from realtime_proxy.config.schema import Config, Grip
 from realtime_proxy.config.secrets import resolve_secret
+from realtime_proxy.config.server_section import Tls
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.grip.signature import SigningKey, Verifier
 from realtime_proxy.net.listeners import Certificates, server_context

@@ -23,7 +23,8 @@ from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.backend.zhttp_peers import ZhttpPeers
 from realtime_proxy.channels.channel_tally import ChannelTally
 from realtime_proxy.channels.registry import Registry
-from realtime_proxy.config.schema import Config, Tls
+from realtime_proxy.config.schema import Config
+from realtime_proxy.config.server_section import Tls
 from realtime_proxy.demo.backend import DemoBackend
 from realtime_proxy.inputs.door import Door
 from realtime_proxy.inputs.open_connections import OpenConnections

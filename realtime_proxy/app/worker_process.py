@@ -14,7 +14,8 @@ import trio
 from realtime_proxy.app.listeners import Listener
 from realtime_proxy.app.logs import set_up_logs
 from realtime_proxy.app.worker import Worker
-from realtime_proxy.config.schema import Config, Tls
+from realtime_proxy.config.schema import Config
+from realtime_proxy.config.server_section import Tls
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.net.zmq_socket import PairSocket
 

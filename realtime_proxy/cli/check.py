@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from realtime_proxy.cli.problems import show, show_problems
-from realtime_proxy.config.schema import Config, Route
+from realtime_proxy.config.route_section import Route
+from realtime_proxy.config.schema import Config
 from realtime_proxy.errors import ConfigError, Problem
 
 

@@ -11,14 +11,16 @@ from typing import Any, get_args, get_origin
 import attrs
 import click
 
-from realtime_proxy.config.schema import Config, Route, Server, Target, Tls
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Config
+from realtime_proxy.config.server_section import Server, Tls
 from realtime_proxy.config.toml_text import value_text
 
 _INTRODUCTION = """\
 # Configuration
 
 <!-- Made by `python -m realtime_proxy.cli.manual`. Change the schema instead:
-realtime_proxy/config/schema.py -->
+realtime_proxy/config/schema.py, and the *_section.py beside it -->
 
 One TOML file has the whole configuration. `realtime-proxy run` reads `./routes.toml`, or the file
 that `--config` names; `realtime-proxy check` names every problem of it at once. Unknown keys are

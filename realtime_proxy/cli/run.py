@@ -9,7 +9,9 @@ import attrs
 import click
 
 from realtime_proxy.cli.problems import show_problems
-from realtime_proxy.config.schema import Config, Log, Route, Server
+from realtime_proxy.config.route_section import Route
+from realtime_proxy.config.schema import Config, Log
+from realtime_proxy.config.server_section import Server
 from realtime_proxy.config.source import Source
 from realtime_proxy.errors import ConfigError, Problem
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from realtime_proxy.config.addresses import is_loopback, is_private, parse_endpoint
-from realtime_proxy.config.schema import Config, Target
+from realtime_proxy.config.route_section import Target
+from realtime_proxy.config.schema import Config
 from realtime_proxy.config.secrets import is_pem, resolve_secret
 from realtime_proxy.errors import Problem
 

@@ -14,6 +14,9 @@ from realtime_proxy.errors import ConfigError, Problem
 
 Check = Callable[..., object]
 
+# What logs may be told to write, from the least to the most.
+LEVELS = ("error", "warning", "info", "debug")
+
 ZHTTP_REFUSED = (
     "backends that are connected to by `zhttp/` or `zws/` are not supported; those of `zhttpreq/`, "
     "with a message for each request, are"

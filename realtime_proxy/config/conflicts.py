@@ -16,8 +16,9 @@ from realtime_proxy.config.addresses import (
     parse_address,
     parse_endpoint,
 )
-from realtime_proxy.config.schema import Publish, Server
+from realtime_proxy.config.schema import Publish
 from realtime_proxy.config.secrets import resolve_secret
+from realtime_proxy.config.server_section import Server
 from realtime_proxy.config.structure import join_key
 from realtime_proxy.errors import ConfigError, Problem
 

@@ -28,7 +28,7 @@ from realtime_proxy.config.pushpin_options import left_over_notes
 from realtime_proxy.config.pushpin_routes import ConvertedRoute, convert_routes
 from realtime_proxy.config.pushpin_settings import Settings
 from realtime_proxy.config.pushpin_stats import converted_metrics, converted_stats
-from realtime_proxy.config.schema import Tls
+from realtime_proxy.config.server_section import Tls
 from realtime_proxy.config.toml_text import comment, route_text, section
 from realtime_proxy.errors import ConfigError
 

@@ -22,7 +22,7 @@ from realtime_proxy.config.pushpin_key import MOVED_KEY, converted_key, is_moved
 from realtime_proxy.config.pushpin_level import converted_level
 from realtime_proxy.config.pushpin_line import LineError, Word, split_line
 from realtime_proxy.config.pushpin_note import Note
-from realtime_proxy.config.schema import Route, Target
+from realtime_proxy.config.route_section import Route, Target
 from realtime_proxy.errors import ConfigError, Problem
 
 _CARRIED_CONDITION = frozenset(

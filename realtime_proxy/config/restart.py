@@ -4,7 +4,8 @@ from typing import Any
 
 import attrs
 
-from realtime_proxy.config.schema import Config, Tls
+from realtime_proxy.config.schema import Config
+from realtime_proxy.config.server_section import Tls
 
 
 def until_restart(running: Config, wanted: Config) -> tuple[Config, list[str]]:

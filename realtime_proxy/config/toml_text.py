@@ -7,7 +7,8 @@ from typing import Any
 
 import attrs
 
-from realtime_proxy.config.schema import Config, Route, Target
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Config
 
 WIDTH = 100
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")

@@ -1,7 +1,7 @@
 """The contract of `handlers/`: the only part of the package that a handler imports."""
 
 from realtime_proxy.config.checks import above_zero, at_least, one_of
-from realtime_proxy.config.schema import option, required
+from realtime_proxy.config.option import option, required
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.headers import Headers

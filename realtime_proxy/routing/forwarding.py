@@ -11,7 +11,7 @@ from typing import Self
 import attrs
 
 from realtime_proxy.config.checks import UNIX
-from realtime_proxy.config.schema import Forwarded
+from realtime_proxy.config.server_section import Forwarded
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.routing.condition import host_of
 

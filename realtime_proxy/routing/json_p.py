@@ -16,7 +16,7 @@ import attrs
 import msgspec
 
 from realtime_proxy.config.checks import is_callback
-from realtime_proxy.config.schema import Route
+from realtime_proxy.config.route_section import Route
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import HOP_BY_HOP, Headers
 from realtime_proxy.model.messages import RequestHead

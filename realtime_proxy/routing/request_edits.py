@@ -4,7 +4,7 @@ from typing import Self
 
 import attrs
 
-from realtime_proxy.config.schema import Route
+from realtime_proxy.config.route_section import Route
 from realtime_proxy.model.headers import Headers, as_headers
 from realtime_proxy.model.messages import RequestHead
 

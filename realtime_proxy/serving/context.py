@@ -9,7 +9,8 @@ import attrs
 from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.backend.zhttp_peers import ZhttpPeers
 from realtime_proxy.channels.registry import Registry
-from realtime_proxy.config.schema import Config, Grip, Server
+from realtime_proxy.config.schema import Config, Grip
+from realtime_proxy.config.server_section import Server
 from realtime_proxy.grip.signature import Verifier
 from realtime_proxy.inputs.holding import Channels, Holding
 from realtime_proxy.inputs.intake import Intake

@@ -8,7 +8,8 @@ import attrs
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from realtime_proxy.config.schema import Config, Grip, Route
+from realtime_proxy.config.route_section import Route
+from realtime_proxy.config.schema import Config, Grip
 from realtime_proxy.config.secrets import resolve_secret
 from realtime_proxy.grip.signature import Signer, SigningKey
 from realtime_proxy.pipeline.chain import Chain

@@ -11,7 +11,8 @@ import attrs
 from realtime_proxy.backend.origin import Origin, client_context, default_context
 from realtime_proxy.backend.zhttp_peers import ZhttpAddress
 from realtime_proxy.config.addresses import parse_mode
-from realtime_proxy.config.schema import Config, Route, Target
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Config
 from realtime_proxy.demo.pushpin_target import PushpinTarget
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.model.headers import Headers

@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from realtime_proxy.app.listeners import listeners_of_slots
-from realtime_proxy.config.schema import Server, Tls
+from realtime_proxy.config.server_section import Server, Tls
 from realtime_proxy.errors import ConfigError
 
 TLS = Tls("127.0.0.1:0", "certificate.pem", "key.pem")

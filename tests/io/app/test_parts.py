@@ -2,7 +2,9 @@ import pytest
 import trustme
 
 from realtime_proxy.app.parts import load_parts
-from realtime_proxy.config.schema import Config, Grip, Route, Server, Target, Tls
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Config, Grip
+from realtime_proxy.config.server_section import Server, Tls
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.model.messages import text_response
 

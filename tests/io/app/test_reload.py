@@ -16,7 +16,9 @@ from realtime_proxy.app import reload as module
 from realtime_proxy.app.listeners import listeners_of_slots
 from realtime_proxy.app.reload import Reloader, put_in_place
 from realtime_proxy.app.worker import Worker
-from realtime_proxy.config.schema import Config, Grip, Log, Route, Server, Target, Tls
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Config, Grip, Log
+from realtime_proxy.config.server_section import Server, Tls
 from realtime_proxy.config.source import Source
 from realtime_proxy.errors import ConfigError, Problem
 

@@ -9,7 +9,9 @@ import trio
 
 from realtime_proxy.app import supervisor as supervisor_module
 from realtime_proxy.app.supervisor import Supervisor
-from realtime_proxy.config.schema import Config, Publish, Route, Server, Target
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Config, Publish
+from realtime_proxy.config.server_section import Server
 from realtime_proxy.errors import ConfigError
 
 SECONDS = 30

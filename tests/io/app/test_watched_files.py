@@ -5,7 +5,8 @@ import trio
 
 from realtime_proxy.app import watched_files as module
 from realtime_proxy.app.watched_files import WatchedFiles
-from realtime_proxy.config.schema import Config, Grip, Server, Tls
+from realtime_proxy.config.schema import Config, Grip
+from realtime_proxy.config.server_section import Server, Tls
 from realtime_proxy.config.source import Source
 
 SECONDS = 20

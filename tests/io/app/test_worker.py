@@ -8,7 +8,9 @@ import trio
 
 from realtime_proxy.app.listeners import listeners_of_slots
 from realtime_proxy.app.worker import Worker
-from realtime_proxy.config.schema import Config, Route, Server, Target
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Config
+from realtime_proxy.config.server_section import Server
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.metrics.counters import Counters

@@ -11,7 +11,9 @@ import pytest
 import trio
 
 from realtime_proxy.app.worker_process import WorkerOrder
-from realtime_proxy.config.schema import Config, Log, Route, Server, Target
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Config, Log
+from realtime_proxy.config.server_section import Server
 from realtime_proxy.net.zmq_socket import PairSocket
 
 SECONDS = 30

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from realtime_proxy.app import run as run_module
 from realtime_proxy.app.run import serve
-from realtime_proxy.config.schema import Config, Server
+from realtime_proxy.config.schema import Config
+from realtime_proxy.config.server_section import Server
 from realtime_proxy.config.source import Source
 from realtime_proxy.errors import ConfigError, Problem
 

@@ -4,17 +4,9 @@ import attrs
 
 from realtime_proxy.cli.manual import manual
 from realtime_proxy.config.load import load_config
-from realtime_proxy.config.schema import (
-    Backend,
-    Config,
-    Grip,
-    Log,
-    Publish,
-    Route,
-    Server,
-    Target,
-    Tls,
-)
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Backend, Config, Grip, Log, Publish
+from realtime_proxy.config.server_section import Server, Tls
 
 ROOT = Path(__file__).parents[3]
 

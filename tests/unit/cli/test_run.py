@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from realtime_proxy.cli.main import main
-from realtime_proxy.config.schema import Config, Target
+from realtime_proxy.config.route_section import Target
+from realtime_proxy.config.schema import Config
 from realtime_proxy.errors import ConfigError, Problem
 
 FILE = """

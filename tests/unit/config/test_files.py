@@ -1,7 +1,9 @@
 from pathlib import Path
 
 from realtime_proxy.config.files import named_files
-from realtime_proxy.config.schema import Config, Grip, Route, Server, Target, Tls
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Config, Grip
+from realtime_proxy.config.server_section import Server, Tls
 
 
 def test_a_configuration_of_its_own():

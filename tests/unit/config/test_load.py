@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_proxy.config.load import load_config, load_text
-from realtime_proxy.config.schema import Config, Route, Target
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Config
 from realtime_proxy.errors import ConfigError, Problem
 
 

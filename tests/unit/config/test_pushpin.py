@@ -4,7 +4,9 @@ from hypothesis import strategies as st
 
 from realtime_proxy.config.load import load_text
 from realtime_proxy.config.pushpin import convert
-from realtime_proxy.config.schema import Forwarded, Log, Route, Target
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Log
+from realtime_proxy.config.server_section import Forwarded
 from realtime_proxy.errors import ConfigError
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from realtime_proxy.config.pushpin_forwarded import converted_forwarded
 from realtime_proxy.config.pushpin_settings import Settings
-from realtime_proxy.config.schema import Forwarded
+from realtime_proxy.config.server_section import Forwarded
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from realtime_proxy.config.pushpin_routes import convert_routes, route_from_line
-from realtime_proxy.config.schema import Route, Target
+from realtime_proxy.config.route_section import Route, Target
 from realtime_proxy.errors import ConfigError
 
 TARGET = Target(url="http://a:1")

@@ -2,7 +2,8 @@ import attrs
 import pytest
 
 from realtime_proxy.config.restart import until_restart
-from realtime_proxy.config.schema import Config, Log, Publish, Server, Tls
+from realtime_proxy.config.schema import Config, Log, Publish
+from realtime_proxy.config.server_section import Server, Tls
 
 RUNNING = Config(server=Server(tls=(Tls("a:1", "a.pem", "a.key"), Tls("b:1", "b.pem", "b.key"))))
 

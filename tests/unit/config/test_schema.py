@@ -2,18 +2,9 @@ import attrs
 import pytest
 
 from realtime_proxy.config.load import load_text
-from realtime_proxy.config.schema import (
-    Backend,
-    Config,
-    Forwarded,
-    Grip,
-    Log,
-    Publish,
-    Route,
-    Server,
-    Target,
-    Tls,
-)
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Backend, Config, Grip, Log, Metrics, Publish, Stats
+from realtime_proxy.config.server_section import Forwarded, Server, Tls
 from realtime_proxy.config.toml_text import value_text
 
 SECTIONS = {
@@ -22,6 +13,8 @@ SECTIONS = {
     "backend": Backend,
     "grip": Grip,
     "publish": Publish,
+    "stats": Stats,
+    "metrics": Metrics,
     "log": Log,
 }
 

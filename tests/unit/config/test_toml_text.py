@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_proxy.config.load import load_text
-from realtime_proxy.config.schema import Route, Target, Tls
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.server_section import Tls
 from realtime_proxy.config.toml_text import comment, route_text, section, value_text
 
 texts = st.text(st.characters(codec="utf-8"))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from realtime_proxy.config.schema import Config, Route, Target
+from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.schema import Config
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.pipeline import Exchange, Headers, Refuse, RequestHead
 from realtime_proxy.pipeline.registry import LoadedHandlers, load_handlers

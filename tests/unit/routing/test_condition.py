@@ -1,6 +1,6 @@
 import pytest
 
-from realtime_proxy.config.schema import Route, Target
+from realtime_proxy.config.route_section import Route, Target
 from realtime_proxy.routing.condition import Condition, host_of
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_proxy.config.schema import Forwarded
+from realtime_proxy.config.server_section import Forwarded
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.routing.forwarding import ForRule, Forwarding
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_proxy.config.schema import Route, Target
+from realtime_proxy.config.route_section import Route, Target
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_proxy.config.schema import Route, Target
+from realtime_proxy.config.route_section import Route, Target
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.routing.request_edits import RequestEdits

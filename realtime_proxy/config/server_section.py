@@ -1,0 +1,142 @@
+"""Where clients connect, and what is believed of them: `[server]` and `[forwarded]`."""
+
+import attrs
+
+from realtime_proxy.config.addresses import parse_address, parse_tcp
+from realtime_proxy.config.checks import (
+    above_zero,
+    at_least,
+    cdn_name,
+    field_name,
+    forwarded_rule,
+    network,
+    not_empty,
+    one_of,
+    or_empty,
+)
+from realtime_proxy.config.option import option, required
+
+
+@attrs.frozen
+class Tls:
+    """One TLS listener: `[[server.tls]]`."""
+
+    listen: str = required("Address of the listener: `HOST:PORT` or `[V6]:PORT`.", parse_tcp)
+    certificate: str = required(
+        "PEM file with the certificate used when no name fits, and its chain.",
+        not_empty,
+        file=True,
+    )
+    key: str = required("PEM file with the private key of `certificate`.", not_empty, file=True)
+    certificates: str = option(
+        "",
+        "Folder of further certificates, chosen by the name a client asks for (SNI): `NAME.crt` "
+        "and `NAME.key`, or `_.REST.crt` and `_.REST.key` for all names one label below REST.",
+        file=True,
+    )
+
+
+@attrs.frozen
+class Server:
+    """Where clients connect, and what one client may use: `[server]`."""
+
+    listen: tuple[str, ...] = option(
+        ("0.0.0.0:7999",),
+        "Addresses for plain HTTP: `HOST:PORT`, `[V6]:PORT`, or `unix:PATH` with optional "
+        "`?mode=OCTAL&user=NAME&group=NAME`.",
+        parse_address,
+        restart=True,
+    )
+    tls: tuple[Tls, ...] = option((), "TLS listeners.")
+    workers: int = option(
+        1, "Processes that serve clients. 0: one for each core.", at_least(0), restart=True
+    )
+    max_connections: int = option(
+        50_000, "Client connections at once; more wait in the accept queue.", at_least(1)
+    )
+    max_header_bytes: int = option(
+        16_384, "Largest request head (line and fields); more is answered 431.", at_least(1)
+    )
+    max_target_bytes: int = option(
+        8_192, "Largest request target; more is answered 414.", at_least(1)
+    )
+    max_body_bytes: int = option(
+        0, "Largest request body; more is answered 413. 0: no limit.", at_least(0)
+    )
+    header_timeout_seconds: float = option(
+        30.0, "Time for a request head to arrive once it began; longer is answered 408.", above_zero
+    )
+    body_timeout_seconds: float = option(
+        60.0,
+        "Longest silence within a request body (answered 408) or of a client that reads nothing.",
+        above_zero,
+    )
+    idle_timeout_seconds: float = option(
+        75.0, "Time a connection may wait between two requests.", above_zero
+    )
+    hold_timeout_seconds: float = option(
+        1_800.0,
+        "Time a held connection may stay without any traffic either way. 0: no limit.",
+        at_least(0),
+    )
+    max_backlog_bytes: int = option(
+        2_000_000,
+        "Bytes that may wait for a slow client; a client that owes more is closed.",
+        at_least(1),
+    )
+    max_message_bytes: int = option(
+        1_000_000, "Largest WebSocket message from a client; more is closed with 1009.", at_least(1)
+    )
+    cross_origin: bool = option(False, "`cross_origin` of a route, on all routes.")
+    debug: bool = option(False, "`debug` of a route, on all routes.")
+
+
+@attrs.frozen
+class Forwarded:
+    """What proxies in front say of a client, and what backends are told: `[forwarded]`."""
+
+    trusted_proxies: tuple[str, ...] = option(
+        (),
+        "Addresses and networks (`10.0.0.0/8`) of proxies in front; `unix`: all that come by unix "
+        "sockets. The client's address is what "
+        "they say it is, `x_forwarded_for_trusted` is for them, and `accept_x_forwarded_proto` and "
+        "`accept_pushpin_route` are for nobody else.",
+        network,
+    )
+    accept_x_forwarded_proto: bool = option(
+        False,
+        "Count a request as TLS when `X-Forwarded-Proto` (or else `X-Forwarded-Protocol`) says "
+        "`https` or `wss`. Without `trusted_proxies` everyone is believed.",
+    )
+    set_x_forwarded_proto: str = option(
+        "proto",
+        "What tells backends that a client came over TLS: `proto` is `X-Forwarded-Proto`, `both` "
+        "also `X-Forwarded-Protocol`; what the client sent of them is dropped. Empty: nothing is "
+        "set or dropped.",
+        one_of("", "proto", "both"),
+    )
+    x_forwarded_for: tuple[str, ...] = option(
+        ("truncate:0", "append"),
+        "What becomes of `X-Forwarded-For`: `truncate:N` keeps the last N addresses, `append` adds "
+        "that of the connection. Empty: it passes as it is.",
+        forwarded_rule,
+    )
+    x_forwarded_for_trusted: tuple[str, ...] = option(
+        ("append",),
+        "The same for `trusted_proxies`, and for requests signed with `upstream_key`.",
+        forwarded_rule,
+    )
+    original_headers_need_mark: tuple[str, ...] = option(
+        (),
+        "On routes with `original_headers`: fields that count as original only if they come "
+        "marked already, since a proxy in front changes them.",
+        field_name,
+    )
+    accept_pushpin_route: bool = option(
+        False,
+        "Use the route whose `id` is in the request's `Pushpin-Route`, whatever its host, protocol "
+        "and TLS. Without `trusted_proxies` everyone may choose.",
+    )
+    cdn_loop: str = option(
+        "", "Added to `CDN-Loop` of requests (RFC 8586). Empty: nothing is.", or_empty(cdn_name)
+    )
