@@ -3,9 +3,6 @@
 import time
 from typing import TYPE_CHECKING
 
-import trio
-
-from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.backend.response import BackendResponse
 from realtime_proxy.errors import BackendError, BackendMisbehaved, GripError, ProtocolError
 from realtime_proxy.grip.instruct import (
@@ -33,6 +30,7 @@ from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
+from realtime_proxy.serving.request_upload import RequestUpload
 from realtime_proxy.serving.response_hold import ResponseHold
 from realtime_proxy.serving.script_response import ScriptResponse
 from realtime_proxy.serving.stream_beginning import StreamBeginning
@@ -55,15 +53,13 @@ MAX_INSTRUCT_BYTES = 100_000
 MAX_ARGUMENT_BYTES = 1_000_000
 _EVENTS_TYPE = b"application/websocket-events"
 
-_NEVER = trio.Event()  # stands in where nothing is uploaded
-
 
 class HttpExchange(ClientExchange):
     """One request on its way through the house."""
 
     is_retry = False
 
-    __slots__ = ("_upload_failure", "_uploaded", "_uploads", "_uploads_to")
+    __slots__ = ("_upload",)
 
     def __init__(
         self,
@@ -72,10 +68,7 @@ class HttpExchange(ClientExchange):
         body: RequestBody | StoredBody,
     ) -> None:
         super().__init__(connection, request, body)
-        self._uploads: trio.Nursery | None = None
-        self._uploads_to: BackendConnection | None = None  # until the last byte is sent
-        self._uploaded = _NEVER
-        self._upload_failure: Exception | None = None
+        self._upload: RequestUpload | None = None  # of a body that arrives meanwhile
 
     def _inbound_head(self, route: LiveRoute, scheme: str) -> RequestHead:
         head = super()._inbound_head(route, scheme)
@@ -125,50 +118,13 @@ class HttpExchange(ClientExchange):
         self, route: LiveRoute, upstream: Upstream, request: BackendRequest, body: RequestBody
     ) -> After:
         """The body is still arriving: it goes up while the response may come down already."""
-        after, failure = After.CLOSE, None
-        self._uploaded = trio.Event()
-        async with trio.open_nursery() as nursery:
-            self._uploads = nursery
+        upload = self._upload = RequestUpload(request, body, self._uploaded_more)
 
-            def upload(connection: BackendConnection) -> None:
-                self._uploads_to = connection
-                nursery.start_soon(self._upload, connection, request, body)
+        async def answer() -> After:
+            response, target = await upstream.ask(request, upload.begin)
+            return await self._respond(route, target, request, response)
 
-            try:
-                response, target = await upstream.ask(request, upload)
-                after = await self._respond(route, target, request, response)
-            except (ProtocolError, BackendError, GripError, trio.BrokenResourceError) as error:
-                failure = error  # raised below: a nursery would wrap it
-            nursery.cancel_scope.cancel()
-        self._uploads = None
-        if self._uploads_to is not None:  # its request has no end: it must not carry another
-            self._uploads_to.close()
-        if self._upload_failure is not None:
-            raise self._upload_failure
-        if failure is not None:
-            raise failure
-        return after
-
-    async def _upload(
-        self, connection: BackendConnection, request: BackendRequest, body: RequestBody
-    ) -> None:
-        try:
-            while not body.complete:
-                part = await body.read()
-                data = request.framed(part) if request.chunked else part
-                if data:
-                    await connection.send(data)
-                    self._uploaded_more(len(part))
-            self._uploads_to = None
-            connection.owes_body = False
-        except BackendError:
-            return  # a backend may answer without reading everything; its response decides
-        except (ProtocolError, trio.BrokenResourceError) as error:
-            self._upload_failure = error
-            if self._uploads is not None:
-                self._uploads.cancel_scope.cancel()
-        finally:
-            self._uploaded.set()
+        return await upload.beside(answer)
 
     def _uploaded_more(self, size: int) -> None:
         if self._context.tally is not None and self._route is not None:
@@ -207,7 +163,7 @@ class HttpExchange(ClientExchange):
 
     def _done_with(self, response: BackendResponse) -> None:
         """Let the response's connection go, unless its request is still on the way."""
-        if self._uploads_to is None:
+        if self._upload is None or not self._upload.is_under_way:
             response.close()
 
     async def _relay(self, response: BackendResponse) -> After:
@@ -323,10 +279,8 @@ class HttpExchange(ClientExchange):
 
     async def _finish_upload(self) -> None:
         """A hold needs the whole request: it may have to be repeated."""
-        if not self._body.complete:
-            await self._uploaded.wait()
-            if not self._body.complete:
-                raise BackendMisbehaved("answered before the request was complete")
+        if self._upload is not None:
+            await self._upload.finish()
 
     def _hold_order(
         self,
