@@ -72,6 +72,10 @@ class Uri:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
+    def without_query(self) -> str:
+        """The URI as logs may have it: queries carry secrets."""
+        return str(attrs.evolve(self, target=self.target.partition("?")[0]))
+
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}{self.target}"
 

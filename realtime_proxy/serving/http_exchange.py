@@ -31,7 +31,7 @@ from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
 from realtime_proxy.serving.request_upload import RequestUpload
-from realtime_proxy.serving.response_hold import ResponseHold
+from realtime_proxy.serving.response_hold import ResponseHold, hold_of
 from realtime_proxy.serving.script_response import ScriptResponse
 from realtime_proxy.serving.stream_beginning import StreamBeginning
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
@@ -262,7 +262,7 @@ class HttpExchange(ClientExchange):
 
     def _begin_poll(self, order: HoldOrder, instruct: Instruct) -> ResponseHold:
         """Hold the request. If the backend does not know the last items yet, it is asked again."""
-        hold = ResponseHold(order, instruct)
+        hold = hold_of(order, instruct, self._links(order, instruct))
         hold.begin(instruct.timeout_seconds)
         contradicts = self._context.channels.contradicts
         if [
@@ -272,6 +272,9 @@ class HttpExchange(ClientExchange):
         ]:
             hold.ask_again()
         return hold
+
+    def _links(self, order: HoldOrder, instruct: Instruct) -> Links | None:
+        return Links.of(instruct, order.errand)
 
     def _known_when_asked(self, _channel: str) -> str | None:
         """The last id of a channel when the request left; None if nobody thought of it."""
@@ -309,7 +312,7 @@ class HttpExchange(ClientExchange):
         )
 
     async def _hold_stream(self, order: HoldOrder, instruct: Instruct, shown: Headers) -> After:
-        links = Links.of(instruct, order.errand)
+        links = self._links(order, instruct)
         head = ResponseHead(instruct.status, instruct.reason, shown)
         body, problem = b"", instruct.problem
         try:
@@ -354,7 +357,7 @@ class HttpExchange(ClientExchange):
             raise ProtocolError(400, "Request too large to accept GRIP instruct.")
         shown = instruct.headers.without(NOT_FOR_CLIENTS | response.head.headers.hop_by_hop())
         order = self._hold_order(route, target, request, instruct, shown)
-        links = Links.of(instruct, order.errand)
+        links = self._links(order, instruct)
         head = ResponseHead(instruct.status, instruct.reason, shown)
         if isinstance(self._for_page, Script):
             order.script, body = self._begin_script(self._for_page, head, body)

@@ -3,6 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from realtime_proxy.errors import BackendError
@@ -14,6 +15,7 @@ from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.serving.client_exchange import After
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.http_exchange import HttpExchange
+from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import StoredBody
 from realtime_proxy.serving.request_log import LoggedRequest
@@ -35,7 +37,7 @@ class Superseded(trio.BrokenResourceError):
 class RepeatedExchange(HttpExchange):
     """Asks the backend of a long-poll again. The hold stays until there is something instead."""
 
-    __slots__ = ("_asked_with", "_hold", "_known", "_poll", "_urgent")
+    __slots__ = ("_asked_with", "_has_taken_over", "_hold", "_known", "_poll", "_urgent")
 
     is_retry = True
 
@@ -49,6 +51,7 @@ class RepeatedExchange(HttpExchange):
         self._hold = hold
         self._poll = poll
         self._urgent = urgent
+        self._has_taken_over = False
         headers = Headers(poll.backend_headers)
         self._asked_with = RequestHead(poll.backend_method, poll.backend_target, headers)
         self._known: dict[str, str | None] = {}  # of channels, when the backend was asked
@@ -58,10 +61,14 @@ class RepeatedExchange(HttpExchange):
 
     async def run(self) -> After:
         """Ask; the response is treated like a first one. Raises Superseded."""
+        after: After | None = None
         try:
-            return await self._guarded(self._ask_again)
+            after = await self._guarded(self._ask_again)
         finally:
             self._context.polls.leave(self._hold)
+            if self._has_taken_over and after is not After.HELD and self._hold.links is not None:
+                self._hold.links.tell_gone()
+        return after
 
     async def _ask_again(self) -> After:
         route = self._route = self._route_now()
@@ -142,10 +149,17 @@ class RepeatedExchange(HttpExchange):
             hold.ask_again()
         return hold
 
+    def _links(self, order: HoldOrder, instruct: Instruct) -> Links | None:
+        links, earlier = super()._links(order, instruct), self._hold.links
+        if links is not None:
+            return links.after(earlier)
+        return None if earlier is None else attrs.evolve(earlier, next=None)
+
     def _known_when_asked(self, channel: str) -> str | None:
         return self._known.get(channel)
 
     def _take_over(self) -> None:
         if self._hold.is_over:
             raise Superseded
+        self._has_taken_over = True
         self._hold.give_way()

@@ -106,7 +106,7 @@ class LinkRequests:
             response = await errand.follow(b"GET", uri, headers)
         if not 200 <= response.head.status < 300:
             response.close()
-            raise BackendMisbehaved(f"{uri} answered {response.head.status}")
+            raise BackendMisbehaved(f"{uri.without_query()} answered {response.head.status}")
         return response
 
 

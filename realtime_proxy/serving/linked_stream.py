@@ -136,7 +136,7 @@ class LinkedStream(StreamHold):
             return  # not for this client: what follows it is behind a gap
         if not self._machine.item_waits(item):
             self._route.log.warning(
-                "too much waits for a next link", channel=item.channel, uri=self._machine.uri
+                "too much waits for a link", channel=item.channel, uri=_shown(self._machine.uri)
             )
 
     def _at_rest(self, event: Callable[[Positions], list[StreamEffect]]) -> None:
@@ -259,7 +259,7 @@ class LinkedStream(StreamHold):
             page, instruct = await self._receive(ask, task)
         except (BackendError, ProtocolError) as error:
             self._route.log.warning(
-                "next link failed", route=self._route.id, uri=ask.uri, problem=str(error)
+                "next link failed", route=self._route.id, uri=_shown(ask.uri), problem=str(error)
             )
             await self._tell(lambda _: self._machine.failed())
         except GripError as error:
@@ -382,6 +382,11 @@ class LinkedStream(StreamHold):
     def _tell_closed(self, reason: CloseReason) -> None:
         super()._tell_closed(reason)
         self._links.tell_gone()
+
+
+def _shown(uri: str | None) -> str:
+    """A link as logs may have it: queries carry secrets."""
+    return (uri or "").partition("?")[0]
 
 
 def _timeout_of(instruct: Instruct) -> int:

@@ -40,6 +40,12 @@ class Links:
             None if gone is None else resolved(errand.held, gone),
         )
 
+    def after(self, earlier: Self | None) -> Self:
+        """These, of a request that was held before: who was to be told still is, if none else."""
+        if earlier is None or self.gone is not None:
+            return self
+        return attrs.evolve(self, gone=earlier.gone)
+
     def tell_gone(self) -> None:
         """Tell the backend that the client is gone, if it wants to know.
 
@@ -49,14 +55,14 @@ class Links:
             self.errand.context.farewells.say(partial(self._tell, self.gone))
 
     async def _tell(self, gone: Uri) -> None:
-        log = self.errand.route.log
+        log, where = self.errand.route.log, gone.without_query()
         try:
             response = await self.errand.follow(b"POST", gone, Headers())
             response.close()
         except (BackendError, ProtocolError) as error:
-            log.warning("gone link failed", uri=str(gone), problem=str(error))
+            log.warning("gone link failed", uri=where, problem=str(error))
         except Exception:
-            log.exception("gone link failed", uri=str(gone))
+            log.exception("gone link failed", uri=where)
         else:
             if not 200 <= response.head.status < 300:
-                log.warning("gone link failed", uri=str(gone), status=response.head.status)
+                log.warning("gone link failed", uri=where, status=response.head.status)

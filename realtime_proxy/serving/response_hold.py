@@ -17,6 +17,7 @@ from realtime_proxy.serving.backend_tally import response_head_bytes
 from realtime_proxy.serving.client_exchange import answer_for
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.http_hold import HttpHold
+from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.sessions.http_response import answer_of_item
 from realtime_proxy.sessions.remembered_poll import RememberedPoll
@@ -48,6 +49,7 @@ class ResponseHold(HttpHold):
     __slots__ = ("_packed", "_stage", "for_page")
 
     kind = "response"
+    links: Links | None = None  # of those that are to be told of an end
 
     def __init__(self, order: HoldOrder, instruct: Instruct) -> None:
         super().__init__(order, WireForm.RESPONSE)
@@ -204,6 +206,28 @@ class ResponseHold(HttpHold):
             traffic.client_content_bytes_sent += length
         self._tell_closed(reason)
         self.connection.resume(keep_alive=poll.keep_alive)
+
+
+class ToldPoll(ResponseHold):
+    """A long-poll whose backend wants to be told when it is over."""
+
+    __slots__ = ("links",)
+
+    def __init__(self, order: HoldOrder, instruct: Instruct, links: Links) -> None:
+        super().__init__(order, instruct)
+        self.links = links
+
+    def _tell_closed(self, reason: CloseReason) -> None:
+        super()._tell_closed(reason)
+        if self.links is not None:
+            self.links.tell_gone()
+
+
+def hold_of(order: HoldOrder, instruct: Instruct, links: Links | None) -> ResponseHold:
+    """The hold of a request. A next link means nothing to it."""
+    if links is None or links.gone is None:
+        return ResponseHold(order, instruct)
+    return ToldPoll(order, instruct, links)
 
 
 def _remembered(order: HoldOrder, instruct: Instruct) -> RememberedPoll:

@@ -1,12 +1,13 @@
 """Streams that go on at links, and backends told of their end, through the real program."""
 
+import contextlib
 import socket
 import threading
 import time
 
 import pytest
 
-from realtime_proxy.testing.raw_client import CutShort, Ending
+from realtime_proxy.testing.raw_client import CutShort, Ending, RawClient
 from realtime_proxy.testing.scripted_backend import ScriptedBackend
 
 MB = 1_000_000
@@ -424,3 +425,92 @@ def test_a_gone_link_without_a_hold_is_nothing(connect, page, backend, path):
     client.request("GET", f"{path}-none")
     client.read_reply()
     assert not backend.calls_to(f"{path}/gone")
+
+
+@pytest.fixture
+def poll(backend, path, gate):
+    """Have the backend hold the test's path for an item, and answer the next time."""
+
+    def order(*again):
+        replies = iter(
+            [
+                [("Grip-Hold", "response"), ("Grip-Channel", path), link(f"{path}/gone", "gone")],
+                *again,
+            ]
+        )
+        backend.scripts[path] = lambda call: call.respond(200, next(replies), b"own")
+
+    return order
+
+
+def ask_again(program, path):
+    program.publish_until_taken(path, http_response={"action": "hint"})
+
+
+def test_an_answered_poll_tells_its_gone_link(connect, poll, program, backend, path):
+    poll()
+    client = connect()
+    client.request("GET", path)
+    program.publish_until_taken(path, http_response={"body": "new"})
+    assert client.read_reply().body == b"new"
+    assert backend.wait_for(f"{path}/gone").method == "POST"
+
+
+def test_a_poll_whose_client_leaves_tells_its_gone_link(connect, poll, program, backend, path):
+    poll()
+    client = connect()
+    client.request("GET", path)
+    program.publish_until_taken(path, http_response={"action": "refresh"})
+    client.close()
+    backend.wait_for(f"{path}/gone")
+
+
+def test_a_poll_that_is_repeated_tells_its_gone_link_once_it_is_over(
+    connect, poll, program, backend, path
+):
+    poll([("Grip-Hold", "response"), ("Grip-Channel", path)], [])
+    client = connect()
+    client.request("GET", path)
+    ask_again(program, path)
+    backend.wait_for(path, 2)
+    assert not backend.calls_to(f"{path}/gone")
+    ask_again(program, path)
+    assert client.read_reply().body == b"own"
+    backend.wait_for(f"{path}/gone")
+    client.request("GET", f"{path}-none")
+    client.read_reply()
+    assert len(backend.calls_to(f"{path}/gone")) == 1
+
+
+def test_a_repeated_poll_may_have_another_gone_link(connect, poll, program, backend, path):
+    held = [("Grip-Hold", "response"), ("Grip-Channel", path), link(f"{path}/other", "gone")]
+    poll(held)
+    client = connect()
+    client.request("GET", path)
+    ask_again(program, path)
+    backend.wait_for(path, 2)
+    program.publish_until_taken(path, http_response={"body": "new"})
+    assert client.read_reply().body == b"new"
+    backend.wait_for(f"{path}/other")
+    assert not backend.calls_to(f"{path}/gone")
+
+
+# -- two workers -----------------------------------------------------------------------------------
+
+
+def test_gaps_are_filled_in_all_workers(start, page, backend, path, gate):
+    program = start(ROUTES.format(url=backend.url), server="workers = 2")
+    page("", b"[", link(f"{path}/n"), channels=[f"{path}; prev-id=1"])
+    page("/n", b"2;3;", link(f"{path}/n"), channels=[f"{path}; prev-id=3"], gate=gate)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(program.address)) for _ in range(12)]
+        for client in clients:
+            client.request("GET", path)
+            client.read_head()
+            assert client.read_chunk() == b"["
+        numbers(program, path, [3, 4, 5])
+        backend.wait_for(f"{path}/n")
+        gate.set()
+        numbers(program, path, range(6, 12))
+        expected = b"".join(b"%d;" % number for number in range(2, 12))
+        assert {read(client, len(expected)) for client in clients} == {expected}

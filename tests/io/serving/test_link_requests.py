@@ -178,7 +178,7 @@ async def test_only_success_is_an_answer(askers, backend, status, mock_clock):
     await askers.ask("a", backend)
     response = Slow(status=status)
     await backend.answer(response)
-    assert askers.results == {"a": f"{LINK} answered {status}"}
+    assert askers.results == {"a": f"http://a/next answered {status}"}
     assert response.closed
 
 

@@ -115,3 +115,7 @@ def test_what_a_request_asks_for(scheme, host, target, text):
 def test_a_request_to_no_host_at_all(host):
     with pytest.raises(ValueError):  # noqa: PT011
         Uri.of_request("http", host, b"/")
+
+
+def test_logs_get_no_query():
+    assert Uri.parse("http://a:81/b?key=secret").without_query() == "http://a:81/b"
