@@ -34,6 +34,7 @@ class Intake:
         self.tally: ChannelTally | None = None
         self._waits_since: float | None = None  # the first item in line, while that is counted
         self._pending: list[Item] = []
+        self._before: list[tuple[list[Item], Step]] = []  # items, and what is done next
         self._updates: dict[Update, None] = {}
         self._done: list[Step] = []
         self._at_rest: list[Step] = []
@@ -71,7 +72,16 @@ class Intake:
     @property
     def _is_busy(self) -> bool:
         """True if items are on their way, or in line."""
-        return self._is_under_way or bool(self._pending)
+        return self._is_under_way or bool(self._pending or self._before)
+
+    def in_turn(self, step: Step) -> None:
+        """Run a step after the items that are in line now, and before those that come later."""
+        if self._is_busy:
+            items, self._pending = self._pending, []
+            self._before.append((items, step))
+            self._lot.unpark()
+        else:
+            step()
 
     def update(self, channels: Iterable[str]) -> None:
         """Have all holds of these channels ask their backends, after what is in line."""
@@ -85,7 +95,7 @@ class Intake:
 
     def recover(self) -> None:
         """After what is in line, know no last ids, and have all holds ask their backends."""
-        self.submit((), self._recover)
+        self.in_turn(self._recover)
 
     def _recover(self) -> None:
         self._channels.forget_last_ids()
@@ -113,11 +123,16 @@ class Intake:
     async def run(self) -> None:
         """Deliver for as long as the worker lives, letting others run between slices."""
         while True:
-            while not (self._pending or self._updates or self._done):
+            while not (self._pending or self._before or self._updates or self._done):
                 await self._lot.park()
+            before, self._before = self._before, []
             items, self._pending = self._pending, []
             updates, self._updates = self._updates, {}
             done, self._done = self._done, []
+            for earlier, step in before:
+                if earlier:
+                    await self._deliver(earlier)
+                _run_logged(step)
             if items:
                 await self._deliver(items)
             if updates:

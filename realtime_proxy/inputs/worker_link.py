@@ -119,9 +119,9 @@ class WorkerLink:
                 self.on_reopen()
 
     def _granted(self, channel: str, last_id: str | None = None) -> None:
-        # Of an earlier time when this worker had the channel, older items may still be in line.
-        grant = partial(self.channels.granted, channel, Grant(last_id))
-        self.intake.submit((), grant)
+        # Of an earlier time when this worker had the channel, older items may still be in line; and
+        # newer ones may come before it is their turn.
+        self.intake.in_turn(partial(self.channels.granted, channel, Grant(last_id)))
 
     def _items_arrived(self, parts: list[bytes]) -> None:
         self.intake.submit(_decoded(parts), lambda: self._taken(parts))

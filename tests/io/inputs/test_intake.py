@@ -332,3 +332,31 @@ async def test_a_step_is_not_run_when_nobody_waits_for_it_any_more(running):
     await delivered()
     assert subscribers[-1].written
     assert not ran
+
+
+async def test_a_step_in_turn_comes_between_items(house, nursery):
+    """What was known when a channel was granted is newer than what came before, older than what
+    comes later."""
+    known = []
+
+    def grant():
+        known.append(house.channels.last_id("a"))
+        house.channels.granted("a", Grant("5"))
+
+    house.owner.hold = lambda _channel: None
+    house.channels.pin("a", trio.Event)
+    house.subscribe("b")
+    house.intake.submit([item(0, "b"), Item("a", id="3")])
+    house.intake.in_turn(grant)
+    house.intake.submit([Item("a", id="6")])
+    nursery.start_soon(house.intake.run)
+    await delivered()
+    assert known == ["3"]
+    assert house.channels.last_id("a") == "6"
+
+
+async def test_a_step_in_turn_is_run_at_once_if_nothing_is_in_line(house):
+    done = []
+    house.intake.update(["a"])
+    house.intake.in_turn(lambda: done.append(1))
+    assert done == [1]
