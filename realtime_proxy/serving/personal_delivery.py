@@ -210,7 +210,7 @@ class PersonalDelivery:
             answer = await self._hold.connection.context.filter_requests.ask(self._errand, request)
         except FilterError as error:
             answer = error
-        if self._items is None:
+        if self._items is None or self._is_over:  # the answer came just when the hold ended
             return []
         if isinstance(answer, FilterError):
             return self._items.failed(answer)

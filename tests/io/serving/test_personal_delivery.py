@@ -206,3 +206,12 @@ async def test_a_hold_that_ends_while_a_filter_is_asked(house):
     await trio.testing.wait_all_tasks_blocked()
     assert house.filter_requests.receive.statistics().tasks_waiting_receive == 0
     assert hold.log == []
+
+
+async def test_a_hold_that_ends_just_when_a_filter_fails(house):
+    hold = Hold(house, {"a": ["http-check"]}, {"a": None})
+    await publish(house, item(1))
+    house.filter_requests.send.send_nowait(FilterError("no answer"))  # too late to be cancelled
+    hold.personal.close()
+    await trio.testing.wait_all_tasks_blocked()
+    assert hold.log == []
