@@ -157,8 +157,7 @@ class LinkedStream(StreamHold):
                 case Ask():
                     self._ask(effect)
                 case AskLater(seconds):
-                    timers = self.connection.context.timers
-                    self._pause = timers.after(seconds, lambda: self._at_rest(self._machine.retry))
+                    self._pause = self.connection.context.timers.after(seconds, self._pause_over)
                 case Dismiss():
                     self._dismiss()
                 case Gather():
@@ -200,6 +199,14 @@ class LinkedStream(StreamHold):
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
+
+    def _pause_over(self) -> None:
+        self.connection.context.intake.at_rest(self._retry)
+
+    def _retry(self) -> None:
+        if self._pause is not None:  # else what was to be asked was dismissed before this round
+            self._pause = None
+            self._perform(self._machine.retry(self._positions()))
 
     def _subscribe_anew(self, positions: Positions, subscriber: Subscriber) -> None:
         registry = self.connection.context.registry
@@ -261,22 +268,27 @@ class LinkedStream(StreamHold):
             self._route.log.warning(
                 "next link failed", route=self._route.id, uri=_shown(ask.uri), problem=str(error)
             )
-            await self._tell(lambda _: self._machine.failed())
+            await self._tell(task, lambda _: self._machine.failed())
         except GripError as error:
             problem = str(error)
-            await self._tell(lambda _: self._machine.refused(problem))
+            await self._tell(task, lambda _: self._machine.refused(problem))
         else:
             held = page.positions if page.hold is HoldMode.STREAM else ()
             async with self.connection.context.holding(tuple(held)):
-                await self._tell(lambda now: self._completed(page, instruct, now))
+                await self._tell(task, lambda now: self._completed(page, instruct, now))
 
-    async def _tell(self, event: Callable[[Positions], list[StreamEffect]]) -> None:
+    async def _tell(self, task: LinkTask, event: Callable[[Positions], list[StreamEffect]]) -> None:
         """Tell the machine something when nothing is on its way round, and do what it says.
 
-        Raises Cancelled if that was to let this request go.
+        Raises Cancelled if that was to let this request go, or if somebody has just done so: a task
+        that was about to run goes on up to here.
         """
-        intake = self.connection.context.intake
-        await intake.result_at_rest(lambda: self._perform(event(self._positions())))
+
+        def tell() -> None:
+            if not task.is_over:
+                self._perform(event(self._positions()))
+
+        await self.connection.context.intake.result_at_rest(tell)
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _receive(self, ask: Ask, task: LinkTask) -> tuple[Page, Instruct]:
@@ -295,10 +307,11 @@ class LinkedStream(StreamHold):
         response = await self.connection.context.link_requests.fetch(self._links.errand, request)
         task.leave_place()
         try:
+            await trio.lowlevel.checkpoint_if_cancelled()
             instruct = parse_link_instruct(response.head)
             page = self._page(ask, instruct)
             self._machine.answered(page)
-            await self._forward(response, ResponseContent(instruct.channels, instruct.meta))
+            await self._forward(task, response, ResponseContent(instruct.channels, instruct.meta))
         finally:
             response.close()
         return page, instruct
@@ -317,13 +330,15 @@ class LinkedStream(StreamHold):
             "Next link returned non-stream hold." if is_poll else instruct.problem,
         )
 
-    async def _forward(self, response: BackendResponse, content: ResponseContent) -> None:
+    async def _forward(
+        self, task: LinkTask, response: BackendResponse, content: ResponseContent
+    ) -> None:
         has_begun = False
         part = content.feed(response.take())
         while True:
             if part and not has_begun:
                 has_begun = True
-                await self._begin_body()
+                await self._begin_body(task)
             if part:
                 await self.connection.send(self._encoded(part))
                 self._content_sent(len(part))
@@ -331,10 +346,10 @@ class LinkedStream(StreamHold):
                 return content.finish()
             part = content.feed(await response.read())
 
-    async def _begin_body(self) -> None:
+    async def _begin_body(self, task: LinkTask) -> None:
         """Have the body be what comes next: after items that wait for a filter."""
         intake = self.connection.context.intake
-        while not await intake.result_at_rest(self._body_begins):
+        while not await intake.result_at_rest(lambda: task.is_over or self._body_begins()):
             settled = trio.Event()
             if self.personal is not None:
                 self.personal.when_settled(settled.set)
