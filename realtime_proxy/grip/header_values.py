@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
+from realtime_proxy.errors import GripError
+from realtime_proxy.grip.lenient import parse_integer
+
 # Possessive quantifiers: a value without its closing quote must not cost quadratic time. What
 # follows a piece is a separator, the end, or a quote that is never closed.
 _PIECE = rb'((?:[^"%b]++|"(?:[^"\\]++|\\.)*+")*+)(%b|\Z|")'
@@ -37,6 +40,19 @@ class Element:
             if key.lower() == name:
                 return value
         return None
+
+
+def timeout_of(element: Element, field: str, default_seconds: int) -> int:
+    """The `timeout` of an element, in seconds. `field` is for the GripError if it is none."""
+    text = element.get(b"timeout")
+    if text is None:
+        return default_seconds
+    seconds = parse_integer(text)
+    if seconds is None:
+        raise GripError(f"failed to parse {field} timeout value")
+    if seconds < 0:
+        raise GripError(f"{field} timeout has invalid value")
+    return seconds
 
 
 def split_elements(values: Iterable[bytes]) -> Iterator[bytes]:

@@ -6,8 +6,8 @@ from enum import Enum
 import attrs
 
 from realtime_proxy.errors import GripError
-from realtime_proxy.grip.header_values import Element, parse_element
-from realtime_proxy.grip.lenient import lenient_base64, parse_integer
+from realtime_proxy.grip.header_values import Element, parse_element, timeout_of
+from realtime_proxy.grip.lenient import lenient_base64
 
 DEFAULT_SECONDS = 55
 MIN_SECONDS = 1
@@ -40,7 +40,8 @@ def parse_keep_alive(value: bytes) -> KeepAlive:
     element = parse_element(value)
     if element is None or not element.value:
         raise GripError("Grip-Keep-Alive cannot be empty")
-    mode, timeout_seconds = _mode(element), _timeout(element)
+    mode = _mode(element)
+    timeout_seconds = max(timeout_of(element, "Grip-Keep-Alive", DEFAULT_SECONDS), MIN_SECONDS)
     return KeepAlive(_content(element), timeout_seconds, mode)
 
 
@@ -53,18 +54,6 @@ def _mode(element: Element) -> KeepAliveMode:
     except ValueError as error:
         name = mode.decode(errors="replace")
         raise GripError(f"no such Grip-Keep-Alive mode '{name}'") from error
-
-
-def _timeout(element: Element) -> int:
-    text = element.get(b"timeout")
-    if text is None:
-        return DEFAULT_SECONDS
-    seconds = parse_integer(text)
-    if seconds is None:
-        raise GripError("failed to parse Grip-Keep-Alive timeout value")
-    if seconds < 0:
-        raise GripError("Grip-Keep-Alive timeout has invalid value")
-    return max(seconds, MIN_SECONDS)
 
 
 def _content(element: Element) -> bytes:

@@ -8,8 +8,7 @@ import attrs
 
 from realtime_proxy.errors import GripError
 from realtime_proxy.grip.header_fields import has_control
-from realtime_proxy.grip.header_values import Element, parse_parameters, split_links
-from realtime_proxy.grip.lenient import parse_integer
+from realtime_proxy.grip.header_values import Element, parse_parameters, split_links, timeout_of
 from realtime_proxy.model.uri import URI_CHARACTERS, Uri
 
 DEFAULT_SECONDS = 120
@@ -46,7 +45,9 @@ def parse_links(values: Iterable[bytes]) -> Links:
         uri, parameters = link
         relations = (parameters.get(b"rel") or b"").lower().split()
         if b"next" in relations:
-            links = attrs.evolve(links, next=NextLink(uri, _timeout(parameters)))
+            links = attrs.evolve(
+                links, next=NextLink(uri, timeout_of(parameters, "Grip-Link", DEFAULT_SECONDS))
+            )
         if b"gone" in relations:
             links = attrs.evolve(links, gone=uri)
     return links
@@ -87,15 +88,3 @@ def _checked_uri(raw: bytes) -> str:
     if parts.scheme and (parts.scheme not in ("http", "https") or not is_absolute):
         raise invalid
     return uri
-
-
-def _timeout(parameters: Element) -> int:
-    text = parameters.get(b"timeout")
-    if text is None:
-        return DEFAULT_SECONDS
-    seconds = parse_integer(text)
-    if seconds is None:
-        raise GripError("failed to parse Grip-Link timeout value")
-    if seconds < 0:
-        raise GripError("Grip-Link timeout has invalid value")
-    return seconds

@@ -49,11 +49,14 @@ class HoldOrder:
     def log_subscriptions(self) -> None:
         """Write a record for each channel."""
         context, head = self.connection.context, self.backend_head
-        scheme = "https" if self.connection.counts_as_tls(self.request.head) else "http"
-        uri = context.request_log.uri(scheme, head.headers.get(b"host") or b"", head.target)
+        uri = context.request_log.uri(self._scheme, head.headers.get(b"host") or b"", head.target)
         further = {"retry": True} if self.is_retry else {}
         for channel in self.positions:
             self.route.log.info("subscribe", uri=uri, channel=channel, **further)
+
+    @property
+    def _scheme(self) -> str:
+        return "https" if self.connection.counts_as_tls(self.request.head) else "http"
 
     @property
     def counts(self) -> bool:
@@ -63,9 +66,8 @@ class HoldOrder:
     def errand(self) -> Errand | None:
         """For requests on behalf of the hold; None if what the client asked for is no URI."""
         context, head = self.connection.context, self.backend_head
-        scheme = "https" if self.connection.counts_as_tls(self.request.head) else "http"
         try:
-            uri = Uri.of_request(scheme, head.headers.get(b"host") or b"", head.target)
+            uri = Uri.of_request(self._scheme, head.headers.get(b"host") or b"", head.target)
         except ValueError:
             return None
         return Errand(context, self.route, self.exchange, uri)

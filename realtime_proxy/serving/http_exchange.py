@@ -366,22 +366,28 @@ class HttpExchange(ClientExchange):
         await self._connection.send(
             self._encode_head(head, form, None, keep_alive=self._keeps_alive(form))
         )
-        chunked = form == BodyForm.CHUNKED
-        while True:
-            if body:
-                await self._connection.send(encode_chunk(body) if chunked else body)
-                self._body_bytes += len(body)
-            if response.complete:
-                break
-            body = await response.read()
-            if order.script is not None:
-                body = order.script.encode(body)
+        await self._send_first_body(response, order.script, body, form)
         if (record := self._record) is not None:
             record.bytes_out += self._head_bytes + self._body_bytes
         await self._begin_stream(
             StreamBeginning(order, instruct, links, form, b"", instruct.problem)
         )
         return After.HELD
+
+    async def _send_first_body(
+        self, response: BackendResponse, script: ScriptBody | None, body: bytes, form: str
+    ) -> None:
+        """Send a body as it comes, without an end; `body` is what there is of it."""
+        chunked = form == BodyForm.CHUNKED
+        while True:
+            if body:
+                await self._connection.send(encode_chunk(body) if chunked else body)
+                self._body_bytes += len(body)
+            if response.complete:
+                return
+            body = await response.read()
+            if script is not None:
+                body = script.encode(body)
 
 
 def _has_events(headers: Headers) -> bool:

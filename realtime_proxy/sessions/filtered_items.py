@@ -124,11 +124,6 @@ class FilteredItems:
         """There is no answer to what was asked."""
         return [*self._decided(error), *self._go_on()]
 
-    @property
-    def undelivered(self) -> list[Item]:
-        """The items that wait, and the one that filters are at."""
-        return [arrived.item for arrived in self._waiting]
-
     def clear(self) -> None:
         """Forget all items; nothing is asked any more."""
         self._waiting.clear()

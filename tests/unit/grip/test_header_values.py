@@ -2,12 +2,14 @@
 
 import pytest
 
+from realtime_proxy.errors import GripError
 from realtime_proxy.grip.header_values import (
     Element,
     parse_element,
     parse_parameters,
     split_elements,
     split_links,
+    timeout_of,
 )
 
 
@@ -69,3 +71,23 @@ def test_parameters_are_found_in_any_case():
 def test_parameters_alone():
     assert parse_parameters(b'a=1; b="2;3"') == ((b"a", b"1"), (b"b", b"2;3"))
     assert parse_parameters(b'a="') is None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "seconds"), [((), 55), (((b"Timeout", b"7"),), 7), (((b"timeout", b"0"),), 0)]
+)
+def test_a_timeout_has_its_default(parameters, seconds):
+    assert timeout_of(Element(b"", parameters), "Grip-X", 55) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"soon", "failed to parse Grip-X timeout value"),
+        (b"-1", "Grip-X timeout has invalid value"),
+    ],
+)
+def test_a_timeout_that_is_none_is_refused_by_the_name_of_its_field(text, problem):
+    with pytest.raises(GripError) as caught:
+        timeout_of(Element(b"", ((b"timeout", text),)), "Grip-X", 55)
+    assert str(caught.value) == problem
