@@ -5,6 +5,7 @@ GRIP_FEATURE = b", ".join(
         b"status",
         b"session",
         b"link:next",
+        b"link:gone",
         b"filter:skip-self",
         b"filter:skip-users",
         b"filter:require-sub",
