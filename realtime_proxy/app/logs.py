@@ -6,6 +6,7 @@ to nothing. What they are made of is therefore changed in place when the set-up 
 
 import logging
 import sys
+from collections import UserString
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -113,4 +114,18 @@ def _renderers(format_: str, *, colors: bool) -> list[Any]:
         return [structlog.processors.format_exc_info, pushpin_line]
     if format_ == "json":
         return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)]
+    return [_quote_what_is_hidden, structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)]
+
+
+def _quote_what_is_hidden(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Have values with control characters escaped: terminals obey those, whoever wrote them."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = _Quoted(value)
+    return event
+
+
+class _Quoted(UserString):
+    """A text of which the console renderer writes the `repr`, as it does with what is no `str`."""

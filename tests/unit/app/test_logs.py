@@ -42,6 +42,15 @@ def test_lines_for_people(written):
     assert "\x1b" not in file.read_text()
 
 
+@pytest.mark.parametrize("text", ["\x1b[31mred", "a\u2028b", "\x9b2J", "two\nlines"])
+def test_a_terminal_does_not_obey_what_others_wrote(written, text):
+    file = written()
+    structlog.get_logger().info("begun", said=text, count=1)
+    (line,) = file.read_text().splitlines()
+    assert f"said={text!r}" in line
+    assert "count=1" in line
+
+
 def test_lines_as_json(written):
     file = written(format="json")
     try:
