@@ -33,7 +33,7 @@ class OwnHosts:
 
     def include(self, field: bytes) -> bool:
         """True if a `Host` field names one of them, whatever the port."""
-        host = host_of(field).removesuffix(b".")
+        host = host_of(field)
         return (
             self.names is None
             or b"." not in host

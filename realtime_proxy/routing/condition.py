@@ -52,10 +52,16 @@ class Condition:
 
 
 def host_of(host: bytes) -> bytes:
-    """The host of a `Host` field as conditions have it: lower case, without port or brackets."""
+    """The host of a `Host` field as conditions have it: lower case, without port or brackets.
+
+    An empty port and the dot at the end of a whole name change nothing: who writes them must not
+    get to the routes of other hosts.
+    """
     lowered = host.strip().lower()
     if lowered.startswith(b"["):
         return lowered[1:].partition(b"]")[0]
     name, _, port = lowered.rpartition(b":")
     # More than one colon without brackets is an IPv6 address as a configuration may write it.
-    return name if name and port.isdigit() and b":" not in name else lowered
+    if name and b":" not in name and (port.isdigit() or not port):
+        lowered = name
+    return lowered.removesuffix(b".")

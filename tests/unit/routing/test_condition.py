@@ -14,7 +14,10 @@ from realtime_proxy.routing.condition import Condition, host_of
         (b"[::1]:80", b"::1"),
         (b"[::A]", b"::a"),
         (b"::1", b"::1"),
-        (b"a.test:", b"a.test:"),
+        (b"a.test:", b"a.test"),
+        (b"A.test.", b"a.test"),
+        (b"a.test.:80", b"a.test"),
+        (b":80", b":80"),
         (b"", b""),
     ],
 )
