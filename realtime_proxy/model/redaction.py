@@ -8,8 +8,11 @@ from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.uri import URI_CHARACTERS
 
 HIDDEN = "***"
-# Query parameters and header fields that hold secrets nearly everywhere, in lower case.
+# Query parameters and header fields that hold secrets nearly everywhere, in lower case; those of
+# JSON-P hold the fields and the body of a request.
 SECRET_PARAMETERS = (
+    "_body",
+    "_headers",
     "access_token",
     "api_key",
     "apikey",

@@ -82,7 +82,8 @@ class Errand:
         is_named = self.route.condition.host == self.held.host.lower().encode()
         if uri.origin == self.held.origin and not is_named:
             # Whoever sends a request chooses its Host: it must not choose whom we connect to.
-            raise BackendUnreachable(f"{uri} is not on the route, and only a client named its host")
+            where = uri.without_query()
+            raise BackendUnreachable(f"{where} is not on the route: only a client named its host")
         origin = Origin(
             uri.host,
             uri.port,

@@ -236,6 +236,14 @@ def test_a_page_that_breaks_off_cuts_the_stream(ask, page, backend, path):
     assert body == b"112345\n\nFailed to retrieve next link.\n"
 
 
+def test_links_are_logged_without_their_secrets(ask, page, program, backend, path):
+    page("", b"[", link(f"{path}/n?token=one", timeout=0), channels=[path])
+    backend.scripts[f"{path}/n"] = lambda call: call.respond(500)
+    ask()
+    program.wait_for_log(r"next link failed .* answered 500")
+    assert "token=one" not in program.log
+
+
 def test_empty_pages_that_lead_to_each_other_are_no_storm(ask, page, backend, path):
     page("", b"1", link(f"{path}/2"))
     page("/2", b"", link(f"{path}/2"))

@@ -13,6 +13,7 @@ from realtime_proxy.model.redaction import Redaction
         (b"/a?token=abc&x=1", "/a?token=***&x=1"),
         (b"/a?x=1&Token=a=b&jwt", "/a?x=1&Token=***&jwt"),
         (b"/a?%74oken=abc", "/a?%74oken=***"),
+        (b"/a?callback=cb&_headers=%7B%7D&_body=x", "/a?callback=cb&_headers=***&_body=***"),
         (b"http://a/b?jwt=x.y.z#odd", "http://a/b?jwt=***"),
         (b"/a b\xff\r\n?q=\x22", "/a%20b%FF%0D%0A?q=%22"),
     ],
