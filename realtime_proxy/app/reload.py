@@ -112,8 +112,8 @@ async def put_in_place(
 
 def tell_problems(error: ConfigError) -> None:
     """Log why a configuration is not used."""
-    for problem in error.problems:
-        log.error("configuration not usable; the old one stays", problem=str(problem))
+    for problem in str(error).splitlines():
+        log.error("configuration not usable; the old one stays", problem=problem)
 
 
 def tell_routes(config: Config) -> None:

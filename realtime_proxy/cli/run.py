@@ -81,13 +81,14 @@ def run(
         options["level"] = old_level
     chosen = Options(**options)
     routes = _routes(chosen.route)
+    source = _source(chosen, routes)
     try:
         config = configured(chosen, routes)
         from realtime_proxy.app.run import serve
 
-        status = serve(config, _source(chosen, routes))
+        status = serve(config, source)
     except ConfigError as error:
-        show_problems(error, str(chosen.config or DEFAULT_FILE))
+        show_problems(error, str(source.file or "realtime-proxy"))
         sys.exit(1)
     sys.exit(status)
 

@@ -10,6 +10,8 @@ from realtime_proxy.config.schema import Config
 from realtime_proxy.config.structure import structure
 from realtime_proxy.errors import ConfigError, Problem
 
+# What begins the parts of Pushpin's configuration, and nothing in ours.
+_OF_PUSHPIN = re.compile(r"^\[(?:global|runner|proxy|handler)\]\s*$", re.MULTILINE)
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|(end of document))\)$")
 
 
@@ -46,10 +48,19 @@ def _parse(text: str, file: str | None) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError is one; a number of 5,000 digits is another
-        message = str(error)
-        place = _PLACE.search(message)
-        if place is None:
-            raise ConfigError([Problem("", message)], file) from error
-        line, column, _ = place.groups()
-        where = f"line {line}, column {column}" if line else "end of file"
-        raise ConfigError([Problem(where, message[: place.start()])], file) from error
+        problems = [_syntax_problem(str(error))]
+        if _OF_PUSHPIN.search(text):
+            hint = (
+                f"this looks like Pushpin's; `realtime-proxy convert {file or 'FILE'}` makes ours"
+            )
+            problems.append(Problem("", hint))
+        raise ConfigError(problems, file) from error
+
+
+def _syntax_problem(message: str) -> Problem:
+    place = _PLACE.search(message)
+    if place is None:
+        return Problem("", message)
+    line, column, _ = place.groups()
+    where = f"line {line}, column {column}" if line else "end of file"
+    return Problem(where, message[: place.start()])

@@ -114,7 +114,7 @@ def test_a_changed_file_is_seen(program, routes):
 
 def test_a_file_that_makes_no_sense_changes_nothing(program, routes):
     program.reload(routes("a", "c").replace("over_http", "over_httpp") + "[grip]\nkeyy = 1")
-    program.wait_for_log("the old one stays.*over_httpp")
+    program.wait_for_log(f"the old one stays.*{program.file}: .*over_httpp")
     program.wait_for_log(r"grip\.keyy: unknown key; did you mean `key`\?")
     assert [status(program, host) for host in "abc"] == [200, 200, 502]
     program.file.unlink()

@@ -197,3 +197,10 @@ def test_what_the_command_line_asks_for_may_not_fit_any_more(run, file, tmp_path
     (tmp_path / file).write_text(FILE + '[publish]\nhttp = "127.0.0.1:65000"')
     with pytest.raises(ConfigError, match="--id: 100 is too high: port 66000 does not exist"):
         served.source.load()
+
+
+def test_problems_are_those_of_what_was_read(run, file):
+    run.served.error = ConfigError([Problem("server.listen", "taken")])
+    assert run("--config", file).result.stderr == "conf/my.toml: server.listen: taken\n"
+    ended = run("--route", "* localhost:9000")
+    assert ended.result.stderr == "realtime-proxy: server.listen: taken\n"

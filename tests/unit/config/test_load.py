@@ -247,3 +247,11 @@ def test_any_toml_loads_or_is_a_config_error(table):
         found = error.problems
     assert all(problem.key_path and problem.message for problem in found)
     assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("section", ["[global]", "[proxy] ", "[runner]", "[handler]"])
+def test_a_pushpin_conf_is_known(section):
+    hints = problems(f"{section}\nrundir=run\n", "/etc/pushpin/pushpin.conf")
+    assert hints["line 2, column 8"] == "Invalid value"
+    assert "`realtime-proxy convert /etc/pushpin/pushpin.conf`" in hints[""]
+    assert "" not in problems("[server]\nrundir=run")
