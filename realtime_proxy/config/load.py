@@ -47,6 +47,8 @@ def load_text(text: str, file: str | None = None) -> Config:
 def _parse(text: str, file: str | None) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
+    except RecursionError as error:
+        raise ConfigError([Problem("", "is nested too deeply")], file) from error
     except ValueError as error:  # TOMLDecodeError is one; a number of 5,000 digits is another
         problems = [_syntax_problem(str(error))]
         if _OF_PUSHPIN.search(text):

@@ -213,6 +213,14 @@ def test_a_file_that_is_not_text(tmp_path):
     assert caught.value.problems == [Problem("", "is not UTF-8 text (byte 2)")]
 
 
+def test_a_file_of_nothing_but_brackets(tmp_path):
+    file = tmp_path / "routes.toml"
+    file.write_text("a = " + "[" * 100_000)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert caught.value.problems == [Problem("", "is nested too deeply")]
+
+
 def test_secrets_are_found_from_the_file(tmp_path):
     (tmp_path / "key").write_text("secret")
     (tmp_path / "routes.toml").write_text('[grip]\nkey = "file:key"\n')
