@@ -111,6 +111,8 @@ class BackendConnection:
         The answer to a request is never there at once, so this waits first; more of an answer
         often is.
         """
+        if self._has_said_goodbye:
+            return b""
         self._waiting_since = self._timers.now()
         while True:
             if waits_first:
@@ -185,12 +187,17 @@ class BackendConnection:
         return BackendMisbehaved(f"connection lost: {error.strerror or error}")
 
     @property
+    def _has_said_goodbye(self) -> bool:
+        """True if the backend has ended its side of TLS; that of TCP may go on."""
+        return self._tls is not None and self._tls.peer_has_ended
+
+    @property
     def is_ended_by_peer(self) -> bool:
         """True unless this is TLS whose end was not said in it: that anybody can have made.
 
         A response that goes up to the end is cut short then (RFC 9112 9.8).
         """
-        return self._tls is None or self._tls.peer_has_ended
+        return self._tls is None or self._has_said_goodbye
 
     @property
     def is_stale(self) -> bool:
@@ -198,6 +205,8 @@ class BackendConnection:
 
         One that has been quiet for a while is looked at, in case the watcher is about to tell.
         """
+        if self._has_said_goodbye:
+            return True
         if not self._has_input and self._timers.now() - self.given_back_at < _RECENT_SECONDS:
             return False
         try:

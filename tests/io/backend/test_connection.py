@@ -15,7 +15,7 @@ from realtime_proxy.errors import (
     BackendTimeout,
     BackendUnreachable,
 )
-from realtime_proxy.net.tls import RECEIVE_BYTES
+from realtime_proxy.net.tls import RECEIVE_BYTES, TlsCodec
 
 SECONDS = 10
 MUCH = bytes(range(256)) * 50_000
@@ -343,6 +343,21 @@ async def test_bytes_go_both_ways_over_tls(backend, secure, dial):
     assert await receive_all(connection) == MUCH
     with trio.fail_after(SECONDS), pytest.raises(BackendMisbehaved):
         await connection.send(MUCH)
+
+
+async def test_the_end_of_tls_is_one_though_the_connection_stays(backend, secure, dial):
+    async def say_goodbye(peer):
+        codec = TlsCodec(backend_tls, None)
+        while not codec.handshake(await peer.stream.receive_some()):
+            await peer.stream.send_all(codec.output())
+        await peer.stream.send_all(codec.output() + codec.seal(b"all") + codec.goodbye())
+        await trio.sleep_forever()
+
+    backend_tls, backend.tls = backend.tls, None
+    backend.scripts = [say_goodbye]
+    connection = await dial(secure)
+    assert await receive_all(connection) == b"all"
+    assert connection.is_stale
 
 
 @pytest.mark.parametrize("name", ["localhost.example", "127.0.0.1", "a..b", "é", ""])
