@@ -12,14 +12,11 @@ from realtime_proxy.backend.response import BackendResponse
 from realtime_proxy.channels.subscriber import Subscriber
 from realtime_proxy.errors import BackendError, GripError, ProtocolError
 from realtime_proxy.grip.instruct import HoldMode, Instruct, parse_link_instruct
-from realtime_proxy.grip.link import resolved
 from realtime_proxy.grip.response_content import ResponseContent
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Action, Item
-from realtime_proxy.model.uri import Uri
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.serving.hold_order import HoldOrder
-from realtime_proxy.serving.link_requests import LinkRequest
 from realtime_proxy.serving.link_tasks import LinkTask
 from realtime_proxy.serving.link_timers import SharedTimer
 from realtime_proxy.serving.links import Links
@@ -293,42 +290,18 @@ class LinkedStream(StreamHold):
 
     async def _receive(self, ask: Ask, task: LinkTask) -> tuple[Page, Instruct]:
         """Fetch a link and pass its body on; what its head says."""
-        prefix = self._route.channel_prefix
-        request = LinkRequest(
-            ask.uri,
-            tuple(
-                f"{channel.removeprefix(prefix)}; last-id={position}"
-                for channel, position in ask.positions.items()
-                if position is not None
-            ),
-            self._looked_at,
-            ask.urgent,
-        )
+        request = self._links.request(ask, self._looked_at)
         response = await self.connection.context.link_requests.fetch(self._links.errand, request)
         task.leave_place()
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
             instruct = parse_link_instruct(response.head)
-            page = self._page(ask, instruct)
+            page = self._links.page(ask, instruct, self._implicit)
             self._machine.answered(page)
             await self._forward(task, response, ResponseContent(instruct.channels, instruct.meta))
         finally:
             response.close()
         return page, instruct
-
-    def _page(self, ask: Ask, instruct: Instruct) -> Page:
-        link = instruct.next_link
-        most = self.connection.context.grip.max_channels
-        is_poll = instruct.hold is HoldMode.RESPONSE
-        return Page(
-            instruct.hold,
-            {
-                **dict.fromkeys(self._implicit),
-                **instruct.positions(self._route.channel_prefix, most),
-            },
-            None if link is None else str(resolved(Uri.parse(ask.uri), link.uri)),
-            "Next link returned non-stream hold." if is_poll else instruct.problem,
-        )
 
     async def _forward(
         self, task: LinkTask, response: BackendResponse, content: ResponseContent

@@ -7,11 +7,13 @@ from typing import Self
 import attrs
 
 from realtime_proxy.errors import BackendError, GripError, ProtocolError
-from realtime_proxy.grip.instruct import Instruct
+from realtime_proxy.grip.instruct import HoldMode, Instruct
 from realtime_proxy.grip.link import resolved
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.uri import Uri
 from realtime_proxy.serving.errand import Errand
+from realtime_proxy.serving.link_requests import LinkRequest
+from realtime_proxy.sessions.http_stream import Ask, Page
 
 
 @attrs.frozen
@@ -38,6 +40,35 @@ class Links:
             errand,
             None if following is None else str(resolved(errand.held, following.uri)),
             None if gone is None else resolved(errand.held, gone),
+        )
+
+    def request(self, ask: Ask, asked_at: float) -> LinkRequest:
+        """What to send for a link, told of what the client has."""
+        prefix = self.errand.route.channel_prefix
+        return LinkRequest(
+            ask.uri,
+            tuple(
+                f"{channel.removeprefix(prefix)}; last-id={position}"
+                for channel, position in ask.positions.items()
+                if position is not None
+            ),
+            asked_at,
+            ask.urgent,
+        )
+
+    def page(self, ask: Ask, instruct: Instruct, implicit: tuple[str, ...]) -> Page:
+        """What the head of the answer says; `implicit` are channels of every hold.
+
+        Raises GripError when its own link leads nowhere.
+        """
+        link = instruct.next_link
+        prefix, most = self.errand.route.channel_prefix, self.errand.context.grip.max_channels
+        is_poll = instruct.hold is HoldMode.RESPONSE
+        return Page(
+            instruct.hold,
+            {**dict.fromkeys(implicit), **instruct.positions(prefix, most)},
+            None if link is None else str(resolved(Uri.parse(ask.uri), link.uri)),
+            "Next link returned non-stream hold." if is_poll else instruct.problem,
         )
 
     def after(self, earlier: Self | None) -> Self:

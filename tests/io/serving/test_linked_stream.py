@@ -161,7 +161,7 @@ async def stream(house):
         is_retry=False,
     )
     instruct = parse_instruct_headers(page(b"5").head)
-    links = Links(SimpleNamespace(), URI, None)
+    links = Links(SimpleNamespace(route=ROUTE, context=house), URI, None)
     async with house.holding(["a"]):
         stream = LinkedStream(order, instruct, BodyForm.CLOSE, links)
         stream.begin(b"")
