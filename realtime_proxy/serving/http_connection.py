@@ -2,6 +2,9 @@
 
 A task runs only while a request is worked on. Between requests, and while held, the connection
 sits with the watcher, which calls `ready`.
+
+It is long since it is one machine: what an event means depends on the state, which nearly every
+method changes.
 """
 
 import contextlib
@@ -9,7 +12,6 @@ import itertools
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from functools import partial
-from typing import Protocol
 
 import structlog
 import trio
@@ -22,6 +24,7 @@ from realtime_proxy.net.timers import Timer
 from realtime_proxy.net.watcher import HUNG_UP
 from realtime_proxy.serving.client_exchange import After
 from realtime_proxy.serving.context import ServingContext
+from realtime_proxy.serving.hold import Hold, InputHold
 from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.http_repeat import RepeatedExchange, Superseded
 from realtime_proxy.serving.request_body import NO_BODY, RequestBody, StoredBody
@@ -43,20 +46,6 @@ _REQUESTS_AT_ONCE = 16
 MAX_LINGER_SECONDS = 30.0
 
 log = structlog.get_logger()
-
-
-class Hold(Protocol):
-    """What has a held connection."""
-
-    def client_gone(self, reason: CloseReason) -> None:
-        """The connection has ended."""
-
-
-class InputHold(Hold, Protocol):
-    """A hold that also takes what the client sends."""
-
-    def input_arrived(self) -> None:
-        """There is something to receive."""
 
 
 class _State(Enum):

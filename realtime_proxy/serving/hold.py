@@ -1,0 +1,19 @@
+"""What a connection asks of those that it is given to while it is held."""
+
+from typing import Protocol
+
+from realtime_proxy.model.close_reason import CloseReason
+
+
+class Hold(Protocol):
+    """What has a held connection."""
+
+    def client_gone(self, reason: CloseReason) -> None:
+        """The connection has ended."""
+
+
+class InputHold(Hold, Protocol):
+    """A hold that also takes what the client sends."""
+
+    def input_arrived(self) -> None:
+        """There is something to receive."""
