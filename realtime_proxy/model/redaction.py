@@ -47,6 +47,8 @@ SECRET_HEADERS = (
     "x-auth-token",
     "x-csrf-token",
 )
+# Fields that are URLs themselves: of pages that have tokens in theirs, and of where to go with one.
+_URLS = frozenset(("content-location", "location", "referer"))
 
 
 class Redaction:
@@ -90,7 +92,11 @@ class Redaction:
         shown: dict[str, str] = {}
         for raw_name, raw_value in headers:
             name = raw_name.decode("latin-1").lower()
-            is_secret = name in self._headers or name in self._also
-            value = HIDDEN if is_secret else raw_value.decode("latin-1")
+            value = self._field(name, raw_value)
             shown[name] = f"{shown[name]}, {value}" if name in shown else value
         return shown
+
+    def _field(self, name: str, value: bytes) -> str:
+        if name in self._headers or name in self._also:
+            return HIDDEN
+        return self.url(value) if name in _URLS else value.decode("latin-1")

@@ -42,6 +42,17 @@ def test_fields_show_no_secrets():
     }
 
 
+def test_fields_that_are_urls_show_no_tokens():
+    headers = Headers(
+        [(b"Referer", b"http://a/b?token=x&y=1"), (b"Location", b"/c?code=x"), (b"X-U", b"/?key=1")]
+    )
+    assert Redaction().fields(headers) == {
+        "referer": "http://a/b?token=***&y=1",
+        "location": "/c?code=***",
+        "x-u": "/?key=1",
+    }
+
+
 def test_names_that_become_known_later_count():
     also = set()
     redaction = Redaction((), (), also)
