@@ -132,8 +132,7 @@ class RepeatedExchange(HttpExchange):
     def _encode_head(
         self, head: ResponseHead, form: str, length: int | None, *, keep_alive: bool
     ) -> bytes:
-        if self._form_sent is None:
-            self._take_over()
+        self._take_over()
         return super()._encode_head(head, form, length, keep_alive=keep_alive)
 
     async def _hold_poll(self, order: HoldOrder, instruct: Instruct) -> After:
@@ -159,6 +158,8 @@ class RepeatedExchange(HttpExchange):
         return self._known.get(channel)
 
     def _take_over(self) -> None:
+        if self._has_taken_over:  # to be held again, and could not be
+            return
         if self._hold.is_over:
             raise Superseded
         self._has_taken_over = True

@@ -503,6 +503,17 @@ def test_a_repeated_poll_may_have_another_gone_link(connect, poll, program, back
     assert not backend.calls_to(f"{path}/gone")
 
 
+def test_a_repeated_poll_whose_gone_link_leads_nowhere_is_answered(
+    connect, poll, program, backend, path
+):
+    poll([("Grip-Hold", "response"), ("Grip-Channel", path), link("//a:0/", "gone")])
+    client = connect()
+    client.request("GET", path)
+    ask_again(program, path)
+    assert client.read_reply().status == 502
+    backend.wait_for(f"{path}/gone")
+
+
 # -- two workers -----------------------------------------------------------------------------------
 
 
