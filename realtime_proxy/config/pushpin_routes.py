@@ -5,14 +5,10 @@ from pathlib import Path
 
 import attrs
 
-from realtime_proxy.config.addresses import parse_endpoint, parse_mode
 from realtime_proxy.config.checks import (
     ZHTTP_REFUSED,
-    backend_url,
     callback,
     editable_field,
-    host_and_port,
-    is_ipv6_host,
     method,
     or_empty,
     path_start,
@@ -22,7 +18,13 @@ from realtime_proxy.config.pushpin_key import MOVED_KEY, converted_key, is_moved
 from realtime_proxy.config.pushpin_level import converted_level
 from realtime_proxy.config.pushpin_line import LineError, Word, split_line
 from realtime_proxy.config.pushpin_note import Note
-from realtime_proxy.config.route_section import Route, Target
+from realtime_proxy.config.pushpin_target import (
+    host_and_port_of,
+    option_notes,
+    target_notes,
+    targets_of,
+)
+from realtime_proxy.config.route_section import Route
 from realtime_proxy.errors import ConfigError, Problem
 
 _CARRIED_CONDITION = frozenset(
@@ -46,22 +48,6 @@ _CARRIED_CONDITION = frozenset(
         "ssl",
     )
 )
-_CARRIED_TARGET = frozenset(
-    (
-        "client_cert",
-        "client_key",
-        "host",
-        "insecure",
-        "ipc_file_mode",
-        "one_event",
-        "over_http",
-        "ssl",
-        "sub",
-        "trust_connect_host",
-        "untrusted",
-    )
-)
-
 _CHECKS = {"jsonp_defcb": or_empty(callback), "jsonp_defmethod": or_empty(method)}
 
 # What is lost with an option that can't be carried over yet.
@@ -69,7 +55,6 @@ _LATER_CONDITION = {
     "sockjs": "requests of SockJS are treated as any other",
     "sockjs_as_path": "requests of SockJS are treated as any other",
 }
-_LATER_TARGET: dict[str, str] = {}
 
 
 @attrs.frozen
@@ -131,7 +116,7 @@ def _converted(line: str, place: str, folder: Path, notes: list[Note]) -> Route 
     condition, *targets = words
     route = attrs.evolve(
         _condition(condition, place, folder, notes),
-        targets=tuple(_targets(targets, place, folder, notes)),
+        targets=tuple(targets_of(targets, place, folder, notes)),
     )
     if not route.key and (condition.get("sig_iss") or condition.get("sig_key")):
         notes.append(Note(place, "`sig_iss` and `sig_key` count only together; left out"))
@@ -139,7 +124,7 @@ def _converted(line: str, place: str, folder: Path, notes: list[Note]) -> Route 
         notes.append(Note(place, f"`sig_key` is {MOVED_KEY}"))
     notes += (Note(place, text) for text in _condition_notes(condition))
     for target in targets:
-        notes += (Note(place, text) for text in _target_notes(target))
+        notes += (Note(place, text) for text in target_notes(target))
     if not route.targets:
         raise LineError(f"{ZHTTP_REFUSED}; its requests meet the other routes now")
     return route
@@ -163,7 +148,7 @@ def _condition(word: Word, place: str, folder: Path, notes: list[Note]) -> Route
         grip=word.get("no_grip") is None,
         issuer=issuer,
         key=key,
-        as_host=_host_and_port(word, "as_host"),
+        as_host=host_and_port_of(word, "as_host"),
         path_remove=0 if replaces_path else _count(word, "path_rem", place, notes),
         path_replace=_path_start(word, "replace_beg") if replaces_path else None,
         set_headers={name: value for name, value in headers.items() if value},
@@ -195,16 +180,6 @@ def _headers(word: Word, place: str, notes: list[Note]) -> Iterator[tuple[str, s
             notes.append(Note(place, f"`header` of `{name}` is there twice; the last one counts"))
         values[pair[0].lower()] = pair
     yield from values.values()
-
-
-def _host_and_port(word: Word, option: str) -> str:
-    value = word.get(option) or ""
-    try:
-        if value:
-            host_and_port(value)
-    except ConfigError as error:
-        raise LineError(f"{option}: {error}") from None
-    return value
 
 
 def _count(word: Word, option: str, place: str, notes: list[Note]) -> int:
@@ -265,73 +240,6 @@ def _refuse(word: Word) -> None:
         raise LineError("header must use format 'name:value'")
 
 
-def _targets(words: list[Word], place: str, folder: Path, notes: list[Note]) -> Iterator[Target]:
-    for word in words:
-        head = word.head or ""
-        if head.startswith(("zhttp/", "zws/")):
-            notes.append(Note(place, f"target `{head}` left out: {ZHTTP_REFUSED}"))
-            continue
-        is_test, zhttpreq = head == "test", _zhttpreq(word)
-        yield Target(
-            url="" if is_test or zhttpreq else _url(word),
-            test=is_test,
-            zhttpreq=zhttpreq,
-            ipc_mode=_ipc_mode(word, place, notes) if zhttpreq else "",
-            over_http=word.get("over_http") is not None,
-            one_event=word.get("one_event") is not None,
-            host=_host_and_port(word, "host"),
-            insecure=word.get("insecure") is not None,
-            # It only matters with TLS, and is Pushpin's default for none of its targets.
-            trust_connect_host=word.get("ssl") is None
-            or word.get("trust_connect_host") is not None,
-            client_certificate=_file(word, "client_cert", folder),
-            client_key=_file(word, "client_key", folder),
-            untrusted=word.get("untrusted") is not None,
-            subscribe=tuple(filter(None, word.get_all("sub"))),
-        )
-
-
-def _file(word: Word, option: str, folder: Path) -> str:
-    name = word.get(option)
-    return str(folder.absolute() / name) if name else ""
-
-
-def _zhttpreq(word: Word) -> str:
-    """The ZeroMQ address of a target that has one."""
-    kind, slash, endpoint = (word.head or "").partition("/")
-    if kind != "zhttpreq" or not slash:
-        return ""
-    try:
-        parse_endpoint(endpoint)
-    except ConfigError as error:
-        raise LineError(f"target bad format: {error}") from None
-    return endpoint
-
-
-def _ipc_mode(word: Word, place: str, notes: list[Note]) -> str:
-    mode = word.get("ipc_file_mode") or ""
-    try:
-        or_empty(parse_mode)(mode)
-    except ConfigError as error:
-        notes.append(Note(place, f"`ipc_file_mode` left out: {error}"))
-        return ""
-    return mode
-
-
-def _url(word: Word) -> str:
-    host, colon, port = (word.head or "").rpartition(":")
-    if not colon or not host or (is_ipv6_host(host) and not host.startswith("[")):
-        raise LineError("target bad format")
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) <= 65535):
-        raise LineError("target invalid port")
-    url = f"{'http' if word.get('ssl') is None else 'https'}://{host}:{int(port)}"
-    try:
-        backend_url(url)
-    except ConfigError:
-        raise LineError("target bad format") from None
-    return url
-
-
 def _accepted(word: Word, name: str) -> str:
     """The value of an option that has a check; nothing if it does not pass."""
     value = word.get(name) or ""
@@ -349,19 +257,7 @@ def _refusal(name: str, value: str) -> str:
 def _condition_notes(word: Word) -> Iterator[str]:
     if word.get("session") is not None:
         yield "`session` left out: without a session store (`state_spec`) it changes nothing"
-    yield from _option_notes(word, _CARRIED_CONDITION, _LATER_CONDITION)
+    yield from option_notes(word, _CARRIED_CONDITION, _LATER_CONDITION)
     for name in _CHECKS:
         if refusal := _refusal(name, word.get(name) or ""):
             yield f"`{name}` left out: {refusal}"
-
-
-def _target_notes(word: Word) -> Iterator[str]:
-    return _option_notes(word, _CARRIED_TARGET, _LATER_TARGET)
-
-
-def _option_notes(word: Word, carried: frozenset[str], later: dict[str, str]) -> Iterator[str]:
-    for name in dict(word.options):
-        if name in later:
-            yield f"`{name}` is not carried over yet: {later[name]}"
-        elif name not in carried:
-            yield f"`{name}` is unknown, to Pushpin too; left out"

@@ -92,22 +92,13 @@ def test_routes(line, route):
         ("*,jsonp_mode=x a:1", "jsonp_mode must be set"),
         ("*,header=x a:1", "header must use format"),
         ("* nonsense", "target bad format"),
-        ("* over_http=1", "target bad format"),
-        ("* :80", "target bad format"),
-        ("* ::1:80", "target bad format"),
-        ("* http://a:80", "target bad format"),
-        ("* a:0", "target invalid port"),
-        ("* a:65536", "target invalid port"),
-        ("* a:x", "target invalid port"),
         ('"" a:1', "no domain or id"),
         ("debug= a:1", "no domain or id"),
         ("*,as_host=a/b a:1", "as_host: .* is not a host"),
-        ("* a:1,host=b:x", "host: port `x`"),
         ("*,replace_beg=/a?b a:1", "replace_beg: .*can't begin a path"),
         ("*.a.test a:1", "could never match"),
         ("a.test:80 a:1", "could never match"),
         ("* zhttp/ipc://x", "by `zhttp/` or `zws/` are not supported"),
-        ("* zhttpreq/x", "target bad format"),
     ],
 )
 def test_lines_without_a_route(line, problem):
@@ -170,24 +161,3 @@ def test_routes_may_share_an_id():
     routes, notes = many("a,id=x a:1", "b,id=x a:1", "id=y a:1", "id=z a:1")
     assert [route.id for route in routes] == ["x", "x", "y", "z"]
     assert notes == []
-
-
-def test_files_are_relative_to_the_old_configuration():
-    routes, _ = many("* a:1,ssl,client_cert=c.pem")
-    assert routes[0].targets[0].client_certificate == "/etc/pushpin/c.pem"
-
-
-def test_zeromq_targets():
-    line = "* zhttpreq/ipc:///tmp/x,over_http,ipc_file_mode=660,sub=a zhttpreq/tcp://127.0.0.1:1"
-    route, notes = route_from_line(line)
-    assert route.targets == (
-        Target(zhttpreq="ipc:///tmp/x", ipc_mode="660", over_http=True, subscribe=("a",)),
-        Target(zhttpreq="tcp://127.0.0.1:1"),
-    )
-    assert notes == []
-
-
-def test_permissions_that_make_no_sense_are_left_out():
-    route, [note] = route_from_line("* zhttpreq/ipc:///tmp/x,ipc_file_mode=999")
-    assert route.targets[0].ipc_mode == ""
-    assert "`ipc_file_mode` left out" in note.message
