@@ -1,7 +1,9 @@
+import structlog
 import trio
 import trio.testing
 
 from realtime_proxy.net.crew import Crew
+from realtime_proxy.serving import farewells as farewells_module
 from realtime_proxy.serving.farewells import MAX_AT_ONCE, Farewells
 
 
@@ -36,3 +38,26 @@ async def test_says_those_who_leave_later(nursery):
         farewells.say(say)
         await trio.testing.wait_all_tasks_blocked()
         assert len(said) == count
+
+
+async def test_does_not_keep_ever_more(nursery, monkeypatch):
+    monkeypatch.setattr(farewells_module, "MAX_WAITING", 10)
+    farewells = Farewells(Crew(nursery))
+    said, go_on = [], trio.Event()
+
+    async def say():
+        await go_on.wait()
+        said.append(len(said))
+
+    for _ in range(MAX_AT_ONCE):
+        farewells.say(say)
+        await trio.testing.wait_all_tasks_blocked()
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(15):
+            farewells.say(say)
+        go_on.set()
+        await trio.testing.wait_all_tasks_blocked()
+    assert len(said) == MAX_AT_ONCE + 10
+    too_many, in_the_end = logs
+    assert too_many["waiting"] == 10
+    assert in_the_end["clients"] == 5
