@@ -180,6 +180,14 @@ async def _stop(process: trio.Process) -> None:
 
 
 def _of_one_worker(config: Config, workers: int) -> Config:
-    """The configuration of each worker: its share of the connections."""
-    places = -(-config.server.max_connections // workers)
-    return attrs.evolve(config, server=attrs.evolve(config.server, max_connections=places))
+    """The configuration of each worker: its share of the connections, and of what may wait."""
+
+    def share(count: int) -> int:
+        return -(-count // workers)
+
+    server, publish = config.server, config.publish
+    return attrs.evolve(
+        config,
+        server=attrs.evolve(server, max_connections=share(server.max_connections)),
+        publish=attrs.evolve(publish, max_queued_deliveries=share(publish.max_queued_deliveries)),
+    )

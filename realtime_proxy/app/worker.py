@@ -95,7 +95,9 @@ class Worker:
         settings, connections = self._config.publish, self._connections
         if link_socket is None:
             return Door(settings, self._registry, connections, self._timers, self._counters)
-        return WorkerLink(link_socket, settings, self._registry, connections, self._timers)
+        return WorkerLink(
+            link_socket, settings, self._registry, connections, self._timers, self._counters
+        )
 
     def _new_tally(self) -> Tally | None:
         """What is counted, if anybody asks; the channels tell of theirs."""

@@ -5,7 +5,7 @@ They have groups of their own, so that all others are delivered to as if nobody 
 
 from collections.abc import Iterator
 
-from realtime_proxy.channels.group import Group
+from realtime_proxy.channels.group import SLICE, Group
 from realtime_proxy.channels.subscriber import Writer
 from realtime_proxy.model.connection_record import ConnectionRecord
 
@@ -35,9 +35,11 @@ class CountedGroup(Group):
 
     __slots__ = ()
 
-    def write_all(self, data: bytes, now: float, messages: int = 1) -> Iterator[None]:
+    def write_all(
+        self, data: bytes, now: float, messages: int = 1, slice_size: int = SLICE
+    ) -> Iterator[int]:
         """Write to all, and count the messages that the bytes consist of."""
         for writer in self.writers:
             if isinstance(writer, CountingWriter):
                 writer.record.messages_out += messages
-        return super().write_all(data, now)
+        return super().write_all(data, now, slice_size=slice_size)

@@ -29,7 +29,7 @@ def fan_out(
     now: float,
     decided: Callable[[Item], None],
     tally: ChannelTally | None = None,
-) -> Iterator[None]:
+) -> Iterator[int]:
     """Deliver items in their order, yielding now and then so that the caller can let others run.
 
     Items of one channel never overtake each other as long as one caller at a time runs this.
@@ -47,7 +47,7 @@ def fan_out(
                     continue
                 if group.position is not None and not registry.moves_on(group, item):
                     yield from waiting.write_to(group, now)
-                    yield from group.tell(partial(_falls_behind, item))
+                    yield from group.tell(partial(falls_behind, item))
                     continue
                 data = None if group.personal else group.form.encode(item)
                 if data is None:
@@ -64,7 +64,8 @@ def fan_out(
         registry.settle()
 
 
-def _falls_behind(item: Item, subscriber: Subscriber) -> None:
+def falls_behind(item: Item, subscriber: Subscriber) -> None:
+    """Tell a subscriber that an item does not follow what it has."""
     subscriber.fell_behind(item)
 
 
@@ -75,7 +76,7 @@ class Update(NamedTuple):
     of_websockets: bool = False
 
 
-def ask_for_updates(registry: Registry, updates: Iterable[Update]) -> Iterator[None]:
+def ask_for_updates(registry: Registry, updates: Iterable[Update]) -> Iterator[int]:
     """Have those who are meant ask their backends, yielding as above."""
     for update in updates:
         for group in registry.groups(update.channel):
@@ -103,7 +104,7 @@ class _Waiting:
         else:
             parts.append(data)
 
-    def follow_on(self, group: Group, data: bytes, now: float) -> Iterator[None]:
+    def follow_on(self, group: Group, data: bytes, now: float) -> Iterator[int]:
         """For a group whose members have other channels too: what came before goes first."""
         if group is not self._run_group:
             yield from self._write_run(now)
@@ -111,14 +112,14 @@ class _Waiting:
         self.size += len(data)
         self._run.append(data)
 
-    def write_to(self, group: Group, now: float) -> Iterator[None]:
+    def write_to(self, group: Group, now: float) -> Iterator[int]:
         """Write what waits for the members of a group."""
         if group.is_shared:
             yield from self._write_run(now)
         elif parts := self._groups.pop(group, None):
             yield from group.write_all(_joined(parts), now, len(parts))
 
-    def write(self, now: float) -> Iterator[None]:
+    def write(self, now: float) -> Iterator[int]:
         """Write everything that waits."""
         self.size = 0
         groups, self._groups = self._groups, {}
@@ -126,7 +127,7 @@ class _Waiting:
             yield from group.write_all(_joined(parts), now, len(parts))
         yield from self._write_run(now)
 
-    def _write_run(self, now: float) -> Iterator[None]:
+    def _write_run(self, now: float) -> Iterator[int]:
         group, self._run_group = self._run_group, None
         parts, self._run = self._run, []
         if group is not None:

@@ -119,24 +119,31 @@ class Group:
             self.subscriptions[index] = last
             self.writers[index] = writer
 
-    def write_all(self, data: bytes, now: float, messages: int = 1) -> Iterator[None]:  # noqa: ARG002
+    def write_all(
+        self,
+        data: bytes,
+        now: float,
+        messages: int = 1,  # noqa: ARG002
+        slice_size: int = SLICE,
+    ) -> Iterator[int]:
         """Write the same bytes to all, yielding between slices so that others can run.
 
-        `messages` says how many the bytes consist of, for those who count.
+        `messages` says how many the bytes consist of, for those who count. What is yielded is how
+        many the next slice has.
         """
         count = len(self.writers)
         self._running = True
         try:
-            for start in range(0, count, SLICE):
+            for start in range(0, count, slice_size):
                 if start:
-                    yield
+                    yield min(slice_size, count - start)
                 self.last_write_at = now
-                for writer in self.writers[start : min(start + SLICE, count)]:
+                for writer in self.writers[start : min(start + slice_size, count)]:
                     writer.write(data)
         finally:
             self._end_round()
 
-    def hand_over(self, item: Item) -> Iterator[None]:
+    def hand_over(self, item: Item, slice_size: int = SLICE) -> Iterator[int]:
         """Give an item to each, to act on by itself, yielding between slices.
 
         Who writes anything then has to note the time itself: `last_write_at` is that of all.
@@ -149,17 +156,17 @@ class Group:
             else:
                 subscriber.item_arrived(item)
 
-        return self.tell(give)
+        return self.tell(give, slice_size)
 
-    def tell(self, act: Callable[[Subscriber], None]) -> Iterator[None]:
+    def tell(self, act: Callable[[Subscriber], None], slice_size: int = SLICE) -> Iterator[int]:
         """Call for each member, yielding between slices so that others can run."""
         count = len(self.subscriptions)
         self._running = True
         try:
-            for start in range(0, count, SLICE):
+            for start in range(0, count, slice_size):
                 if start:
-                    yield
-                for subscription in self.subscriptions[start : min(start + SLICE, count)]:
+                    yield min(slice_size, count - start)
+                for subscription in self.subscriptions[start : min(start + slice_size, count)]:
                     self._tell_one(subscription.subscriber, act)
         finally:
             self._end_round()

@@ -21,6 +21,8 @@ class Registry:
         self.on_poll_left: Callable[[str], None] = _ignore
         # Called with each group that has gained or lost a member, while deliveries are counted.
         self.on_changed: Callable[[Group], None] | None = None
+        # Whether groups are parted by route though deliveries are not counted.
+        self.is_limited_by_route = False
         self._channels: dict[str, dict[Key, Group]] = {}
         self._moved: dict[Group, None] = {}
 
@@ -44,7 +46,7 @@ class Registry:
         """
         groups = self._channels.setdefault(channel, {})
         counted = isinstance(subscriber.writer, CountingWriter)
-        route_id = "" if self.on_changed is None else subscriber.route_id
+        route_id = subscriber.route_id if self._parts_routes else ""
         personal = subscriber.personal is not None
         key = (subscriber.form, personal, shared, position, counted, route_id)
         group = groups.get(key)
@@ -115,6 +117,16 @@ class Registry:
         if groups is None:
             return 0
         return sum(len(group) for group in groups.values() if group.form.concerns(item))
+
+    def count_of_route(self, item: Item, route_id: str) -> int:
+        """How many subscribers of one route an item concerns."""
+        groups = self.groups(item.channel)
+        concerned = (group for group in groups if group.form.concerns(item))
+        return sum(len(group) for group in concerned if group.route_id == route_id)
+
+    @property
+    def _parts_routes(self) -> bool:
+        return self.is_limited_by_route or self.on_changed is not None
 
 
 def _ignore(_channel: str) -> None:

@@ -147,6 +147,8 @@ def _publish(settings: Settings) -> Values:
         "http": _control(settings),
         "max_header_bytes": settings.number("handler", "push_in_http_max_headers_size", 10_000, 1),
         "max_body_bytes": settings.number("handler", "push_in_http_max_body_size", 1_000_000, 1),
+        "max_deliveries_per_second": max(0, settings.number("handler", "message_rate", -1)),
+        "max_queued_deliveries": max(0, settings.number("handler", "message_hwm", -1)),
         "message_wait_seconds": settings.number("handler", "message_wait", 5_000, 0) / 1_000,
         "id_cache_seconds": settings.number("handler", "id_cache_ttl", 60, 0),
         "update_on_first_subscription": settings.flag(

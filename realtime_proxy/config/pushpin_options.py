@@ -40,8 +40,6 @@ _LATER = {
     ("runner", "allow_compression"): Later("WebSocket messages are never compressed", _OFF),
     ("proxy", "sockjs_url"): Later("there is no SockJS"),
     ("proxy", "max_open_requests"): Later("[server] max_connections is the limit", _UNLIMITED),
-    ("handler", "message_rate"): Later("deliveries are not limited", _UNLIMITED),
-    ("handler", "message_hwm"): Later("[server] max_backlog_bytes is the limit", _UNLIMITED),
     ("handler", "share_all"): Later("each client's request goes to the backend", _OFF),
 }
 

@@ -127,6 +127,20 @@ class Publish:
     allow_unauthenticated: bool = option(
         False, "Accept publishing without a key on addresses that are not loopback."
     )
+    max_deliveries_per_second: float = option(
+        0.0,
+        "Deliveries (one item to one client) in a second, over all workers; those of one second "
+        "may go at once, more wait. 0: no limit.",
+        at_least(0),
+        restart=True,
+    )
+    max_queued_deliveries: int = option(
+        0,
+        "Deliveries that may wait, for each route with an `id` and for all other routes together; "
+        "what comes beyond is dropped. Each worker has its share. 0: no limit.",
+        at_least(0),
+        restart=True,
+    )
     message_wait_seconds: float = option(
         5.0,
         "Longest time an item waits for the one its `prev-id` names; then it goes without.",

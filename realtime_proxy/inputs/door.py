@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 
+from realtime_proxy.channels.limits import Limits
 from realtime_proxy.channels.membership import Grant
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs.holding import channels_of
 from realtime_proxy.inputs.intake import Intake
+from realtime_proxy.inputs.limited_intake import LimitedIntake
 from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.inputs.order import Order
 from realtime_proxy.inputs.publishing import Topics
+from realtime_proxy.inputs.tokens import OwnTokens, TokenDesk
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
@@ -30,7 +33,7 @@ class Door:
         self._connections = connections
         linger_seconds = settings.subscription_linger_seconds
         self.channels = channels_of(registry, self, timers, linger_seconds)
-        self.intake = Intake(registry, self.channels, timers)
+        self.intake = self._intake_of(settings, timers, counters)
         self._order = Order(
             settings,
             timers,
@@ -39,6 +42,15 @@ class Door:
             forward=self.intake.submit,
             update=lambda channel: self.intake.update([channel]),
         )
+
+    def _intake_of(self, settings: Publish, timers: Timers, counters: Counters) -> Intake:
+        limits = Limits.of(settings)
+        if limits is None:
+            return Intake(self._registry, self.channels, timers)
+        tokens = None
+        if limits.per_second:
+            tokens = OwnTokens(TokenDesk(limits.per_second, timers))
+        return LimitedIntake(self._registry, self.channels, timers, limits, tokens, counters)
 
     def adopt(self, settings: Publish) -> None:
         """Go by these settings from now on."""

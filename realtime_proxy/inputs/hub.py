@@ -18,6 +18,7 @@ from realtime_proxy.inputs.link_messages import (
 from realtime_proxy.inputs.order import Order
 from realtime_proxy.inputs.publishing import Topics
 from realtime_proxy.inputs.questions import Questions
+from realtime_proxy.inputs.tokens import TokenDesk
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.model.item import Item
@@ -66,6 +67,8 @@ class Hub:
         self._questions = Questions()
         self.on_tallied: Callable[[int, Tallied], None] = _ignore
         self.on_gone: Callable[[int], None] = _ignore
+        rate = settings.max_deliveries_per_second
+        self._tokens = TokenDesk(rate, timers) if rate else None
         self._configuration: bytes | None = None  # the latest that workers were told
 
     async def serve(self, worker: int, socket: PairSocket, ready: trio.Event) -> None:
@@ -101,12 +104,24 @@ class Hub:
                 self._order.contradicted(parts[0].decode(), parts[1].decode())
             case Kind.TAKEN:
                 self._taken(link, int(parts[0]))
+            case Kind.WANT:
+                self._give_tokens_to(worker, link, int(parts[0]))
             case Kind.PUBLISH:
                 self.submit(decode_item(part) for part in parts)
             case Kind.ANSWER:
                 self._questions.answered(worker, int(parts[0]), parts[1:])
             case Kind.TALLY:
                 self.on_tallied(worker, decode_tallied(parts[0]))
+
+    def _give_tokens_to(self, worker: int, link: _Link, count: int) -> None:
+        """Let a worker deliver so many, when its turn has come."""
+
+        def give() -> None:
+            if self._links.get(worker) is link:  # else it is gone
+                link.socket.send([Kind.TOKENS, b"%d" % count])
+
+        if self._tokens is not None:
+            self._tokens.ask(count, give)
 
     # -- channels --------------------------------------------------------------------------
 

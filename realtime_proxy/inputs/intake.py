@@ -1,7 +1,7 @@
 """Where items are delivered in the order in which they have come, in rounds of what waits."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 import structlog
@@ -15,6 +15,7 @@ from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 
 Result = TypeVar("Result")
+Slice = TypeVar("Slice")
 Step = Callable[[], None]
 
 log = structlog.get_logger()
@@ -60,7 +61,7 @@ class Intake:
                 log.info("publish", channel=item.channel, receivers=receivers)
         if done is not None:
             if self._is_busy or self._updates:
-                self._done.append(done)
+                self._when_delivered(done)
             else:
                 done()
         if self._pending or self._done:
@@ -74,8 +75,14 @@ class Intake:
         """True if items are on their way, or in line."""
         return self._is_under_way or bool(self._pending or self._before)
 
-    def in_turn(self, step: Step) -> None:
-        """Run a step after the items that are in line now, and before those that come later."""
+    def _when_delivered(self, step: Step) -> None:
+        self._done.append(step)
+
+    def in_turn(self, step: Step, channel: str | None = None) -> None:  # noqa: ARG002
+        """Run a step after the items that are in line now, and before those that come later.
+
+        If only those of one `channel` matter, it may be sooner.
+        """
         if self._is_busy:
             items, self._pending = self._pending, []
             self._before.append((items, step))
@@ -125,21 +132,24 @@ class Intake:
         while True:
             while not (self._pending or self._before or self._updates or self._done):
                 await self._lot.park()
-            before, self._before = self._before, []
-            items, self._pending = self._pending, []
-            updates, self._updates = self._updates, {}
-            done, self._done = self._done, []
-            for earlier, step in before:
-                if earlier:
-                    await self._deliver(earlier)
-                _run_logged(step)
-            if items:
-                await self._deliver(items)
-            if updates:
-                await self._round(ask_for_updates(self._registry, updates))
-            for step in done:
-                _run_logged(step)
+            await self._go_round()
             await trio.lowlevel.checkpoint()
+
+    async def _go_round(self) -> None:
+        before, self._before = self._before, []
+        items, self._pending = self._pending, []
+        updates, self._updates = self._updates, {}
+        done, self._done = self._done, []
+        for earlier, step in before:
+            if earlier:
+                await self._deliver(earlier)
+            run_logged(step)
+        if items:
+            await self._deliver(items)
+        if updates:
+            await self._round(ask_for_updates(self._registry, updates))
+        for step in done:
+            run_logged(step)
 
     async def _deliver(self, items: list[Item]) -> None:
         since, self._waits_since = self._waits_since, None
@@ -148,11 +158,19 @@ class Intake:
         if tally is not None and since is not None:
             tally.delivered_after(self._timers.now() - since)
 
-    async def _round(self, slices: Iterator[None]) -> None:
+    async def _round(
+        self,
+        slices: Iterator[Slice],
+        pause: Callable[[Slice], Awaitable[None]] | None = None,
+    ) -> None:
+        """Go through slices, with others running between them; then do what waits for the end."""
         self._is_under_way = True
         try:
-            for _ in slices:
-                await trio.lowlevel.checkpoint()
+            for one in slices:
+                if pause is None:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await pause(one)
         except Exception:
             # A defect met on one item must not end publishing.
             log.exception("delivery failed")
@@ -160,10 +178,11 @@ class Intake:
             self._is_under_way = False
         steps, self._at_rest = self._at_rest, []
         for step in steps:
-            _run_logged(step)
+            run_logged(step)
 
 
-def _run_logged(step: Step) -> None:
+def run_logged(step: Step) -> None:
+    """Run a step of somebody else's."""
     try:
         step()
     except Exception:

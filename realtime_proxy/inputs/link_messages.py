@@ -20,6 +20,7 @@ class Kind(bytes, Enum):
     RELEASE = b"R"  # worker: no longer
     CONTRADICTED = b"D"  # worker: a backend knows another last id of this channel than this
     TAKEN = b"T"  # worker: so many bytes of what it was sent are dealt with
+    WANT = b"Q"  # worker: leave to deliver so many
     PUBLISH = b"P"  # worker: publish these items (the demo page does)
     ANSWER = b"N"  # worker: the answer to a question: its number, and parts
     GRANTED = b"G"  # supervisor: the items of this channel follow from here on; its last id, if any
@@ -28,6 +29,7 @@ class Kind(bytes, Enum):
     REFRESH = b"E"  # supervisor: a question: its number; have this connection ask, if it is here
     CONNECTED = b"K"  # supervisor: a question: its number; which of these connections are here?
     REFRESH_CHANNEL = b"W"  # supervisor: have the WebSockets of this channel ask their backends
+    TOKENS = b"B"  # supervisor: leave to deliver so many
     LOST = b"L"  # supervisor: so many items before this were not sent
     UPDATE = b"U"  # supervisor: have the holds of this channel ask their backends
     RECOVER = b"V"  # supervisor: know no last ids, and have all holds ask

@@ -5,11 +5,13 @@ from functools import partial
 
 import structlog
 
+from realtime_proxy.channels.limits import Limits
 from realtime_proxy.channels.membership import Grant
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Config, Publish
 from realtime_proxy.inputs.holding import channels_of
 from realtime_proxy.inputs.intake import Intake
+from realtime_proxy.inputs.limited_intake import LimitedIntake
 from realtime_proxy.inputs.link_messages import (
     Kind,
     decode_config,
@@ -18,6 +20,8 @@ from realtime_proxy.inputs.link_messages import (
     encode_tallied,
 )
 from realtime_proxy.inputs.open_connections import OpenConnections
+from realtime_proxy.inputs.tokens import SharedTokens
+from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
@@ -36,15 +40,28 @@ class WorkerLink:
         registry: Registry,
         connections: OpenConnections,
         timers: Timers,
+        counters: Counters,
     ) -> None:
         self._socket = socket
         self._registry = registry
         self._connections = connections
         linger_seconds = settings.subscription_linger_seconds
         self.channels = channels_of(registry, self, timers, linger_seconds)
-        self.intake = Intake(registry, self.channels, timers)
+        self._tokens: SharedTokens | None = None
+        self.intake = self._intake_of(settings, timers, counters)
         self.on_configure: Callable[[Config], None] = _ignore
         self.on_reopen: Callable[[], None] = _ignore
+
+    def _intake_of(self, settings: Publish, timers: Timers, counters: Counters) -> Intake:
+        limits = Limits.of(settings)
+        if limits is None:
+            return Intake(self._registry, self.channels, timers)
+        if limits.per_second:
+            self._tokens = SharedTokens(limits.per_second, self._want_tokens)
+        return LimitedIntake(self._registry, self.channels, timers, limits, self._tokens, counters)
+
+    def _want_tokens(self, count: int) -> None:
+        self._socket.send([Kind.WANT, b"%d" % count])
 
     def adopt(self, settings: Publish) -> None:
         """Go by these settings from now on."""
@@ -111,6 +128,9 @@ class WorkerLink:
             case Kind.CONNECTED:
                 names = self._connections.connected(parts[1:])
                 self._socket.send([Kind.ANSWER, parts[0], *names])
+            case Kind.TOKENS:
+                if self._tokens is not None:
+                    self._tokens.given(int(parts[0]))
             case Kind.RECOVER:
                 self.intake.recover()
             case Kind.CONFIGURE:
@@ -121,7 +141,7 @@ class WorkerLink:
     def _granted(self, channel: str, last_id: str | None = None) -> None:
         # Of an earlier time when this worker had the channel, older items may still be in line; and
         # newer ones may come before it is their turn.
-        self.intake.in_turn(partial(self.channels.granted, channel, Grant(last_id)))
+        self.intake.in_turn(partial(self.channels.granted, channel, Grant(last_id)), channel)
 
     def _items_arrived(self, parts: list[bytes]) -> None:
         self.intake.submit(_decoded(parts), lambda: self._taken(parts))

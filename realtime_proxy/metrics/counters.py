@@ -16,5 +16,7 @@ class Counters:
     items_unordered: int = 0  # before the item they follow, and no place to wait for it
     items_lost: int = 0  # on the way to a worker that is too slow
     items_skipped: int = 0  # for one client each, because a message filter failed
+    deliveries_dropped: int = 0  # no room for them among those that wait
+    deliveries_delayed: int = 0  # by the limit of the rate; counted by weight
     clients_too_slow: int = 0
     backend_failures: int = 0

@@ -114,6 +114,12 @@ class _Collector(Collector):
         for route, traffic in statistics.totals.items():
             deliveries.add_metric([route], traffic.sent)
         yield deliveries
+        limited = self._counter(
+            "limited_deliveries", "Deliveries that a limit has kept back.", "outcome"
+        )
+        for outcome in ("delayed", "dropped"):
+            limited.add_metric([outcome], statistics.counters[f"deliveries_{outcome}"])
+        yield limited
         delay = self._histogram(
             "delivery_seconds", "From an item's arrival until it is written to all its receivers."
         )

@@ -171,6 +171,35 @@ def test_commands_publish(program, held, command, clients):
         assert [stream.read_chunk() for _ in range(3)] == [b"0", b"1", b"2"]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_deliveries_are_limited(start, held, workers):
+    program = start(
+        ROUTES.format(url="http://127.0.0.1:1").replace("[[route]]", '[[route]]\nid = "limited"')
+        + "[[route]]\nhost = 'demo'\ntargets = [{ demo = true }]",
+        server=f"workers = {workers}",
+        publish="max_deliveries_per_second = 50\nmax_queued_deliveries = 20",
+    )
+    program.wait_for_log("serving ")
+    with (
+        RawClient(program.address) as client,
+        RawClient(("127.0.0.1", program.control_port)) as publisher,
+    ):
+        client.request("GET", "/stream?channel=flood", host="demo")
+        assert client.read_head().status == 200
+        program.wait_for_subscriptions("flood", 1)
+        items = [
+            {"channel": "flood", "formats": {"http-stream": {"content": f"{number},"}}}
+            for number in range(1_000)
+        ]
+        publisher.request("POST", "/publish/", body=json.dumps({"items": items}).encode())
+        assert publisher.read_reply().status == 200
+        program.wait_for_log("exceeded publish hwm, dropping messages.*hwm=")
+        received = b""
+        while b"9," not in received:
+            received += client.read_chunk()
+        assert received.endswith(b"0,1,2,3,4,5,6,7,8,9,")
+
+
 def test_http_requests_are_known_by_their_numbers(program, held, command, clients):
     (client,) = clients(1)
     client.request("GET", "/stream/numbered")

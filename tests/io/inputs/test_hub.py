@@ -10,6 +10,7 @@ from realtime_proxy.config.schema import Config, Grip, Publish
 from realtime_proxy.inputs import questions
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.inputs.link_messages import decode_config, decode_item, encode_item
+from realtime_proxy.inputs.tokens import TokenDesk
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import HttpResponse, HttpStream, Item
 from realtime_proxy.net.zmq_socket import PairSocket
@@ -67,9 +68,10 @@ class HeldTimers:
 
     def __init__(self):
         self.set = []
+        self.time = 0.0
 
     def now(self):
-        return 0.0
+        return self.time
 
     def after(self, seconds, callback):
         self.set.append(callback)
@@ -418,6 +420,27 @@ async def test_a_worker_that_was_starting_gets_the_latest_configuration(hub, joi
     worker.socket.send([b"Y"])
     kind, data = await worker.hears()
     assert (kind, decode_config(data).grip.issuer) == (b"F", "latest")
+
+
+# -- the rate ------------------------------------------------------------------------------------
+
+
+async def test_workers_get_leave_to_deliver_in_turn(hub, timers, join):
+    hub._tokens = TokenDesk(100, timers)
+    one, other = join(0), join(1)
+    for worker in (one, other):
+        worker.socket.send([b"Q", b"60"])
+        assert await worker.hears() == [b"B", b"60"]
+    one.socket.send([b"Q", b"60"])
+    await one.is_heard()
+    other.socket.send([b"Q", b"60"])
+    await other.is_heard()
+    other.die()
+    await trio.testing.wait_all_tasks_blocked()
+    timers.time = 5.0
+    (serve,) = (callback for callback in timers.set if callback == hub._tokens._serve)
+    serve()
+    assert await one.hears() == [b"B", b"60"]
 
 
 # -- connections -----------------------------------------------------------------------------------

@@ -28,10 +28,18 @@ def item(channel, content=b"x"):
 class Worker:
     """The parts of a worker that a link is for."""
 
-    def __init__(self, socket):
+    def __init__(self, socket, **settings):
         self.registry = Registry()
+        self.timers = Timers()
         self.connections = OpenConnections("me", [])
-        self.link = WorkerLink(socket, Publish(), self.registry, self.connections, Timers())
+        self.link = WorkerLink(
+            socket,
+            Publish(**settings),
+            self.registry,
+            self.connections,
+            self.timers,
+            Counters(),
+        )
 
     async def run(self):
         async with trio.open_nursery() as nursery:
@@ -164,6 +172,24 @@ async def test_what_is_not_delivered_yet_is_not_reported(tmp_path, nursery):
         assert await hub.hears() == [b"T", b"0"]  # that of the count
         nursery.start_soon(worker.link.intake.run)
         assert (await hub.hears())[0] == b"T"
+        nursery.cancel_scope.cancel()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+async def test_deliveries_wait_for_leave_where_the_rate_is_limited(tmp_path, nursery):
+    endpoint = f"ipc://{tmp_path}/link"
+    with PairSocket(endpoint, bind=True) as ours, PairSocket(endpoint, bind=False) as theirs:
+        hub, worker = PlayedHub(ours), Worker(theirs, max_deliveries_per_second=20)
+        nursery.start_soon(worker.run)
+        subscriber, _ = await hold(worker, hub, "a")
+        parts = [encode_item(item("a", b"%d" % number)) for number in range(2)]
+        hub.socket.send([b"I", *parts])
+        for number in range(2):
+            assert await hub.hears() == [b"Q", b"1"]
+            assert len(subscriber.written) == number
+            hub.socket.send([b"B", b"1"])
+        assert await hub.hears() == [b"T", b"%d" % sum(map(len, parts))]
+        assert subscriber.written == [b"0", b"1"]
         nursery.cancel_scope.cancel()
         await trio.lowlevel.cancel_shielded_checkpoint()
 

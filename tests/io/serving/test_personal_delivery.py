@@ -50,6 +50,7 @@ class Hold:
     """A stream of one channel or more, at places that count."""
 
     form = WireForm.RAW
+    queue = ""
 
     def __init__(self, house, filters, positions):
         self.context = house

@@ -39,6 +39,9 @@ def test_an_empty_configuration_is_pushpins_defaults(conversion):
     assert config.publish.id_cache_seconds == 60
     assert config.publish.update_on_first_subscription
     assert config.publish.subscription_linger_seconds == 60
+    assert config.publish.max_deliveries_per_second == 0
+    assert config.publish.max_queued_deliveries == 0
+    assert config.publish.message_block_bytes == 0
     assert config.publish.pull == "tcp://127.0.0.1:5560"
     assert config.publish.sub == ("tcp://127.0.0.1:5562",)
     assert not config.publish.sub_connect
@@ -80,6 +83,9 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
         push_in_http_max_body_size=5000
         ipc_file_mode=660
         connection_subscription_max=3
+        message_rate=2500
+        message_hwm=25000
+        message_block_size=1024
         message_wait=1500
         id_cache_ttl=0
         update_on_first_subscription=false
@@ -134,6 +140,9 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
     assert config.publish.max_header_bytes == 3000
     assert config.publish.max_body_bytes == 5000
     assert config.publish.ipc_mode == "660"
+    assert config.publish.max_deliveries_per_second == 2500
+    assert config.publish.max_queued_deliveries == 25_000
+    assert config.publish.message_block_bytes == 1024
     assert config.publish.message_wait_seconds == 1.5
     assert config.publish.id_cache_seconds == 0
     assert not config.publish.update_on_first_subscription

@@ -30,7 +30,6 @@ def left_over(tmp_path):
         ("handler", "m2a_in_stream_specs=ipc://x"),
         ("handler", "state_spec=ipc://x"),
         ("proxy", "max_open_requests=-1"),
-        ("handler", "message_rate=0"),
         ("handler", "share_all=0"),
     ],
 )
@@ -41,7 +40,6 @@ def test_what_changes_nothing_is_not_noted(left_over, section, line):
 @pytest.mark.parametrize(
     ("section", "line", "note"),
     [
-        ("handler", "message_rate=2500", "message_rate = 2500: not carried over yet"),
         ("handler", "push_in_specs=tcp://*:1", "unknown"),
         ("runner", "logdir=log", "replaced by [log] file"),
         ("proxy", "colour=red", "[proxy] colour: unknown"),

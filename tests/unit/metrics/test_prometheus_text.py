@@ -19,7 +19,7 @@ def text():
         traffic={'odd "id"': traffic},
         connections={'odd "id"': (3, 4)},
         held=[Held('odd "id"', "stream", 2)],
-        counters={"items_published": 7, "items_repeated": 1},
+        counters={"items_published": 7, "items_repeated": 1, "deliveries_dropped": 3},
         backlog_bytes=9,
     )
     tallied.delivery_seconds.observe(0.002)
@@ -64,6 +64,8 @@ def test_ours_can_be_read_by_prometheus(text):
     assert values["items_total", ("outcome", "published")] == 7
     assert values["items_total", ("outcome", "repeated")] == 1
     assert values["items_total", ("outcome", "lost")] == 0
+    assert values["limited_deliveries_total", ("outcome", "dropped")] == 3
+    assert values["limited_deliveries_total", ("outcome", "delayed")] == 0
     assert values["deliveries_total", route] == 8
     assert values["delivery_seconds_count",] == 1
     assert values["delivery_seconds_bucket", ("le", "0.001")] == 0

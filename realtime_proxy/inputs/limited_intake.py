@@ -1,0 +1,174 @@
+"""An intake that delivers no more than it may, and lets only so much wait for that."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+
+import attrs
+import structlog
+import trio
+
+from realtime_proxy.channels.fanout import ask_for_updates
+from realtime_proxy.channels.limited_fanout import Portion, fan_out_limited
+from realtime_proxy.channels.limits import Limits
+from realtime_proxy.channels.registry import Registry
+from realtime_proxy.inputs.holding import Channels
+from realtime_proxy.inputs.intake import Intake, Step, run_logged
+from realtime_proxy.inputs.tokens import Tokens
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.item import Item
+from realtime_proxy.net.timers import Timers
+
+log = structlog.get_logger()
+
+
+@attrs.frozen
+class _Waiting:
+    """What an item in line weighs, by route, and the routes that had no room for it."""
+
+    weights: Mapping[str, int]
+    left_out: frozenset[str]
+
+
+class LimitedIntake(Intake):
+    """Delivers one item after the other at the rate that `tokens` allow.
+
+    For each route with an id, and for all others together, deliveries up to a weight may wait. An
+    item that finds no room is dropped for that route. Where nothing waits there is room for any.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        channels: Channels,
+        timers: Timers,
+        limits: Limits,
+        tokens: Tokens | None,
+        counters: Counters,
+    ) -> None:
+        """`tokens` is None without a limit of the rate."""
+        super().__init__(registry, channels, timers)
+        registry.is_limited_by_route = bool(limits.max_queued)
+        self._limits = limits
+        self._tokens = tokens
+        self._counters = counters
+        self._waiting: deque[_Waiting] = deque()  # for each item in line
+        self._waiting_channels: Counter[str] = Counter()
+        self._queued: Counter[str] = Counter()
+        self._full: set[str] = set()
+        self._steps: deque[tuple[int, Step]] = deque()  # after so many items
+        self._delivered = 0
+        self._is_behind = False  # something in line has had to wait for the rate
+
+    # -- in line -----------------------------------------------------------------------------
+
+    def submit(self, items: Iterable[Item], done: Step | None = None) -> int:
+        """Put items in line; how many subscribers they are for, at this moment."""
+        return super().submit(self._admitted(items), done)
+
+    def in_turn(self, step: Step, channel: str | None = None) -> None:
+        """Run a step after the items that are in line now, and before those that come later.
+
+        If only those of one `channel` matter, it may be sooner.
+        """
+        if channel is not None and not self._waiting_channels[channel]:
+            self.at_rest(step)
+        elif self._is_busy:
+            self._when_delivered(step)
+        else:
+            step()
+
+    def _when_delivered(self, step: Step) -> None:
+        going_round = len(self._waiting) - len(self._pending)
+        self._steps.append((self._delivered + going_round + len(self._pending), step))
+
+    def _admitted(self, items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            weights = self._limits.weights(self._registry, item)
+            left_out = frozenset(route for route in weights if self._is_full(route, weights[route]))
+            for route in left_out:
+                self._drop(route, item)
+            if weights and len(left_out) == len(weights):
+                continue
+            before = len(self._pending)
+            yield item
+            if len(self._pending) > before:
+                taken = {route: weights[route] for route in weights.keys() - left_out}
+                self._queued.update(taken)
+                self._waiting.append(_Waiting(taken, left_out))
+                self._waiting_channels[item.channel] += 1
+
+    def _is_full(self, route: str, weight: int) -> bool:
+        limit, queued = self._limits.max_queued, self._queued[route]
+        return bool(limit and queued and queued + weight > limit)
+
+    def _drop(self, route: str, item: Item) -> None:
+        dropped = self._registry.count_of_route(item, route)
+        self._counters.deliveries_dropped += dropped
+        if route not in self._full:  # one line for all until there is room again
+            self._full.add(route)
+            log.warning(
+                "exceeded publish hwm, dropping messages",
+                route=route,
+                hwm=self._limits.max_queued,
+                channel=item.channel,
+                receivers=dropped,
+            )
+
+    # -- rounds ------------------------------------------------------------------------------
+
+    async def _go_round(self) -> None:
+        """Deliver one item: who acts between two rounds need not wait for all that is in line."""
+        items, self._pending = self._pending[:1], self._pending[1:]
+        updates, self._updates = self._updates, {}
+        if items:
+            await self._deliver(items)
+        if updates:
+            await self._round(ask_for_updates(self._registry, updates))
+        while self._steps and self._steps[0][0] <= self._delivered:
+            run_logged(self._steps.popleft()[1])
+
+    async def _deliver(self, items: list[Item]) -> None:
+        since, tally = self._waits_since, self.tally
+        (item,) = items
+        waiting = self._waiting[0]
+        left = Counter(waiting.weights)
+
+        async def wait_for_leave(portion: Portion) -> None:
+            await self._leave_for(portion.weight)
+            gone = min(portion.weight, left[portion.route_id])
+            left[portion.route_id] -= gone
+            self._queued[portion.route_id] -= gone
+
+        portions = fan_out_limited(
+            self._registry,
+            [(item, waiting.left_out)],
+            self._limits,
+            self._timers.now,
+            self._channels.decided,
+            tally,
+        )
+        await self._round(portions, wait_for_leave)
+        self._end(item, left)
+        if tally is not None and since is not None and not self._pending:
+            self._waits_since = None
+            tally.delivered_after(self._timers.now() - since)
+
+    async def _leave_for(self, weight: int) -> None:
+        if self._tokens is None or not weight:
+            await trio.lowlevel.checkpoint()
+            return
+        self._is_behind |= await self._tokens.take(weight)
+        if self._is_behind:
+            self._counters.deliveries_delayed += weight
+
+    def _end(self, item: Item, left: Mapping[str, int]) -> None:
+        """An item is delivered; what is left of its weight has lost its subscribers meanwhile."""
+        self._waiting.popleft()
+        self._delivered += 1
+        self._queued.subtract(left)
+        self._waiting_channels[item.channel] -= 1
+        if not self._waiting_channels[item.channel]:
+            del self._waiting_channels[item.channel]
+        self._is_behind &= bool(self._pending)
+        half = self._limits.max_queued / 2
+        self._full = {route for route in self._full if self._queued[route] > half}
