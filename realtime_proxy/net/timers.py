@@ -12,6 +12,8 @@ import structlog
 import trio
 
 TICK_SECONDS = 0.05
+# Ticks that are kept before it is looked which of them have no timers left.
+_FEW_TICKS = 1_000
 
 log = structlog.get_logger()
 
@@ -41,7 +43,12 @@ class Timers:
         self._clock = clock
         self._buckets: dict[int, set[Timer]] = {}
         self._ticks: list[int] = []
+        self._most_ticks = _FEW_TICKS
         self._sleep = trio.CancelScope()
+
+    def __len__(self) -> int:
+        """How many ticks are kept, with timers or without."""
+        return len(self._ticks)
 
     def now(self) -> float:
         """The time by the clock that the timers use."""
@@ -52,6 +59,8 @@ class Timers:
         tick = math.ceil((self._clock() + seconds) / TICK_SECONDS)
         bucket = self._buckets.get(tick)
         if bucket is None:
+            if len(self._ticks) >= self._most_ticks:
+                self._drop_empty()
             bucket = self._buckets[tick] = set()
             heapq.heappush(self._ticks, tick)
             if self._ticks[0] == tick:
@@ -59,6 +68,12 @@ class Timers:
         timer = Timer(bucket, callback)
         bucket.add(timer)
         return timer
+
+    def _drop_empty(self) -> None:
+        """Forget the ticks all of whose timers were cancelled: they may be far away, and many."""
+        self._buckets = {tick: bucket for tick, bucket in self._buckets.items() if bucket}
+        self._ticks = sorted(self._buckets)
+        self._most_ticks = max(_FEW_TICKS, 2 * len(self._ticks))
 
     async def run(self) -> None:
         """Call back at each deadline for as long as the worker lives."""

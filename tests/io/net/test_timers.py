@@ -164,3 +164,23 @@ async def test_what_was_set_before_the_start_comes_as_well(nursery, mock_clock):
 
 def test_the_time_is_that_of_the_clock_in_use():
     assert Timers(lambda: 7.5).now() == 7.5
+
+
+def test_deadlines_that_were_cancelled_leave_little_behind():
+    """Such as those of long-polls that may last for a day, each answered at once."""
+    now = 0.0
+    timers = Timers(lambda: now)
+    for _ in range(20_000):
+        now += TICK_SECONDS
+        timers.after(86_400, print).cancel()
+    assert len(timers) < 5_000
+
+
+async def test_what_others_leave_behind_goes_without_harm(timers, fired, mock_clock):
+    timers.after(70, fired("late"))
+    for count in range(3_000):
+        timers.after(60 + count * TICK_SECONDS, fired(count)).cancel()
+    timers.after(1, fired("early"))
+    await jump(2)
+    await jump(70)
+    assert fired.names == ["early", "late"]
