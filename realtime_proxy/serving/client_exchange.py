@@ -339,12 +339,12 @@ class ClientExchange:
 
     def _logged(self) -> LoggedRequest:
         head = self._request.head
-        exchange, tls = self._exchange, self._connection.counts_as_tls(head)
+        exchange = self._exchange
         client = self._client_address() if exchange is None else exchange.client_address
         return LoggedRequest(
             head=head,
             host=self._request.host,
-            scheme=_SCHEMES[self.is_websocket][tls],
+            scheme=_SCHEMES[self.is_websocket][self._tls],
             client_address=client,
             route=self._route,
             backend=self._backend,

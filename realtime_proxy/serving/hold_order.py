@@ -41,6 +41,8 @@ class HoldOrder:
     backend_head: RequestHead  # to ask again
     body: bytes
     trusted: bool
+    tls: bool
+    client_address: str
     exchange: Exchange | None
     for_page: ForPage
     is_retry: bool
@@ -56,7 +58,7 @@ class HoldOrder:
 
     @property
     def _scheme(self) -> str:
-        return "https" if self.connection.counts_as_tls(self.request.head) else "http"
+        return "https" if self.tls else "http"
 
     @property
     def counts(self) -> bool:

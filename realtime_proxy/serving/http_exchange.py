@@ -306,6 +306,8 @@ class HttpExchange(ClientExchange):
             backend_head=request.head,
             body=self._body.remembered,
             trusted=self._trusted,
+            tls=self._tls,
+            client_address=self._client_address(),
             exchange=self._exchange,
             for_page=self._for_page,
             is_retry=self.is_retry,

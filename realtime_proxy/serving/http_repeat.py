@@ -58,6 +58,7 @@ class RepeatedExchange(HttpExchange):
         self._exchange = hold.exchange
         self._for_page = hold.for_page
         self._trusted = poll.is_trusted
+        self._tls = poll.is_tls
 
     async def run(self) -> After:
         """Ask; the response is treated like a first one. Raises Superseded."""
@@ -107,9 +108,12 @@ class RepeatedExchange(HttpExchange):
             head,
             self._poll.backend_body,
             trusted=self._trusted,
-            tls=self._connection.counts_as_tls(head),
+            tls=self._tls,
             exchange=self._exchange,
         )
+
+    def _client_address(self) -> str:
+        return self._poll.client_address
 
     def _log(self, after: After | None) -> None:
         if after is not None or not self._hold.is_answered:

@@ -245,6 +245,8 @@ def _remembered(order: HoldOrder, instruct: Instruct) -> RememberedPoll:
         backend_headers=tuple(_with_length(order)),
         backend_body=order.body,
         is_trusted=order.trusted,
+        is_tls=order.tls,
+        client_address=order.client_address,
     )
 
 

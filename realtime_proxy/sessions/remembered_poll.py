@@ -25,7 +25,10 @@ class RememberedPoll(msgspec.Struct, frozen=True, array_like=True):
     backend_target: bytes
     backend_headers: tuple[tuple[bytes, bytes], ...]
     backend_body: bytes
+    # what is known of its client from fields that the backend need not get
     is_trusted: bool
+    is_tls: bool
+    client_address: str
 
     def pack(self) -> bytes:
         """The block."""

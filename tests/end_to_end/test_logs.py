@@ -9,6 +9,9 @@ import pytest
 from realtime_proxy.testing.raw_client import RawClient
 
 ROUTES = """
+[forwarded]
+trusted_proxies = ["127.0.0.0/8"]
+
 [[route]]
 targets = [{{ url = "{url}", over_http = true }}]
 
@@ -123,14 +126,14 @@ def test_a_hold_and_its_repetition(program, connect, backend, path):
     answers = iter([held, []])
     backend.scripts[path] = lambda call: call.respond(200, next(answers), b"")
     client = connect()
-    client.request("GET", path, host="named")
-    line_of(program, f"GET http://named{path} -> BACKEND from=127.0.0.1 route=named accept")
+    client.request("GET", path, [("X-Forwarded-For", "192.0.2.7")], host="named")
+    line_of(program, f"GET http://named{path} -> BACKEND from=192.0.2.7 route=named accept")
     line_of(program, f"subscribe http://named{path} channel={path}")
     program.publish_until_taken(path, http_response={"action": "hint"})
     assert client.read_reply().status == 200
     line_of(
         program,
-        f"GET http://named{path} -> BACKEND from=127.0.0.1 route=named code=200 0 retry #{path}=1",
+        f"GET http://named{path} -> BACKEND from=192.0.2.7 route=named code=200 0 retry #{path}=1",
     )
     line_of(program, f"publish channel={path} receivers=1")
 

@@ -278,6 +278,20 @@ def test_tls_in_front_counts(seen):
     assert call.get_all("x-forwarded-proto") == ["https"]
 
 
+def test_tls_in_front_counts_when_a_poll_is_asked_again(connect, program, backend, path):
+    gone = f"<https://tls.only{path}/gone>; rel=gone"
+    hold = [("Grip-Hold", "response"), ("Grip-Channel", path), ("Grip-Link", gone)]
+    backend.scripts[path] = lambda call: call.respond(fields=hold)
+    client = connect()
+    client.request("GET", path, [("X-Forwarded-Proto", "https")], host="tls.only")
+    program.publish_until_taken(path, http_response={"action": "hint"})
+    backend.wait_for(path, 2)
+    program.wait_for_log(rf"uri=https://tls\.only{path} .*retry=True")
+    client.close()
+    assert backend.wait_for(f"{path}/gone").get("host") == "tls.only"
+    assert f"http://tls.only{path}" not in program.log
+
+
 def test_without_tls_in_front_there_is_no_route(ask, path):
     reply = ask(path, host="tls.only")
     assert (reply.status, reply.body) == (502, b"No route for host: tls.only\n")

@@ -156,6 +156,8 @@ async def stream(house):
         backend_head=None,
         body=b"",
         trusted=False,
+        tls=False,
+        client_address="",
         exchange=None,
         for_page=None,
         is_retry=False,

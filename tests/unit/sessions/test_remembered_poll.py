@@ -24,6 +24,8 @@ IDS = st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=2).
         backend_headers=FIELDS,
         backend_body=st.binary(max_size=99),
         is_trusted=st.booleans(),
+        is_tls=st.booleans(),
+        client_address=st.text(max_size=9),
     )
 )
 def test_unpacking_undoes_packing(poll: RememberedPoll) -> None:
