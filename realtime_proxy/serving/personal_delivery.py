@@ -191,18 +191,23 @@ class PersonalDelivery:
     async def _work(self, scope: trio.CancelScope, _of_task: trio.CancelScope) -> None:
         """Ask for filters, for as long as an item waits for one."""
         try:
-            with scope:
-                while (request := self._request) is not None:
-                    self._request = None
-                    self._perform(await self._answered(request))
+            try:
+                with scope:
+                    while (request := self._request) is not None:
+                        self._request = None
+                        self._perform(await self._answered(request))
+            finally:
+                self._settle()
         except Exception:
             log.exception("delivery failed", route=self._route.id)
             self._hold.connection.close(CloseReason.INTERNAL_ERROR)
-        finally:
-            self._scope = None
-            steps, self._steps = self._steps or (), None
-            for step in steps:
-                step()
+
+    def _settle(self) -> None:
+        """No item waits for a filter any more: do what was to be done then."""
+        self._scope = None
+        steps, self._steps = self._steps or (), None
+        for step in steps:
+            step()
 
     async def _answered(self, request: FilterRequest) -> list[Outcome]:
         answer: FilterReply | FilterError

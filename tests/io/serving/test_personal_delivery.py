@@ -13,6 +13,7 @@ from realtime_proxy.grip.filters import FilterChain
 from realtime_proxy.grip.http_filter import FilterReply
 from realtime_proxy.inputs.holding import channels_of
 from realtime_proxy.inputs.intake import Intake
+from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Action, HttpStream, Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.serving.personal_delivery import PersonalDelivery
@@ -216,3 +217,11 @@ async def test_a_hold_that_ends_just_when_a_filter_fails(house):
     hold.personal.close()
     await trio.testing.wait_all_tasks_blocked()
     assert hold.log == []
+
+
+async def test_a_defect_behind_a_filter_ends_its_hold_alone(house):
+    hold = Hold(house, {"a": ["http-check"]}, {"a": None})
+    await publish(house, item(1))
+    hold.personal.when_settled(lambda: 1 / 0)
+    await answer(house, FilterReply(200))
+    assert hold.log == [b"1", CloseReason.INTERNAL_ERROR]
