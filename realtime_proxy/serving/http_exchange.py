@@ -325,9 +325,11 @@ class HttpExchange(ClientExchange):
             order.script, body = self._begin_script(self._for_page, head, body)
             head = self._for_page.head(head)
         form = response_form(self._request.head, head.status, None)
+        keep_alive = self._keeps_alive(form)
+        data = self._encode_head(head, form, None, keep_alive=keep_alive)
         if form == BodyForm.NONE:
-            return await self._send_response(Response(instruct.status, shown, b"", instruct.reason))
-        data = self._encode_head(head, form, None, keep_alive=self._keeps_alive(form))
+            await self._connection.send(data)
+            return After.NEXT if keep_alive else After.CLOSE
         chunk = encode_chunk(body) if form == BodyForm.CHUNKED else body
         await self._begin_stream(
             StreamBeginning(order, instruct, links, form, data + chunk, problem)
