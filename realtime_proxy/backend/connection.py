@@ -217,6 +217,13 @@ class BackendConnection:
             pass
         return True
 
+    def leave(self) -> tuple[socket.socket, TlsCodec | None]:
+        """Give the open socket away, to be used in another way from now on."""
+        self.unlimit_silence()
+        self._is_closed = True
+        self._watcher.forget(self._raw.fileno())
+        return self._raw, self._tls
+
     def close(self) -> None:
         """Give the descriptor back."""
         self.unlimit_silence()

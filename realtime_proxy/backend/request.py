@@ -24,13 +24,15 @@ class OutgoingRequest:
 
     `upload` is called once these are sent if more is to come; it then owns the write side, and
     says when all is sent by taking `owes_body` off the connection.
-    `repeatable` says that it may be sent again if a kept connection turns out to be dead.
+    `repeatable` says that it may be sent again if a kept connection turns out to be dead;
+    `upgrades` that it asks for another protocol than HTTP.
     """
 
     method: bytes
     data: bytes
     repeatable: bool
     upload: Callable[[BackendConnection], None] | None = None
+    upgrades: bool = False
 
 
 class BackendCaller:
@@ -59,7 +61,9 @@ class BackendCaller:
         self, connection: BackendConnection, request: OutgoingRequest
     ) -> NetworkResponse:
         settings = self._pool.settings
-        parser = ResponseParser(request.method, settings.max_header_bytes)
+        parser = ResponseParser(
+            request.method, settings.max_header_bytes, upgrades=request.upgrades
+        )
         connection.owes_body = request.upload is not None
         connection.limit_silence(settings.read_timeout_seconds)
         try:

@@ -110,6 +110,13 @@ class NetworkResponse:
         except ProtocolError as error:
             raise BackendMisbehaved(str(error)) from error
 
+    def take_over(self) -> tuple[BackendConnection, bytes]:
+        """The connection of a 101, and what has arrived behind that; the caller closes it."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            raise ValueError("the connection was given back before")
+        return connection, self._parser.buffer
+
     def close(self) -> None:
         """Keep the connection if the response is complete, else close it."""
         connection, self._connection = self._connection, None

@@ -18,3 +18,9 @@ def message_prefix(headers: Headers) -> bytes | None:
             prefix = element.get(b"message-prefix")
             return DEFAULT_PREFIX if prefix is None else prefix
     return None
+
+
+def other_extensions(headers: Headers) -> list[bytes]:
+    """The extensions in a header that are not `grip`, which is all that backends are offered."""
+    elements = split_elements(headers.get_all(b"sec-websocket-extensions"))
+    return [text for text in elements if text.partition(b";")[0].strip().lower() != b"grip"]

@@ -27,14 +27,20 @@ class ResponseParser:
         "_max_header_bytes",
         "_method",
         "_searched",
+        "_upgrades",
         "body",
         "buffer",
         "keep_alive",
         "length",
     )
 
-    def __init__(self, method: bytes, max_header_bytes: int) -> None:
+    def __init__(self, method: bytes, max_header_bytes: int, *, upgrades: bool = False) -> None:
+        """`upgrades` says that the request asked for another protocol, so that a 101 is no error.
+
+        Then what follows the head, in `buffer`, is no body.
+        """
         self._method = method
+        self._upgrades = upgrades
         self._max_header_bytes = max_header_bytes
         self._searched = 0
         self.buffer = b""
@@ -60,9 +66,9 @@ class ResponseParser:
             if end > self._max_header_bytes:
                 raise BackendMisbehaved("response head is too large")
             head = _parse_head(block)
-            if head.status == 101:
+            if head.status == 101 and not self._upgrades:
                 raise BackendMisbehaved("backend switched protocols, which nobody asked for")
-            if head.status >= 200:
+            if head.status >= 200 or head.status == 101:
                 return head, self._begin_body(head)
 
     def _begin_body(self, head: ResponseHead) -> BodyReader:
@@ -74,7 +80,8 @@ class ResponseParser:
         self.length = framing.length
         tokens = decisive.tokens(b"connection")
         self.keep_alive = (
-            b"close" not in tokens
+            head.status != 101
+            and b"close" not in tokens
             and (head.version == b"1.1" or b"keep-alive" in tokens)
             and (framing.length is not None or framing.chunked)
         )

@@ -1,4 +1,4 @@
-"""WebSocket frames towards clients (RFC 6455): messages in, frames out.
+"""WebSocket frames, of clients and of backends (RFC 6455): messages in, frames out.
 
 Most frames are plain: final, masked, no reserved bits. Those are decoded here in a few steps.
 Every other frame (fragments, closes, whatever breaks the rules) goes to a wsproto connection,
@@ -7,6 +7,7 @@ which exists only while such a message lasts; so an idle WebSocket keeps no pars
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterator
 from enum import IntEnum
 
@@ -21,6 +22,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _PLAIN_TYPES = frozenset((1, 2, 9, 10))
 _KEY_BYTES = 16
 _MAX_FRAME_HEADER_BYTES = 14
+_MASKED = 0x80
 NORMAL_CLOSURE = 1000
 MESSAGE_TOO_BIG = 1009
 INTERNAL_ERROR = 1011
@@ -86,7 +88,17 @@ def accept_token(head: RequestHead) -> bytes | None:
             return None
     except ValueError:
         return None
-    return base64.b64encode(hashlib.sha1(keys[0] + _GUID, usedforsecurity=False).digest())
+    return token_for(keys[0])
+
+
+def new_key() -> bytes:
+    """A Sec-WebSocket-Key for an upgrade request of our own."""
+    return base64.b64encode(os.urandom(_KEY_BYTES))
+
+
+def token_for(key: bytes) -> bytes:
+    """The Sec-WebSocket-Accept that answers a key (RFC 6455 4.2.2)."""
+    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
 
 
 def encode_frame(opcode: int, content: bytes) -> bytes:
@@ -104,6 +116,15 @@ def encode_frame(opcode: int, content: bytes) -> bytes:
     return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + content
 
 
+def masked(frame: bytes) -> bytes:
+    """A frame as a client sends it, with a mask that nobody can foresee (RFC 6455 5.3)."""
+    length = frame[1]
+    offset = 2 if length < 126 else 4 if length == 126 else 10
+    key = os.urandom(4)
+    head = bytes((frame[0], _MASKED | length)) + frame[2:offset]
+    return head + key + _mixed(key, frame[offset:])
+
+
 def encode_close(code: int | None, reason: str = "") -> bytes:
     """A close frame; without a code it is empty. The reason is cut to what fits (RFC 6455 5.5)."""
     if code is None:
@@ -113,16 +134,17 @@ def encode_close(code: int | None, reason: str = "") -> bytes:
 
 
 class FrameReader:
-    """The bytes of one client, cut into messages.
+    """The bytes of one peer, cut into messages: of a client, or of a backend that speaks WebSocket.
 
     A message over `max_message_bytes` fails with 1009 as soon as its size is known; what follows a
-    close or a failure is ignored.
+    close or a failure is ignored. Clients mask what they send, backends must not.
     """
 
-    __slots__ = ("_buffer", "_ended", "_max_message_bytes", "_message")
+    __slots__ = ("_buffer", "_ended", "_mask_bit", "_max_message_bytes", "_message")
 
-    def __init__(self, max_message_bytes: int) -> None:
+    def __init__(self, max_message_bytes: int, *, of_client: bool = True) -> None:
         self._max_message_bytes = max_message_bytes
+        self._mask_bit = _MASKED if of_client else 0
         self._buffer: bytes | bytearray = b""
         self._message: _PartialMessage | None = None
         self._ended = False
@@ -131,6 +153,11 @@ class FrameReader:
     def is_idle(self) -> bool:
         """True between two messages: a new reader would do as well."""
         return not self._buffer and self._message is None and not self._ended
+
+    @property
+    def is_within_message(self) -> bool:
+        """True after a fragment that was not the last."""
+        return self._message is not None
 
     def feed(self, data: bytes) -> list[FrameEvent]:
         """The complete messages, and perhaps the end, in what has arrived so far."""
@@ -171,16 +198,20 @@ class FrameReader:
     def _take_frame(self, data: bytes, at: int, end: int, found: list[FrameEvent]) -> None:
         first, second = data[at], data[at + 1]
         opcode, length = first & 0x0F, second & 0x7F
+        mask_bit = self._mask_bit
         offset = at + (2 if length < 126 else 4 if length == 126 else 10)
+        key_end = offset + 4 if mask_bit else offset
         plain = (
             first & 0xF0 == 0x80
-            and second & 0x80
+            and second & 0x80 == mask_bit
             and opcode in _PLAIN_TYPES
             and (opcode < 8 or length < 126)
             and (self._message is None or opcode >= 8)
-            and _is_shortest(length, end - offset - 4)
+            and _is_shortest(length, end - key_end)
         )
-        content = _unmask(data[offset : offset + 4], data[offset + 4 : end]) if plain else b""
+        content = data[key_end:end] if plain else b""
+        if mask_bit:
+            content = _mixed(data[offset:key_end], content)
         if not plain or (opcode == Opcode.TEXT and not _is_utf8(content)):
             self._parse(data[at:end], found)
         elif opcode < 8 and len(content) > self._max_message_bytes:
@@ -190,7 +221,9 @@ class FrameReader:
 
     def _parse(self, frame: bytes, found: list[FrameEvent]) -> None:
         """Let wsproto take one whole frame: part of a message, a close, or nonsense."""
-        message = self._message = self._message or _PartialMessage()
+        message = self._message = self._message or _PartialMessage(
+            ConnectionType.SERVER if self._mask_bit else ConnectionType.CLIENT
+        )
         for event in message.take(frame):
             match event:
                 case events.TextMessage() | events.BytesMessage():
@@ -221,8 +254,8 @@ class _PartialMessage:
 
     __slots__ = ("_parser", "_parts", "size")
 
-    def __init__(self) -> None:
-        self._parser = Connection(ConnectionType.SERVER)
+    def __init__(self, our_side: ConnectionType) -> None:
+        self._parser = Connection(our_side)
         self._parts: list[bytes] = []
         self.size = 0
 
@@ -267,7 +300,8 @@ def _is_shortest(length: int, size: int) -> bool:
     return length < 126 or (size > 65_535 if length == 127 else size > 125)
 
 
-def _unmask(key: bytes, content: bytes) -> bytes:
+def _mixed(key: bytes, content: bytes) -> bytes:
+    """Content with its mask put on, or taken off."""
     size = len(content)
     if not size:
         return b""

@@ -3,6 +3,7 @@ import ssl
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from realtime_proxy.backend.origin import client_context
 from realtime_proxy.backend.request import BackendCaller, OutgoingRequest
@@ -233,3 +234,49 @@ async def test_a_local_response_is_here_at_once():
     assert response.complete
     assert response.take() == await response.read() == b""
     response.close()
+
+
+# -- other protocols -----------------------------------------------------------------------
+
+
+async def test_the_connection_of_a_101_is_taken_over(backend, pool):
+    received = []
+
+    async def script(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nearly")
+        received.append(await peer.stream.receive_some())
+
+    backend.scripts = [script]
+    data = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = OutgoingRequest(b"GET", data, repeatable=True, upgrades=True)
+    with trio.fail_after(SECONDS):
+        response = await BackendCaller(pool).call(backend.origin, request)
+    connection, early = response.take_over()
+    response.close()
+    assert (early, kept(pool)) == (b"early", 0)
+    with pytest.raises(ValueError, match="given back"):
+        response.take_over()
+    raw, tls = connection.leave()
+    connection.close()  # not its socket any more
+    assert tls is None
+    raw.send(b"still open")
+    with trio.fail_after(SECONDS):
+        while not received:
+            await trio.testing.wait_all_tasks_blocked()
+    assert received == [b"still open"]
+    raw.close()
+
+
+async def test_a_101_that_nobody_takes_over_is_not_kept(backend, pool):
+    async def script(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\n\r\n")
+        await peer.ended()
+
+    backend.scripts = [script]
+    data = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = OutgoingRequest(b"GET", data, repeatable=True, upgrades=True)
+    with trio.fail_after(SECONDS):
+        (await BackendCaller(pool).call(backend.origin, request)).close()
+    assert kept(pool) == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from realtime_proxy.grip.websocket_extension import message_prefix
+from realtime_proxy.grip.websocket_extension import message_prefix, other_extensions
 from realtime_proxy.model.headers import Headers
 
 
@@ -27,3 +27,17 @@ from realtime_proxy.model.headers import Headers
 def test_prefix(lines, prefix):
     headers = Headers((b"Sec-WebSocket-Extensions", line) for line in lines)
     assert message_prefix(headers) == prefix
+
+
+@pytest.mark.parametrize(
+    ("lines", "others"),
+    [
+        ([], []),
+        ([b'GRIP; message-prefix="a, b"'], []),
+        ([b"permessage-deflate; x=1, grip", b"y"], [b"permessage-deflate; x=1", b"y"]),
+        ([b"gripe"], [b"gripe"]),
+    ],
+)
+def test_other_extensions(lines, others):
+    headers = Headers((b"Sec-WebSocket-Extensions", line) for line in lines)
+    assert other_extensions(headers) == others

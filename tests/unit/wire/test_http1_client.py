@@ -183,3 +183,26 @@ def test_splitting_anywhere_changes_nothing(data, response):
     pieces = [response[start:end] for start, end in itertools.pairwise(edges)]
     assert whole(pieces) == whole([response])
     assert whole([response])[3] == b"rest"
+
+
+# -- other protocols -----------------------------------------------------------------------
+
+
+def test_a_101_that_was_asked_for_ends_http():
+    parser = ResponseParser(b"GET", 1_000, upgrades=True)
+    found = parser.feed_head(
+        b"HTTP/1.1 100 Continue\r\n\r\n"
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n\x81"
+    )
+    assert found is not None
+    assert found[0].status == 101
+    assert parser.buffer == b"\x81"
+    assert not parser.keep_alive
+
+
+def test_another_answer_to_such_a_request_is_an_answer():
+    parser = ResponseParser(b"GET", 1_000, upgrades=True)
+    found = parser.feed_head(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno")
+    assert found is not None
+    head, body = found
+    assert (head.status, body.feed(parser.buffer), parser.keep_alive) == (403, b"no", True)

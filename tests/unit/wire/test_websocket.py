@@ -20,6 +20,9 @@ from realtime_proxy.wire.websocket import (
     encode_close,
     encode_frame,
     is_upgrade,
+    masked,
+    new_key,
+    token_for,
 )
 
 SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
@@ -370,3 +373,83 @@ def test_the_token_of_the_standard():
 )
 def test_what_is_no_valid_upgrade(head):
     assert accept_token(head) is None
+
+
+# -- backends that speak WebSocket ---------------------------------------------------------
+
+
+def from_backend(*messages):
+    """What a real server sends for these wsproto events."""
+    server = Connection(ConnectionType.SERVER)
+    return b"".join(bytes(server.send(message)) for message in messages)
+
+
+def read_of_backend(data, limit=LIMIT):
+    return FrameReader(limit, of_client=False).feed(data)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_messages_of_a_backend_are_not_masked(size):
+    data = from_backend(
+        events.BytesMessage(b"x" * size), events.Ping(b"p"), events.TextMessage("\u00e4")
+    )
+    assert read_of_backend(data) == [
+        Message(Opcode.BINARY, b"x" * size),
+        Message(Opcode.PING, b"p"),
+        Message(Opcode.TEXT, "\u00e4".encode()),
+    ]
+
+
+def test_close_of_a_backend():
+    data = from_backend(events.CloseConnection(4000, "enough"))
+    assert read_of_backend(data) == [PeerClosed(4000, "enough")]
+
+
+def test_fragments_of_a_backend():
+    reader = FrameReader(LIMIT, of_client=False)
+    assert reader.feed(frame(0x01, b"a", masked=False)) == []
+    assert reader.is_within_message
+    ping = frame(0x89, b"p", masked=False)
+    assert reader.feed(ping) == [Message(Opcode.PING, b"p")]
+    assert reader.is_within_message
+    assert reader.feed(frame(0x80, b"b", masked=False)) == [Message(Opcode.TEXT, b"ab")]
+    assert not reader.is_within_message
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(0x81, b"a"), 1002),  # masked
+        (frame(0xC1, b"a", masked=False), 1002),  # a reserved bit
+        (frame(0x80, b"a", masked=False), 1002),  # nothing to go on with
+        (frame(0x09, b"a", masked=False), 1002),  # a fragmented ping
+        (frame(0x81, b"\xff", masked=False), 1007),
+        (frame(0x82, b"x" * 101, masked=False), 1009),
+    ],
+)
+def test_backend_that_breaks_the_rules(data, code):
+    (failure,) = read_of_backend(data, limit=100)
+    assert isinstance(failure, PeerFailed)
+    assert failure.code == code
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_masked_frames_are_those_of_a_client(size):
+    content = bytes(at & 0xFF for at in range(size))
+    assert read(masked(encode_frame(Opcode.BINARY, content))) == [Message(Opcode.BINARY, content)]
+
+
+def test_masks_differ():
+    frames = {masked(encode_frame(Opcode.BINARY, bytes(8))) for _ in range(10)}
+    assert len(frames) == 10
+
+
+def test_close_is_masked_too():
+    assert read(masked(encode_close(4001, "x"))) == [PeerClosed(4001, "x")]
+    assert read(masked(encode_close(None))) == [PeerClosed(None, "")]
+
+
+def test_key_and_its_answer():
+    assert token_for(b"dGhlIHNhbXBsZSBub25jZQ==") == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 1.3
+    assert len(base64.b64decode(new_key())) == 16
+    assert new_key() != new_key()
