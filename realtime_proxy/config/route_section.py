@@ -48,7 +48,10 @@ class Target:
         "Permissions (octal) of the ipc:// socket of `zhttpreq`. Empty: unchanged.",
         or_empty(parse_mode),
     )
-    over_http: bool = option(False, "Turn WebSockets into HTTP requests (WebSocket-over-HTTP).")
+    over_http: bool = option(
+        False,
+        "Turn WebSockets into HTTP requests (WebSocket-over-HTTP), else they pass as they are.",
+    )
     one_event: bool = option(False, "At most one WebSocket event in a request.")
     host: str = option(
         "", "`HOST` or `HOST:PORT` that this backend gets as `Host`.", or_empty(host_and_port)

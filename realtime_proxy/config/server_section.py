@@ -85,7 +85,9 @@ class Server:
         at_least(1),
     )
     max_message_bytes: int = option(
-        1_000_000, "Largest WebSocket message from a client; more is closed with 1009.", at_least(1)
+        1_000_000,
+        "Largest WebSocket message, of a client or a backend; more is closed with 1009.",
+        at_least(1),
     )
     cross_origin: bool = option(False, "`cross_origin` of a route, on all routes.")
     debug: bool = option(False, "`debug` of a route, on all routes.")

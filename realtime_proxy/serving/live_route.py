@@ -59,6 +59,11 @@ class LiveRoute:
     def _those_over_http(self) -> tuple[LiveTarget, ...]:
         return tuple(target for target in self.targets if target.over_http)
 
+    @property
+    def websocket_targets(self) -> tuple[LiveTarget, ...]:
+        """The targets that WebSockets go to: those over HTTP, or all if there are none."""
+        return self.over_http_targets or self.targets
+
     @backend_path.default
     def _edited_path(self) -> bytes:
         path = self.condition.path

@@ -7,7 +7,7 @@ import attrs
 
 from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.backend.request import IDEMPOTENT, OutgoingRequest
-from realtime_proxy.backend.response import BackendResponse, LocalResponse
+from realtime_proxy.backend.response import BackendResponse, LocalResponse, NetworkResponse
 from realtime_proxy.backend.zhttp_peers import MAX_BODY_BYTES, ZhttpAddress
 from realtime_proxy.errors import BackendError, BackendUnreachable, ProtocolError
 from realtime_proxy.grip.features import GRIP_FEATURE
@@ -138,6 +138,26 @@ class Upstream:
             return response
         counts.asked(head, request.body_bytes_here)
         return counts.answered(response)
+
+    async def shake_hands(self, target: LiveTarget, request: BackendRequest) -> NetworkResponse:
+        """The answer of one target to a request for another protocol. Raises BackendError."""
+        head = self._head_for(target, request)
+        origin = target.origin_for(head.headers)
+        if origin is None:
+            raise BackendError("WebSockets cannot be used with zhttpreq target")
+        counts = self._counts()
+        try:
+            outgoing = attrs.evolve(self._outgoing(head, request, None), upgrades=True)
+            response = await self._context.caller.call(origin, outgoing)
+        except BackendError as error:
+            error.target = target.label
+            if counts is not None:
+                counts.failed(error)
+            raise
+        if counts is not None:
+            counts.asked(head, 0)
+            counts.answered(response)
+        return response
 
     def _counts(self) -> BackendTally | None:
         tally = self._context.tally

@@ -1,7 +1,6 @@
-"""A WebSocket client whose backend speaks HTTP: performs what its session asks for.
+"""The client's side of a WebSocket: performs what its session asks for.
 
-The watcher calls for input, channels for items, timers for keep-alives; none of these waits. A
-task runs only while a request to the backend is under way.
+The watcher calls for input, channels for items, timers for keep-alives; none of these waits.
 """
 
 import contextlib
@@ -26,13 +25,15 @@ from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.sessions.effects import (
     AcceptClient,
     CallBackend,
+    CloseBackend,
     Control,
     Effect,
+    EndBackend,
     EndClient,
-    PollAfter,
     RejectClient,
     SendClose,
     SendMessage,
+    SendToBackend,
 )
 from realtime_proxy.wire.websocket import (
     FrameReader,
@@ -43,44 +44,35 @@ from realtime_proxy.wire.websocket import (
     encode_frame,
 )
 
-# While a client owes so much reading, its backend is not asked for more (W-2.18).
-MAX_UNREAD_BYTES = 200_000
 CLOSE_SECONDS = 10.0
 _TO_CLIENT = (SendMessage, SendClose, Control)
+_TO_BACKEND = (CallBackend, SendToBackend, CloseBackend, EndBackend)
 log = structlog.get_logger()
 
 
 class WebSocketConnection(WebSocketHold):
-    """One WebSocket: the client's side, and the requests to its backend."""
+    """One WebSocket; subclasses have its session and its backend."""
 
     __slots__ = (
         "_close_timer",
         "_frames",
         "_heard_at",
         "_idle_timer",
-        "_next_call",
         "_opening",
-        "_poll_timer",
-        "_working",
     )
 
     def __init__(self, opening: WebSocketOpening) -> None:
         super().__init__(opening)
         self._opening: WebSocketOpening | None = opening
         self._frames: FrameReader | None = None
-        self._poll_timer: Timer | None = None
         self._close_timer: Timer | None = None
         self._idle_timer: Timer | None = None
         self._heard_at = 0.0
-        self._next_call: bytes | None = None
-        self._working = True
 
-    async def begin(self) -> None:
-        """Ask the backend whether it accepts, and go on with what follows from its answer."""
+    def _take_connection(self) -> None:
+        """Have the client's connection, and be found by the id."""
         self.connection.hold(self)
         self.connection.context.connections.websockets[self._backend.id] = self
-        self._perform(self._session.start())
-        await self._work()
 
     # -- the client ------------------------------------------------------------------------
 
@@ -111,8 +103,13 @@ class WebSocketConnection(WebSocketHold):
                     self._client_failed(event)
         if self._frames.is_idle:
             self._frames = None
-        if not self._session.takes_input:
+        if not self._takes_input:
             self.connection.stop_input()
+
+    @property
+    def _takes_input(self) -> bool:
+        """False while so much waits for the backend that the client should not be read."""
+        raise NotImplementedError
 
     def _message_arrived(self, message: Message) -> None:
         chain, exchange = self._route.chain, self._exchange
@@ -140,7 +137,7 @@ class WebSocketConnection(WebSocketHold):
         self._route.log.info(
             "websocket broke the protocol", peer=self.connection.peer, why=failure.reason
         )
-        self.writer.write(encode_close(failure.code, failure.reason))
+        self.send(encode_close(failure.code, failure.reason))
         effects = self._session.client_gone()
         self._end(CloseReason.CLIENT_MISBEHAVED)
         self._perform(effects)
@@ -155,13 +152,11 @@ class WebSocketConnection(WebSocketHold):
     def _perform(self, effects: Iterable[Effect]) -> None:
         """Do what the session asks for, in its order."""
         for effect in effects:
-            if self._is_released and not isinstance(effect, CallBackend):
+            if self._is_released and not isinstance(effect, _TO_BACKEND):
                 continue  # the client is lost, maybe by the effect before: only its backend cares
             if self._close_timer is not None and isinstance(effect, _TO_CLIENT):
                 continue  # nothing comes after a close frame (RFC 6455 5.5.1)
             match effect:
-                case CallBackend():
-                    self._call_soon(effect.events)
                 case SendMessage():
                     if (record := self._record) is not None:
                         record.messages_out += 1
@@ -174,10 +169,14 @@ class WebSocketConnection(WebSocketHold):
                     self._reject(effect.head, effect.body)
                 case SendClose():
                     self._send_close(effect)
-                case PollAfter():
-                    self._poll_after(effect.seconds)
                 case EndClient():
                     self._end(effect.reason)
+                case _:
+                    self._serve_backend(effect)
+
+    def _serve_backend(self, effect: Effect) -> None:
+        """Do what the session asks for towards its backend."""
+        raise NotImplementedError
 
     def _send_message(self, message: SendMessage) -> None:
         if (tally := self.connection.context.tally) is not None:
@@ -222,7 +221,7 @@ class WebSocketConnection(WebSocketHold):
 
     def _read_on(self) -> None:
         """Take what the client sends, unless too much of it waits for the backend."""
-        if self._is_released or not self._session.is_accepted or not self._session.takes_input:
+        if self._is_released or not self._session.is_accepted or not self._takes_input:
             return
         self.connection.take_input(self)
         leftover = self.connection.take_leftover()
@@ -278,7 +277,7 @@ class WebSocketConnection(WebSocketHold):
         return True
 
     def _stop_timers(self) -> None:
-        for timer in (self._poll_timer, self._close_timer, self._idle_timer):
+        for timer in (self._close_timer, self._idle_timer):
             if timer is not None:
                 timer.cancel()
 
@@ -295,49 +294,15 @@ class WebSocketConnection(WebSocketHold):
         else:
             self._idle_timer = context.timers.after(limit - silent, self._watch_silence)
 
-    # -- the backend -----------------------------------------------------------------------
+    # -- channels --------------------------------------------------------------------------
 
-    def _poll_after(self, seconds: int) -> None:
-        self._poll_timer = self.connection.context.timers.after(seconds, self._poll)
-
-    def _poll(self) -> None:
-        self._perform(self._session.poll_due())
-
-    def _call_soon(self, events: bytes) -> None:
-        self._next_call = events
-        if self._poll_timer is not None:
-            self._poll_timer.cancel()
-            self._poll_timer = None
-        if not self._working:
-            self._working = True
-            if self._session.has_ended:
-                self.connection.context.farewells.say(self._work)
-            else:
-                self.connection.context.crew.start(self._work)
-
-    async def _work(self, _scope: trio.CancelScope | None = None) -> None:
-        """Send requests one after another, for as long as there is something to send."""
-        try:
-            while (events := self._next_call) is not None:
-                self._next_call = None
-                was_open = self._session.is_accepted
-                if self.connection.socket.backlog_bytes > MAX_UNREAD_BYTES:
-                    await self._client_reads()
-                effects = await self._backend.ask(self._session, events)
-                channels = self._wanted_channels(effects)
-                if channels:
-                    await self._subscribe_and_perform(channels, effects)
-                else:
-                    self._perform(effects)
-                self._note_channels()
-                if self._session.is_accepted and not was_open:
-                    self._tell_opened()
-                self._read_on()
-        except Exception:
-            log.exception("websocket session failed", peer=self.connection.peer)
-            self.connection.close(CloseReason.INTERNAL_ERROR)
-        finally:
-            self._working = False
+    async def _follow(self, effects: list[Effect]) -> None:
+        """Do what the session asks for; if that subscribes, when it can be done."""
+        channels = self._wanted_channels(effects)
+        if channels:
+            await self._subscribe_and_perform(channels, effects)
+        else:
+            self._perform(effects)
 
     async def _subscribe_and_perform(self, channels: list[str], effects: list[Effect]) -> None:
         """Do what the session asks for while nothing is on its way round.

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 
-import trio
-
 from realtime_proxy.errors import FilterError
 from realtime_proxy.grip.filters import FilterChain, mismatch_without_filters
 from realtime_proxy.model.item import Action, Item
 from realtime_proxy.serving.held_client import HeldClient
-from realtime_proxy.serving.websocket_backend import WebSocketBackend
 from realtime_proxy.serving.websocket_control import WebSocketControl
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
+from realtime_proxy.serving.websocket_request import WebSocketRequest
 from realtime_proxy.sessions.effects import (
     Effect,
 )
-from realtime_proxy.sessions.websocket_over_http import WebSocketOverHttp
+from realtime_proxy.sessions.websocket_session import WebSocketSession
 from realtime_proxy.wire.encodings import WireForm
 from realtime_proxy.wire.websocket import (
     INTERNAL_ERROR,
@@ -25,25 +23,14 @@ from realtime_proxy.wire.websocket import (
 class WebSocketHold(HeldClient):
     """Takes items for one WebSocket. Last ids are never known of it: it takes what comes."""
 
-    __slots__ = ("_awaits_refresh", "_backend", "_control", "_is_released", "_session")
+    __slots__ = ("_backend", "_control", "_is_released", "_session")
+
+    _backend: WebSocketRequest
+    _session: WebSocketSession
 
     def __init__(self, opening: WebSocketOpening) -> None:
         super().__init__(opening.connection, opening.route, opening.exchange, WireForm.FRAME)
-        self._backend = WebSocketBackend(
-            opening.connection.context,
-            opening.route,
-            opening.head,
-            opening.exchange,
-            opening.connection_id,
-            trusted=opening.trusted,
-            tls=opening.connection.counts_as_tls(opening.request.head),
-        )
-        self._session = WebSocketOverHttp(
-            one_event=self._backend.target.one_event,
-            trusted=opening.trusted or not opening.route.grip,
-        )
         self._control = WebSocketControl(self)
-        self._awaits_refresh = False
         self._is_released = False
 
     @property
@@ -98,20 +85,6 @@ class WebSocketHold(HeldClient):
     def filter_by(self, chains: dict[str, FilterChain], meta: Mapping[str, str]) -> None:
         """From the next item on, use these filters, by whole names of channels, and this meta."""
         self._filter(chains, meta, self._backend.errand)
-
-    def update(self) -> None:
-        """Send an empty request: what the backend has to say comes with its answer."""
-        if not self._awaits_refresh and not self._is_released:
-            self._awaits_refresh = True
-            self.connection.context.crew.start(self._refresh)
-
-    async def _refresh(self, _scope: trio.CancelScope) -> None:
-        # All WebSockets of a channel may have to ask. They wait for their turns outside of their
-        # sessions, so that what clients send meanwhile need not wait behind this.
-        recoveries = self.connection.context.recoveries
-        async with recoveries.turn(self._backend.target.label, urgent=True):
-            self._awaits_refresh = False
-            self._perform(self._session.refresh())
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         """Do what the session asks for, in its order."""

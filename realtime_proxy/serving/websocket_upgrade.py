@@ -1,14 +1,15 @@
-"""An upgrade request: a WebSocket-over-HTTP session begins, or is refused before any 101."""
+"""An upgrade request: a WebSocket begins, or is refused before any 101."""
 
 import uuid
 
-from realtime_proxy.errors import BackendError, ProtocolError
+from realtime_proxy.errors import ProtocolError
 from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.serving.client_exchange import After, ClientExchange
 from realtime_proxy.serving.live_route import LiveRoute
-from realtime_proxy.serving.websocket_connection import WebSocketConnection
+from realtime_proxy.serving.over_http_connection import OverHttpConnection
+from realtime_proxy.serving.pass_through_connection import PassThroughConnection
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.wire.websocket import accept_token
 
@@ -19,6 +20,15 @@ _INVALID = (
 # Replaced by what WebSocket-over-HTTP says itself.
 _NOT_FOR_EVENTS = frozenset(
     (b"accept", b"connection-id", b"content-length", b"content-type", b"sec-websocket-extensions")
+)
+# Agreed on anew with a backend that speaks WebSocket.
+_NOT_FOR_ORIGINS = frozenset(
+    (
+        b"content-length",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+    )
 )
 
 
@@ -38,18 +48,18 @@ class WebSocketUpgrade(ClientExchange):
         return await super()._serve()
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
-        if not route.over_http_targets and any(target.zhttp for target in route.targets):
-            raise BackendError("WebSockets cannot be used with zhttpreq target")
-        if not route.over_http_targets:
-            raise ProtocolError(502, "WebSockets to this route need a target with over_http.")
-        headers = head.headers.without(_NOT_FOR_EVENTS).without_prefix(b"meta-")
+        over_http = bool(route.over_http_targets)
+        if over_http:
+            headers = head.headers.without(_NOT_FOR_EVENTS).without_prefix(b"meta-")
+        else:
+            headers = head.headers.without(_NOT_FOR_ORIGINS)
         if route.grip:
             headers.append((b"Sec-WebSocket-Extensions", b"grip"))
         opening = WebSocketOpening(
             connection=self._connection,
             request=self._request,
             route=route,
-            head=RequestHead(b"POST", head.target, headers),
+            head=RequestHead(head.method, head.target, headers),
             connection_id=self._connection_id,
             accept_token=self._accept_token,
             logged=self._logged() if self._context.request_log.wants(route) else None,
@@ -58,7 +68,8 @@ class WebSocketUpgrade(ClientExchange):
         )
         if self._exchange is not None:
             self._exchange.held = "websocket"  # the session tells handlers of its end
-        await WebSocketConnection(opening).begin()
+        websocket = OverHttpConnection(opening) if over_http else PassThroughConnection(opening)
+        await websocket.begin()
         return After.HELD
 
     def _log(self, after: After | None) -> None:

@@ -16,6 +16,27 @@ class CallBackend:
 
 
 @attrs.frozen
+class SendToBackend:
+    """Send a message, ping or pong to a backend that speaks WebSocket."""
+
+    opcode: int
+    content: bytes
+
+
+@attrs.frozen
+class CloseBackend:
+    """Send a close frame to a backend that speaks WebSocket."""
+
+    code: int | None = None
+    reason: str = ""
+
+
+@attrs.frozen
+class EndBackend:
+    """Close the connection to a backend that speaks WebSocket."""
+
+
+@attrs.frozen
 class AcceptClient:
     """Send the 101 with these fields."""
 
@@ -69,6 +90,9 @@ class EndClient:
 
 Effect = (
     CallBackend
+    | SendToBackend
+    | CloseBackend
+    | EndBackend
     | AcceptClient
     | RejectClient
     | SendMessage

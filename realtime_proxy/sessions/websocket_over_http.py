@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from realtime_proxy.errors import GripError
-from realtime_proxy.grip.control_message import Detach, parse_control_message
+from realtime_proxy.grip.control_message import Detach
 from realtime_proxy.grip.item_formats import is_close_code
 from realtime_proxy.grip.websocket_events import (
     Event,
@@ -21,17 +21,16 @@ from realtime_proxy.grip.websocket_extension import message_prefix
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import Response, ResponseHead
+from realtime_proxy.sessions.backend_message import backend_message
 from realtime_proxy.sessions.effects import (
-    AcceptClient,
     CallBackend,
     Control,
     Effect,
     EndClient,
     PollAfter,
-    RejectClient,
     SendClose,
-    SendMessage,
 )
+from realtime_proxy.sessions.upgrade_answer import acceptance, own_refusal, refusal
 from realtime_proxy.wire.websocket import INTERNAL_ERROR, Opcode
 
 CONTENT_TYPE = b"application/websocket-events"
@@ -47,22 +46,7 @@ _OPCODES = {
     b"PONG": Opcode.PONG,
 }
 _TYPES = {opcode: kind for kind, opcode in _OPCODES.items()}
-_NOT_FOR_CLIENT = frozenset(
-    (
-        b"connection",
-        b"content-length",
-        b"content-type",
-        b"keep-alive",
-        b"keep-alive-interval",
-        b"sec-websocket-accept",
-        b"sec-websocket-extensions",
-        b"transfer-encoding",
-        b"upgrade",
-    )
-)
-_NOT_IN_REFUSAL = frozenset(
-    (b"connection", b"keep-alive", b"sec-websocket-accept", b"sec-websocket-extensions", b"upgrade")
-)
+_NOT_FOR_CLIENT = (b"content-type", b"keep-alive-interval")
 _POLICY_VIOLATION = 1008
 _MAX_DIGITS = 7
 
@@ -227,20 +211,15 @@ class WebSocketOverHttp:
             return self._go_on(self._follow(events))
         return self._opened(head, events)
 
-    def backend_failed(self, refusal: Response, reason: str = "backend failed") -> list[Effect]:
-        """No usable answer: a refusal before the client was accepted, after it a close frame.
-
-        Refusals of our own have no type where a WebSocket was asked for.
-        """
+    def backend_failed(self, response: Response, reason: str = "backend failed") -> list[Effect]:
+        """No usable answer: this refusal before the client was accepted, after it a close frame."""
         self._in_flight = False
         if self.is_accepted:
             return self._lost(INTERNAL_ERROR, reason)
         if self._state is _State.ENDED:
             return []
         self._state = _State.ENDED
-        head = refusal.head()
-        head.headers = head.headers.without((b"content-type",))
-        return [RejectClient(head, refusal.body)]
+        return [own_refusal(response.head(), response.body)]
 
     def _lost(self, code: int, reason: str) -> list[Effect]:
         """The backend can't go on with a client that it had accepted."""
@@ -258,9 +237,7 @@ class WebSocketOverHttp:
         self._state = _State.ENDED
         if not was_there:
             return []
-        shown = head.headers.without(_NOT_IN_REFUSAL | head.headers.hop_by_hop())
-        refusal = ResponseHead(head.status, head.reason, shown)
-        return [RejectClient(refusal, body)]
+        return [refusal(head, body)]
 
     def _opened(self, head: ResponseHead, events: list[Event]) -> list[Effect]:
         if not events and self._poll_seconds is not None:
@@ -272,14 +249,11 @@ class WebSocketOverHttp:
             self._wait(Event(b"DISCONNECT"))
             return self._call()
         self._state = _State.OPEN
-        extensions = head.headers.get_all(b"sec-websocket-extensions")
-        hidden = _NOT_FOR_CLIENT | head.headers.hop_by_hop()
-        shown = head.headers.without(hidden).without_prefix(b"set-meta-")
-        if self._trusted:
-            shown.extend((b"Sec-WebSocket-Extensions", value) for value in extensions)
-        else:
+        if not self._trusted:
             self._prefix = message_prefix(head.headers)
-        return [AcceptClient(shown), *self._go_on(self._follow(events[1:]))]
+        shown = head.headers.without_prefix(b"set-meta-")
+        accepts = acceptance(shown, _NOT_FOR_CLIENT, shows_extensions=self._trusted)
+        return [accepts, *self._go_on(self._follow(events[1:]))]
 
     def _follow(self, events: list[Event]) -> list[Effect]:
         effects: list[Effect] = []
@@ -297,26 +271,15 @@ class WebSocketOverHttp:
         return effects
 
     def _message(self, event: Event) -> list[Effect]:
-        content = event.content or b""
-        opcode = _OPCODES[event.type]
-        if self._prefix is None or opcode in (Opcode.PING, Opcode.PONG):
-            return [SendMessage(opcode, content)]
-        if opcode is Opcode.TEXT and content.startswith(b"c:"):
-            return self._control(content[2:])
-        if content.startswith(self._prefix):
-            return [SendMessage(opcode, content[len(self._prefix) :])]
+        effect = backend_message(_OPCODES[event.type], event.content or b"", self._prefix)
+        if effect is None:
+            return []
+        if not isinstance(effect, Control) or not isinstance(effect.message, Detach):
+            return [effect]
+        if self._state is _State.OPEN:
+            self._state = _State.DETACHED
+            self._wait(Event(b"CLOSE"))
         return []
-
-    def _control(self, text: bytes) -> list[Effect]:
-        message = parse_control_message(text)
-        if message is None:
-            return []
-        if isinstance(message, Detach):
-            if self._state is _State.OPEN:
-                self._state = _State.DETACHED
-                self._wait(Event(b"CLOSE"))
-            return []
-        return [Control(message)]
 
     def _backend_closed(self, event: Event) -> list[Effect]:
         try:

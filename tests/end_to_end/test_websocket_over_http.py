@@ -38,10 +38,6 @@ channel_prefix = "p-"
 targets = [{{ url = "{url}", over_http = true, subscribe = ["everyone"] }}]
 
 [[route]]
-host = "http.only"
-targets = [{{ url = "{url}" }}]
-
-[[route]]
 host = "failover"
 targets = [
     {{ url = "http://127.0.0.1:1", over_http = true }},
@@ -257,12 +253,6 @@ def test_upgrade_that_is_not_valid(connect, backend, path, fields):
     assert reply.status == 400
     assert b"not a valid WebSocket request" in reply.body
     assert not backend.calls_to(path)
-
-
-def test_route_without_a_websocket_target(websocket, path):
-    socket = websocket()
-    socket.ask(path, host="http.only")
-    assert socket.client.read_reply().status == 502
 
 
 def test_opening_fails_over_to_targets_that_take_events(websocket, backend, other, path):

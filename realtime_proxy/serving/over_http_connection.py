@@ -1,0 +1,114 @@
+"""A WebSocket client whose backend speaks HTTP: its events go out in requests.
+
+A task runs only while a request to the backend is under way.
+"""
+
+import structlog
+import trio
+
+from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.net.timers import Timer
+from realtime_proxy.serving.websocket_backend import WebSocketBackend
+from realtime_proxy.serving.websocket_connection import WebSocketConnection
+from realtime_proxy.serving.websocket_opening import WebSocketOpening
+from realtime_proxy.sessions.effects import CallBackend, Effect, PollAfter
+from realtime_proxy.sessions.websocket_over_http import WebSocketOverHttp
+
+# While a client owes so much reading, its backend is not asked for more (W-2.18).
+MAX_UNREAD_BYTES = 200_000
+
+log = structlog.get_logger()
+
+
+class OverHttpConnection(WebSocketConnection):
+    """One WebSocket, and the requests to its backend."""
+
+    __slots__ = ("_awaits_refresh", "_next_call", "_poll_timer", "_working")
+
+    _backend: WebSocketBackend
+    _session: WebSocketOverHttp
+
+    def __init__(self, opening: WebSocketOpening) -> None:
+        super().__init__(opening)
+        self._backend = WebSocketBackend(opening)
+        self._session = WebSocketOverHttp(
+            one_event=self._backend.target.one_event,
+            trusted=opening.trusted or not opening.route.grip,
+        )
+        self._poll_timer: Timer | None = None
+        self._next_call: bytes | None = None
+        self._working = True
+        self._awaits_refresh = False
+
+    async def begin(self) -> None:
+        """Ask the backend whether it accepts, and go on with what follows from its answer."""
+        self._take_connection()
+        self._perform(self._session.start())
+        await self._work()
+
+    @property
+    def _takes_input(self) -> bool:
+        return self._session.takes_input
+
+    def _serve_backend(self, effect: Effect) -> None:
+        if isinstance(effect, CallBackend):
+            self._call_soon(effect.events)
+        elif isinstance(effect, PollAfter):
+            self._poll_after(effect.seconds)
+
+    def _stop_timers(self) -> None:
+        super()._stop_timers()
+        if self._poll_timer is not None:
+            self._poll_timer.cancel()
+
+    def update(self) -> None:
+        """Send an empty request: what the backend has to say comes with its answer."""
+        if not self._awaits_refresh and not self._is_released:
+            self._awaits_refresh = True
+            self.connection.context.crew.start(self._refresh)
+
+    async def _refresh(self, _scope: trio.CancelScope) -> None:
+        # All WebSockets of a channel may have to ask. They wait for their turns outside of their
+        # sessions, so that what clients send meanwhile need not wait behind this.
+        recoveries = self.connection.context.recoveries
+        async with recoveries.turn(self._backend.target.label, urgent=True):
+            self._awaits_refresh = False
+            self._perform(self._session.refresh())
+
+    def _poll_after(self, seconds: int) -> None:
+        self._poll_timer = self.connection.context.timers.after(seconds, self._poll)
+
+    def _poll(self) -> None:
+        self._perform(self._session.poll_due())
+
+    def _call_soon(self, events: bytes) -> None:
+        self._next_call = events
+        if self._poll_timer is not None:
+            self._poll_timer.cancel()
+            self._poll_timer = None
+        if not self._working:
+            self._working = True
+            if self._session.has_ended:
+                self.connection.context.farewells.say(self._work)
+            else:
+                self.connection.context.crew.start(self._work)
+
+    async def _work(self, _scope: trio.CancelScope | None = None) -> None:
+        """Send requests one after another, for as long as there is something to send."""
+        try:
+            while (events := self._next_call) is not None:
+                self._next_call = None
+                was_open = self._session.is_accepted
+                if self.connection.socket.backlog_bytes > MAX_UNREAD_BYTES:
+                    await self._client_reads()
+                effects = await self._backend.ask(self._session, events)
+                await self._follow(effects)
+                self._note_channels()
+                if self._session.is_accepted and not was_open:
+                    self._tell_opened()
+                self._read_on()
+        except Exception:
+            log.exception("websocket session failed", peer=self.connection.peer)
+            self.connection.close(CloseReason.INTERNAL_ERROR)
+        finally:
+            self._working = False
