@@ -16,6 +16,7 @@ from realtime_proxy.config.secrets import resolve_secret
 from realtime_proxy.config.server_section import Tls
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.grip.signature import SigningKey, Verifier
+from realtime_proxy.inputs.publish_key import PublishKey
 from realtime_proxy.net.listeners import Certificates, server_context
 from realtime_proxy.pipeline.registry import LoadedHandlers, load_handlers
 from realtime_proxy.routing.table import RouteTable
@@ -30,25 +31,28 @@ class Parts:
     handlers: LoadedHandlers
     routes: RouteTable[LiveRoute]
     verifier: Verifier | None
+    publish_key: PublishKey | None
     tls: dict[str, ssl.SSLContext]
 
 
 def load_parts(config: Config, base_dir: Path, demo: LocalBackend) -> Parts:
     """All parts of a configuration; ConfigError has everything that can't be had."""
     problems: list[Problem] = []
-    handlers = routes = verifier = None
+    handlers = routes = verifier = publish_key = None
     with _collecting(problems):
         handlers = load_handlers(config, base_dir)
         routes = build_table(config, base_dir, handlers.chains, demo)
     with _collecting(problems):
         verifier = _verifier(config.grip, base_dir)
+    with _collecting(problems):
+        publish_key = PublishKey.of(config.publish, base_dir)
     tls: dict[str, ssl.SSLContext] = {}
     for listener in config.server.tls:
         with _collecting(problems):
             tls[listener.listen] = _context(listener, base_dir)
     if handlers is None or routes is None or problems:
         raise ConfigError(problems)
-    return Parts(handlers, routes, verifier, tls)
+    return Parts(handlers, routes, verifier, publish_key, tls)
 
 
 @contextmanager

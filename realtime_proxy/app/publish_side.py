@@ -2,61 +2,77 @@
 
 import contextlib
 import socket
+from pathlib import Path
 
 import trio
 
 from realtime_proxy.config.addresses import parse_mode, parse_tcp
 from realtime_proxy.config.schema import Publish
+from realtime_proxy.config.secrets import resolve_secret
 from realtime_proxy.inputs.http_control import HttpControl
 from realtime_proxy.inputs.own_hosts import OwnHosts
+from realtime_proxy.inputs.publish_key import PublishKey
 from realtime_proxy.inputs.publishing import Publishing
 from realtime_proxy.inputs.zmq_commands import ZmqCommands
 from realtime_proxy.inputs.zmq_items import ZmqItems, item_of_topic, pushed_item
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.net.internal_http import InternalHttpServer, InternalLimits
 from realtime_proxy.net.listeners import open_listener
-from realtime_proxy.net.zmq_socket import PullSocket, RouterSocket, SubSocket
+from realtime_proxy.net.zmq_socket import CurveGate, PullSocket, RouterSocket, SubSocket
 
 
 class PublishSide:
     """Opened at once, so that what is wrong is known before clients come; served by `run`."""
 
-    def __init__(self, settings: Publish, counters: Counters) -> None:
-        """Raises ConfigError when an address can't be had."""
+    def __init__(self, settings: Publish, counters: Counters, base_dir: Path) -> None:
+        """Raises ConfigError when an address can't be had, or a key can't be used."""
         self._settings = settings
         self._counters = counters
         self._limits = InternalLimits(settings.max_header_bytes, settings.max_body_bytes)
         self._hosts = OwnHosts.of(settings) if settings.http else OwnHosts()
+        self._key = PublishKey.of(settings, base_dir)
         self._answers: HttpControl | None = None
+        self._gate: CurveGate | None = None
         self._pull: PullSocket | None = None
         self._sub: SubSocket | None = None
         self._command: RouterSocket | None = None
         self._control: socket.socket | None = None
         with contextlib.ExitStack() as opened:
             mode = parse_mode(settings.ipc_mode) if settings.ipc_mode else None
+            if settings.curve_key:
+                secret = resolve_secret(settings.curve_key, base_dir)
+                self._gate = opened.enter_context(CurveGate(secret, settings.curve_clients))
             if settings.pull:
-                self._pull = opened.enter_context(PullSocket(settings.pull, mode))
+                self._pull = opened.enter_context(PullSocket(settings.pull, mode, self._gate))
             if settings.sub:
-                sub = SubSocket(settings.sub, mode, connect=settings.sub_connect)
-                self._sub = opened.enter_context(sub)
+                self._sub = opened.enter_context(self._sub_socket(mode))
             if settings.command:
-                command = RouterSocket(settings.command, mode)
+                command = RouterSocket(settings.command, mode, self._gate)
                 self._command = opened.enter_context(command)
             if settings.http:
                 self._control = opened.enter_context(open_listener(parse_tcp(settings.http)))
             self._opened = opened.pop_all()
 
-    def adopt(self, settings: Publish) -> None:
-        """Go by the limits and names of these settings from now on; addresses stay."""
+    def _sub_socket(self, mode: int | None) -> SubSocket:
+        settings = self._settings
+        if settings.sub_connect:
+            return SubSocket.connected(settings.sub, self._gate, settings.curve_server)
+        return SubSocket(settings.sub, mode, self._gate)
+
+    def adopt(self, settings: Publish, key: PublishKey | None) -> None:
+        """Go by these limits and names, and this key, from now on; addresses stay."""
         self._limits.max_header_bytes = settings.max_header_bytes
         self._limits.max_body_bytes = settings.max_body_bytes
         if self._answers is not None and settings.http:
             self._answers.hosts = OwnHosts.of(settings)
+            self._answers.key = key
 
     async def run(self, publishing: Publishing) -> None:
         """Take items until cancelled."""
         with contextlib.closing(self):
             async with trio.open_nursery() as nursery:
+                if self._gate is not None:
+                    nursery.start_soon(self._gate.run)
                 if self._pull is not None:
                     pull = ZmqItems(self._pull, pushed_item, publishing, self._counters)
                     nursery.start_soon(pull.run)
@@ -68,7 +84,7 @@ class PublishSide:
                     commands = ZmqCommands(self._command, self._settings, publishing)
                     nursery.start_soon(commands.run)
                 if self._control is not None:
-                    self._answers = HttpControl(publishing, self._hosts)
+                    self._answers = HttpControl(publishing, self._hosts, self._key)
                     control = InternalHttpServer(self._limits, self._answers.answer)
                     nursery.start_soon(control.run, self._control)
 

@@ -54,7 +54,7 @@ async def _serve_alone(config: Config, source: Source) -> None:
     counters = Counters()
     with (
         contextlib.closing(StatsSide(config, counters)) as stats_side,
-        contextlib.closing(PublishSide(config.publish, counters)) as publish_side,
+        contextlib.closing(PublishSide(config.publish, counters, source.base_dir)) as publish_side,
     ):
         worker = Worker(config, source.base_dir, on_tallied=partial(stats_side.add, 0))
         listeners = listeners_of_slots(config.server, 1)[0]
@@ -68,7 +68,7 @@ async def _serve_alone(config: Config, source: Source) -> None:
 
         def adopt(config: Config, parts: Parts) -> None:
             worker.adopt(config, parts)
-            publish_side.adopt(config.publish)
+            publish_side.adopt(config.publish, parts.publish_key)
 
         reloader = Reloader(source, config, worker.prepare, adopt)
         await _until_told(run, reloader.run, reloader.hang_up, worker.close_all)

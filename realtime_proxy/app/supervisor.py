@@ -54,7 +54,7 @@ class Supervisor:
         self._hub = Hub(config.publish, self._timers, counters)
         self.prepare(config)
         with contextlib.ExitStack() as opened:
-            self._publish_side = PublishSide(config.publish, counters)
+            self._publish_side = PublishSide(config.publish, counters, base_dir)
             opened.callback(self._publish_side.close)
             self._stats_side = StatsSide(config, counters, several=True)
             opened.callback(self._stats_side.close)
@@ -74,10 +74,10 @@ class Supervisor:
         """Try what workers will need. Raises ConfigError. May run in a thread."""
         return load_parts(config, self._base_dir, DemoBackend(lambda _item: 0).answer)
 
-    def adopt(self, config: Config, _parts: Parts) -> None:
+    def adopt(self, config: Config, parts: Parts) -> None:
         """Have all workers serve by this configuration, those that come later too."""
         self._config = _of_one_worker(config, self._workers)
-        self._publish_side.adopt(config.publish)
+        self._publish_side.adopt(config.publish, parts.publish_key)
         self._hub.configure(self._config)
 
     def reopen_logs(self) -> None:

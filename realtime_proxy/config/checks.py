@@ -25,6 +25,7 @@ ZHTTP_REFUSED = (
 UNIX = "unix"
 _HANDLER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[0-9]+\])*", re.ASCII)
+_Z85_KEY = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _METRIC_PREFIX = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -224,6 +225,12 @@ def metric_prefix(value: str) -> None:
     """For what names of metrics begin with."""
     if not _METRIC_PREFIX.fullmatch(value):
         raise _wrong(f"`{value}` does not begin names of metrics; accepted: letters, digits, `_`")
+
+
+def z85_key(value: str) -> None:
+    """A key of CURVE as ZeroMQ writes it."""
+    if not _Z85_KEY.fullmatch(value):
+        raise _wrong("is no CURVE key; accepted: 40 characters of Z85")
 
 
 def not_empty(value: str) -> None:

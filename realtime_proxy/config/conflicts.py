@@ -32,7 +32,7 @@ def find_conflicts(file: Table, base_dir: Path) -> Iterator[Problem]:
     yield from _listener_problems(file)
     yield from _certificate_problems(_table(file, "server"), base_dir)
     yield from _zhttpreq_problems(file)
-    yield from _publish_problems(_table(file, "publish"))
+    yield from _publish_problems(_table(file, "publish"), base_dir)
     yield from _watched_problems(file)
     grip = _table(file, "grip")
     for key in ("key", "upstream_key"):
@@ -130,17 +130,38 @@ def _certificate_problems(server: Table, base_dir: Path) -> Iterator[Problem]:
             yield Problem(f"{path}.certificates", f"there is no folder {base_dir / folder}")
 
 
-def _publish_problems(publish: Table) -> Iterator[Problem]:
+def _publish_problems(publish: Table, base_dir: Path) -> Iterator[Problem]:
+    for key in ("key", "curve_key"):
+        yield from _secret_problems(publish, f"publish.{key}", base_dir)
+    yield from _curve_problems(publish)
     if publish.get("allow_unauthenticated") is True:
         return
     for path, text in _publish_addresses(publish):
         address = _parsed(text)
-        if address is not None and not is_loopback(address):
+        key = "key" if path == "publish.http" else "curve_key"
+        if address is not None and not is_loopback(address) and not publish.get(key):
             yield Problem(
                 path,
                 f"{address} can be reached from other machines, and publishing asks for no key; "
-                "use a loopback address, or set `allow_unauthenticated = true`",
+                f"use a loopback address, or a `{key}`, or set `allow_unauthenticated = true`",
             )
+
+
+def _curve_problems(publish: Table) -> Iterator[Problem]:
+    if not publish.get("curve_key"):
+        for key in ("curve_clients", "curve_server"):
+            if publish.get(key):
+                yield Problem(f"publish.{key}", "needs a `curve_key`")
+        return
+    addresses = _publish_addresses(publish)
+    if not publish.get("curve_clients") and any(
+        text for path, text in addresses if "http" not in path
+    ):
+        yield Problem("publish.curve_clients", "is empty, so nobody could connect")
+    if publish.get("sub_connect") is True and not publish.get("curve_server"):
+        yield Problem(
+            "publish.curve_server", "is missing; publishers are connected to by their key"
+        )
 
 
 def _watched_problems(file: Table) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from realtime_proxy.config.checks import (
     not_empty,
     one_of,
     or_empty,
+    z85_key,
 )
 from realtime_proxy.config.option import option
 from realtime_proxy.config.route_section import Route
@@ -122,6 +123,28 @@ class Publish:
         "",
         "Permissions (octal) of ipc:// sockets, such as `660`. Empty: unchanged.",
         or_empty(parse_mode),
+        restart=True,
+    )
+    key: str = option(
+        "",
+        "Key that publishers need on the control port, as `Authorization: Bearer` with a JWT "
+        "signed by it or with the key itself. A secret, or a PEM public key. Empty: none.",
+    )
+    curve_key: str = option(
+        "",
+        "Secret CURVE key (Z85) of the ZeroMQ sockets: publishers need keys, too. Empty: none.",
+        restart=True,
+    )
+    curve_clients: tuple[str, ...] = option(
+        (),
+        "Public CURVE keys (Z85) of those who may publish and send commands.",
+        z85_key,
+        restart=True,
+    )
+    curve_server: str = option(
+        "",
+        "With `sub_connect`: the public CURVE key (Z85) of the publishers that are connected to.",
+        or_empty(z85_key),
         restart=True,
     )
     allow_unauthenticated: bool = option(

@@ -11,7 +11,7 @@ from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.inputs.limited_intake import LimitedIntake
 from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.inputs.order import Order
-from realtime_proxy.inputs.publishing import Topics
+from realtime_proxy.inputs.publishing import Reach, Topics
 from realtime_proxy.inputs.tokens import OwnTokens, TokenDesk
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
@@ -63,9 +63,9 @@ class Door:
         """Deliver items in their order."""
         self._order.submit(items)
 
-    async def count(self, items: Iterable[Item]) -> int:
+    async def count(self, items: Iterable[Item]) -> Reach:
         """How many subscribers items have, at this moment."""
-        return sum(self._registry.count(item) for item in items)
+        return self.intake.reach(items)
 
     def publish(self, item: Item) -> int:
         """Publish from inside; how many subscribers the item has."""

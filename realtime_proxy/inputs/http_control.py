@@ -9,6 +9,7 @@ import structlog
 from realtime_proxy.errors import PublishError
 from realtime_proxy.grip.publish import parse_items_json
 from realtime_proxy.inputs.own_hosts import OwnHosts
+from realtime_proxy.inputs.publish_key import PublishKey
 from realtime_proxy.inputs.publishing import Publishing
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, text_response
@@ -26,9 +27,12 @@ log = structlog.get_logger()
 class HttpControl:
     """Answers the requests of publishers."""
 
-    def __init__(self, publishing: Publishing, hosts: OwnHosts) -> None:
+    def __init__(
+        self, publishing: Publishing, hosts: OwnHosts, key: PublishKey | None = None
+    ) -> None:
         self._publishing = publishing
         self.hosts = hosts
+        self.key = key
         self._posts: dict[bytes, Callable[[RequestHead, bytes, bool], Awaitable[Response]]] = {
             b"/publish": self._publish,
             b"/recover": self._recover,
@@ -60,14 +64,22 @@ class HttpControl:
             refusal = text_response(405, f"Method not allowed: {head.method.decode()}.")
             refusal.headers.append((b"Allow", b"POST"))
             return InternalReply(refusal)
-        if _is_foreign(head.headers):
-            return InternalReply(text_response(403, "Requests from other origins are refused."))
-        host = head.headers.get(b"host")
-        if host is not None and not self.hosts.include(host):
-            name = host.decode("latin-1")
-            return InternalReply(text_response(403, _NOT_OUR_NAME.format(name)))
+        if (forbidden := self._refusal(head.headers)) is not None:
+            return InternalReply(forbidden)
         response = await post(head, body, as_json)
         return InternalReply(response, keep_alive=response.status == 200)
+
+    def _refusal(self, headers: Headers) -> Response | None:
+        """The answer to those who may not publish."""
+        if _is_foreign(headers):
+            return text_response(403, "Requests from other origins are refused.")
+        if self.key is not None:
+            return None if self.key.admits(headers) else _key_wanted()
+        # A page that has its own name lead here has no key.
+        host = headers.get(b"host")
+        if host is None or self.hosts.include(host):
+            return None
+        return text_response(403, _NOT_OUR_NAME.format(host.decode("latin-1")))
 
     async def _publish(self, head: RequestHead, body: bytes, as_json: bool) -> Response:
         try:
@@ -75,16 +87,21 @@ class HttpControl:
         except PublishError as error:
             return text_response(400, str(error))
         if b"return=representation" in head.headers.tokens(b"prefer"):
-            matched = await self._publishing.count(items)
+            reach = await self._publishing.count(items)
             self._publishing.submit(items)
-            # Every subscriber matched has a delivery in line: nothing is held back at this door.
-            return _json_response({"message": "Published", "matched": matched, "queued": matched})
+            return _json_response({"message": "Published", **reach._asdict()})
         self._publishing.submit(items)
         return _done("Published", as_json=as_json)
 
     async def _recover(self, _head: RequestHead, _body: bytes, as_json: bool) -> Response:
         self._publishing.recover()
         return _done("Updated", as_json=as_json)
+
+
+def _key_wanted() -> Response:
+    refusal = text_response(401, "Publishing needs the key: Authorization: Bearer TOKEN.")
+    refusal.headers.append((b"WWW-Authenticate", b'Bearer realm="publish"'))
+    return refusal
 
 
 def _done(message: str, *, as_json: bool) -> Response:

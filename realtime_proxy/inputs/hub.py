@@ -16,7 +16,7 @@ from realtime_proxy.inputs.link_messages import (
     encode_item,
 )
 from realtime_proxy.inputs.order import Order
-from realtime_proxy.inputs.publishing import Topics
+from realtime_proxy.inputs.publishing import Reach, Topics
 from realtime_proxy.inputs.questions import Questions
 from realtime_proxy.inputs.tokens import TokenDesk
 from realtime_proxy.metrics.counters import Counters
@@ -227,7 +227,7 @@ class Hub:
 
     # -- questions -------------------------------------------------------------------------
 
-    async def count(self, items: Iterable[Item]) -> int:
+    async def count(self, items: Iterable[Item]) -> Reach:
         """How many subscribers items have, over all workers that answer in time."""
         with self._questions.new() as question:
             for worker, parts in self._by_worker(items):
@@ -236,7 +236,8 @@ class Hub:
                     question.put_to(worker)
                     link.socket.send([Kind.COUNT, b"%d" % question.number, *parts])
             await question.settled()
-        return sum(int(found) for (found,) in question.answers)
+        reaches = [Reach(*map(int, answer)) for answer in question.answers]
+        return Reach(*(sum(reach[index] for reach in reaches) for index in range(2)))
 
     async def refresh_connection(self, name: bytes) -> bool:
         """Have a connection ask its backend, if it is a WebSocket; False if it is unknown."""

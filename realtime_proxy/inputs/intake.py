@@ -11,6 +11,7 @@ from realtime_proxy.channels.channel_tally import ChannelTally
 from realtime_proxy.channels.fanout import Update, ask_for_updates, fan_out
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.inputs.holding import Channels
+from realtime_proxy.inputs.publishing import Reach
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 
@@ -69,6 +70,11 @@ class Intake:
                 self._waits_since = self._timers.now()
             self._lot.unpark()
         return matched
+
+    def reach(self, items: Iterable[Item]) -> Reach:
+        """How many subscribers items have, at this moment; there is room for all of them."""
+        matched = sum(self._registry.count(item) for item in items)
+        return Reach(matched, matched)
 
     @property
     def _is_busy(self) -> bool:

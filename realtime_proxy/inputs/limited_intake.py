@@ -13,6 +13,7 @@ from realtime_proxy.channels.limits import Limits
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.inputs.holding import Channels
 from realtime_proxy.inputs.intake import Intake, Step, run_logged
+from realtime_proxy.inputs.publishing import Reach
 from realtime_proxy.inputs.tokens import Tokens
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
@@ -65,6 +66,19 @@ class LimitedIntake(Intake):
         """Put items in line; how many subscribers they are for, at this moment."""
         return super().submit(self._admitted(items), done)
 
+    def reach(self, items: Iterable[Item]) -> Reach:
+        """How many subscribers items have, and how many would get them if they came now."""
+        matched = queued = 0
+        line = self._queued.copy()
+        for item in items:
+            for route, weight in self._limits.weights(self._registry, item).items():
+                count = self._registry.count_of_route(item, route)
+                matched += count
+                if not self._is_full(line[route], weight):
+                    line[route] += weight
+                    queued += count
+        return Reach(matched, queued)
+
     def in_turn(self, step: Step, channel: str | None = None) -> None:
         """Run a step after the items that are in line now, and before those that come later.
 
@@ -84,7 +98,9 @@ class LimitedIntake(Intake):
     def _admitted(self, items: Iterable[Item]) -> Iterator[Item]:
         for item in items:
             weights = self._limits.weights(self._registry, item)
-            left_out = frozenset(route for route in weights if self._is_full(route, weights[route]))
+            left_out = frozenset(
+                route for route in weights if self._is_full(self._queued[route], weights[route])
+            )
             for route in left_out:
                 self._drop(route, item)
             if weights and len(left_out) == len(weights):
@@ -97,8 +113,8 @@ class LimitedIntake(Intake):
                 self._waiting.append(_Waiting(taken, left_out))
                 self._waiting_channels[item.channel] += 1
 
-    def _is_full(self, route: str, weight: int) -> bool:
-        limit, queued = self._limits.max_queued, self._queued[route]
+    def _is_full(self, queued: int, weight: int) -> bool:
+        limit = self._limits.max_queued
         return bool(limit and queued and queued + weight > limit)
 
     def _drop(self, route: str, item: Item) -> None:

@@ -1,9 +1,16 @@
 """What publishers meet behind every input: the door of the only process, or the hub of several."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from realtime_proxy.model.item import Item
+
+
+class Reach(NamedTuple):
+    """How many subscribers items have, and for how many of them there is room in line."""
+
+    matched: int
+    queued: int
 
 
 class Topics(Protocol):
@@ -22,8 +29,8 @@ class Publishing(Protocol):
     def submit(self, items: Iterable[Item], /) -> object:
         """Put items in line for delivery."""
 
-    async def count(self, items: list[Item], /) -> int:
-        """How many subscribers items have."""
+    async def count(self, items: list[Item], /) -> Reach:
+        """How many subscribers items have, at this moment."""
 
     def recover(self) -> None:
         """Forget all last ids, and have every hold ask its backend."""

@@ -111,8 +111,8 @@ class WorkerLink:
             case Kind.ITEMS:
                 self._items_arrived(parts)
             case Kind.COUNT:
-                found = sum(self._registry.count(item) for item in _decoded(parts[1:]))
-                self._socket.send([Kind.ANSWER, parts[0], b"%d" % found])
+                reach = self.intake.reach(_decoded(parts[1:]))
+                self._socket.send([Kind.ANSWER, parts[0], *(b"%d" % count for count in reach)])
                 self._taken(parts[1:])
             case Kind.LOST:
                 # Nobody knows which items: all who can ask their backends do so.

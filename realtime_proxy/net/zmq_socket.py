@@ -2,12 +2,14 @@
 
 import contextlib
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
+import structlog
 import trio
 import zmq
+from zmq.utils import z85
 
 from realtime_proxy.errors import ConfigError, Problem
 
@@ -17,12 +19,19 @@ _HIGH_WATER_MARK = 101_000
 _STATS_HIGH_WATER_MARK = 200_000
 
 
+log = structlog.get_logger()
+
+
 class _ReceivingSocket:
     """What all kinds share: awaiting messages on a descriptor that signals changes only."""
 
-    def __init__(self, kind: int) -> None:
-        self._context = zmq.Context()
+    def __init__(self, kind: int, gate: "CurveGate | None" = None) -> None:
+        """With a `gate`, whoever connects must have one of its keys."""
+        self._context = zmq.Context() if gate is None else gate.context
+        self._owns_context = gate is None
         self._socket = self._context.socket(kind)
+        if gate is not None:
+            gate.guard(self._socket)
         self._socket.linger = 0
         self._socket.ipv6 = True
         self._fd = int(self._socket.getsockopt(zmq.FD))
@@ -99,7 +108,8 @@ class _ReceivingSocket:
     def close(self) -> None:
         """Give the address and the context back."""
         self._socket.close()
-        self._context.term()
+        if self._owns_context:
+            self._context.term()
 
 
 class PullSocket(_ReceivingSocket):
@@ -107,9 +117,11 @@ class PullSocket(_ReceivingSocket):
 
     name = "zmq pull"
 
-    def __init__(self, endpoint: str, ipc_mode: int | None = None) -> None:
+    def __init__(
+        self, endpoint: str, ipc_mode: int | None = None, gate: "CurveGate | None" = None
+    ) -> None:
         """Raises ConfigError when the endpoint can't be bound."""
-        super().__init__(zmq.PULL)
+        super().__init__(zmq.PULL, gate)
         self._socket.rcvhwm = _HIGH_WATER_MARK
         self._bind(endpoint, "publish.pull", ipc_mode)
 
@@ -120,17 +132,32 @@ class SubSocket(_ReceivingSocket):
     name = "zmq sub"
 
     def __init__(
-        self, endpoints: Sequence[str], ipc_mode: int | None = None, *, connect: bool = False
+        self,
+        endpoints: Sequence[str],
+        ipc_mode: int | None = None,
+        gate: "CurveGate | None" = None,
     ) -> None:
-        """Raises ConfigError when an endpoint can't be had."""
-        super().__init__(zmq.SUB)
+        """Raises ConfigError when an endpoint can't be bound."""
+        super().__init__(zmq.SUB, gate)
         self._socket.rcvhwm = _HIGH_WATER_MARK
         self._socket.sndhwm = 0  # of subscriptions: one that is lost would never be made up for
         for index, endpoint in enumerate(endpoints):
-            if connect:
-                self._connect(endpoint, f"publish.sub[{index}]")
-            else:
-                self._bind(endpoint, f"publish.sub[{index}]", ipc_mode)
+            self._bind(endpoint, f"publish.sub[{index}]", ipc_mode)
+
+    @classmethod
+    def connected(
+        cls, endpoints: Sequence[str], gate: "CurveGate | None" = None, publishers_key: str = ""
+    ) -> Self:
+        """One that connects to publishers; with a `gate`, to those who have this key, as Z85.
+
+        Raises ConfigError when an endpoint can't be connected to.
+        """
+        sub = cls(())
+        if gate is not None:
+            gate.present(sub._socket, publishers_key)
+        for index, endpoint in enumerate(endpoints):
+            sub._connect(endpoint, f"publish.sub[{index}]")
+        return sub
 
     def subscribe(self, channel: str) -> None:
         """Ask publishers for what is published on a channel, once for each call."""
@@ -190,15 +217,65 @@ class DealerSocket(_Socket):
         return bool(events & zmq.POLLOUT)
 
 
+class CurveGate(_Socket):
+    """Lets those publishers in whose public keys are known (CURVE; ZAP, ZeroMQ RFC 27).
+
+    The sockets that it guards share its context, and are closed before it.
+    """
+
+    def __init__(self, secret_key: bytes, client_keys: Iterable[str]) -> None:
+        """Keys are as Z85, 40 characters. Raises ConfigError for a secret that is none."""
+        super().__init__(zmq.ROUTER)
+        self._secret_key = secret_key
+        self._clients = frozenset(z85.decode(key) for key in client_keys)
+        try:
+            self._public_key = zmq.curve_public(secret_key)
+        except (zmq.ZMQError, ValueError) as error:
+            self.close()
+            message = "is no secret key of CURVE: 40 characters of Z85"
+            raise ConfigError([Problem("publish.curve_key", message)]) from error
+        self._socket.bind("inproc://zeromq.zap.01")
+
+    @property
+    def context(self) -> "zmq.Context[zmq.Socket[bytes]]":
+        """Where the sockets that it guards are made."""
+        return self._context
+
+    def guard(self, socket: "zmq.Socket[bytes]") -> None:
+        """Have a socket, which is not bound yet, let nobody else in."""
+        socket.curve_server = True
+        socket.curve_secretkey = self._secret_key
+
+    def present(self, socket: "zmq.Socket[bytes]", server_key: str) -> None:
+        """Have a socket, which is not connected yet, show its key to who has this one."""
+        socket.curve_serverkey = server_key.encode()
+        socket.curve_publickey = self._public_key
+        socket.curve_secretkey = self._secret_key
+
+    async def run(self) -> None:
+        """Answer whether those who connect may, until cancelled. Nobody gets in meanwhile."""
+        while True:
+            for message in await self.receive():
+                sender, empty, version, request, _domain, address, _identity, *proof = message
+                is_known = proof[0] == b"CURVE" and proof[1] in self._clients
+                if not is_known:
+                    peer = address.decode(errors="replace").removeprefix("::ffff:")
+                    log.warning("publisher refused", peer=peer)
+                status = (b"200", b"OK") if is_known else (b"400", b"unknown key")
+                self.send([sender, empty, version, request, *status, b"", b""])
+
+
 class RouterSocket(_Socket):
     """A bound ROUTER socket: messages begin with parts that lead back to their senders.
 
     A reply to somebody who does not take so many is dropped.
     """
 
-    def __init__(self, endpoint: str, ipc_mode: int | None = None) -> None:
+    def __init__(
+        self, endpoint: str, ipc_mode: int | None = None, gate: "CurveGate | None" = None
+    ) -> None:
         """Raises ConfigError when the endpoint can't be bound."""
-        super().__init__(zmq.ROUTER)
+        super().__init__(zmq.ROUTER, gate)
         self._socket.rcvhwm = self._socket.sndhwm = _HIGH_WATER_MARK
         self._bind(endpoint, "publish.command", ipc_mode)
 

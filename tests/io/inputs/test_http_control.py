@@ -4,6 +4,8 @@ import pytest
 
 from realtime_proxy.inputs.http_control import HttpControl
 from realtime_proxy.inputs.own_hosts import OwnHosts
+from realtime_proxy.inputs.publish_key import PublishKey
+from realtime_proxy.inputs.publishing import Reach
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 
@@ -24,7 +26,7 @@ class Line:
 
     async def count(self, items):
         assert not self.items, "to be counted before they are in line"
-        return self.subscribers
+        return Reach(self.subscribers, self.subscribers - 2)
 
     def recover(self):
         self.recoveries += 1
@@ -33,9 +35,9 @@ class Line:
 class Port:
     """Asks the control port as a publisher would."""
 
-    def __init__(self, subscribers=0):
+    def __init__(self, subscribers=0, key=None):
         self.line = Line(subscribers)
-        self._control = HttpControl(self.line, OwnHosts(frozenset({b"push.example"})))
+        self._control = HttpControl(self.line, OwnHosts(frozenset({b"push.example"})), key)
 
     async def ask(self, method, target, body=b"", **fields):
         headers = Headers(
@@ -195,7 +197,7 @@ async def test_no_items_are_fine(port):
 @pytest.mark.parametrize("accept", ["text/plain", "application/json"])
 async def test_who_wants_to_know_is_told_how_many_are_concerned(prefer, accept):
     port = Port(subscribers=7)
-    text = b'{"message":"Published","matched":7,"queued":7}\n'
+    text = b'{"message":"Published","matched":7,"queued":5}\n'
     answer = await port.publish(ITEM, prefer=prefer, accept=accept)
     assert answer == (200, JSON, text, True)
     assert len(port.line.items) == 1
@@ -252,3 +254,33 @@ async def test_a_page_whose_own_name_leads_here_publishes_nothing(port):
     assert (status, kind, keep_alive) == (403, TEXT, False)
     assert b"evil.example:5561" in body
     assert port.line.items == []
+
+
+# -- a key -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def locked():
+    return Port(key=PublishKey(b"sesame"))
+
+
+@pytest.mark.parametrize("fields", [{}, {"authorization": "Bearer wrong"}])
+async def test_who_has_no_key_may_not_publish(locked, fields):
+    reply = await locked.publish(ITEM, **fields)
+    text = b"Publishing needs the key: Authorization: Bearer TOKEN.\n"
+    assert reply == (401, TEXT, text, False)
+    assert (await locked.ask(b"POST", b"/recover/", **fields))[0] == 401
+    assert (locked.line.items, locked.line.recoveries) == ([], 0)
+    assert (await locked.ask(b"GET", b"/", **fields))[0] == 200
+
+
+async def test_what_is_missing_is_told_to_programs(locked):
+    head = RequestHead(b"POST", b"/publish/", Headers())
+    response = (await locked._control.answer(head, b"")).response
+    assert response.headers.get(b"www-authenticate") == b'Bearer realm="publish"'
+
+
+async def test_who_has_the_key_may_publish_whatever_the_host(locked):
+    fields = {"authorization": "Bearer sesame", "host": "elsewhere.example"}
+    assert await locked.publish(ITEM, **fields) == PUBLISHED
+    assert (await locked.publish(ITEM, origin="http://a", **fields))[0] == 403

@@ -323,7 +323,7 @@ async def answers(worker, found):
     """Answer a count."""
     kind, number, *parts = await worker.hears()
     assert kind == b"C"
-    worker.socket.send([b"N", number, b"%d" % found])
+    worker.socket.send([b"N", number, b"%d" % found, b"1"])
     worker.socket.send([b"T", b"%d" % sum(map(len, parts))])
     return [decode_item(part) for part in parts]
 
@@ -337,14 +337,14 @@ async def test_subscribers_are_counted_over_all_who_hold_a_channel(hub, join, co
         nursery.start_soon(count, hub, [item("a"), item("b"), item("c")], results)
         assert await answers(one, 3) == [item("a")]
         assert await answers(other, 4) == [item("a"), item("b")]
-    assert results == [7]
+    assert results == [(7, 2)]
     await third.is_heard()  # and was not asked
     assert counters.items_published == 0
 
 
 async def test_where_nobody_listens_nobody_is_asked(hub, join):
     await join(0).is_heard()
-    assert await hub.count([item("a")]) == 0
+    assert await hub.count([item("a")]) == (0, 0)
 
 
 async def test_a_worker_that_dies_counts_for_nothing(hub, join):
@@ -357,7 +357,7 @@ async def test_a_worker_that_dies_counts_for_nothing(hub, join):
         await answers(one, 3)
         await other.hears()
         other.die()
-    assert results == [3]
+    assert results == [(3, 1)]
 
 
 async def test_a_worker_that_does_not_answer_is_not_waited_for(hub, join, monkeypatch):
@@ -369,8 +369,8 @@ async def test_a_worker_that_does_not_answer_is_not_waited_for(hub, join, monkey
     async with trio.open_nursery() as nursery:
         nursery.start_soon(count, hub, [item("a")], results)
         number = (await one.hears())[1]
-    assert results == [0]
-    one.socket.send([b"N", number, b"5"])  # too late
+    assert results == [(0, 0)]
+    one.socket.send([b"N", number, b"5", b"5"])  # too late
     await one.is_heard()
 
 
@@ -383,10 +383,10 @@ async def test_counts_do_not_mix(hub, join):
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(count, hub, [item("a")], second)
         one, other = await worker.hears(), await worker.hears()
-        worker.socket.send([b"N", other[1], b"2"])
-        worker.socket.send([b"N", one[1], b"1"])
-        worker.socket.send([b"N", one[1], b"1"])
-    assert (first, second) == ([1], [2])
+        worker.socket.send([b"N", other[1], b"2", b"0"])
+        worker.socket.send([b"N", one[1], b"1", b"1"])
+        worker.socket.send([b"N", one[1], b"1", b"1"])
+    assert (first, second) == ([(1, 1)], [(2, 0)])
 
 
 async def test_a_count_that_is_given_up_leaves_nothing_behind(hub, join):

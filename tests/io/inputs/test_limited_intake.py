@@ -205,3 +205,13 @@ async def test_steps_run_when_what_was_in_line_is_delivered(house, autojump_cloc
     assert seen == ["soon"]
     await trio.sleep(20)
     assert seen == ["soon", 30, 30, 30]
+
+
+async def test_how_many_would_get_items_is_told_before(house, autojump_clock):
+    house = house(per_second=10, max_queued=20)
+    await house.subscribe(count=5)
+    await house.subscribe("b", count=2, route_id="route")
+    items = [Item(channel, http_stream=HttpStream()) for channel in "aaaaaabc"]
+    assert house.intake.reach(items) == (32, 22)
+    house.publish(*range(3))
+    assert house.intake.reach(items[:2]) == (10, 5)

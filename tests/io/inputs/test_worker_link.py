@@ -168,7 +168,7 @@ async def test_what_is_not_delivered_yet_is_not_reported(tmp_path, nursery):
         await hold(worker, hub, "a")
         hub.socket.send([b"I", encode_item(item("a"))])
         hub.socket.send([b"C", b"0"])
-        assert await hub.hears() == [b"N", b"0", b"0"]
+        assert await hub.hears() == [b"N", b"0", b"0", b"0"]
         assert await hub.hears() == [b"T", b"0"]  # that of the count
         nursery.start_soon(worker.link.intake.run)
         assert (await hub.hears())[0] == b"T"
@@ -225,7 +225,7 @@ async def test_subscribers_are_counted(ends):
     await worker.subscribe("a", form=WireForm.RESPONSE)  # the item is not for this one
     parts = [encode_item(item("a")), encode_item(item("b"))]
     hub.socket.send([b"C", b"7", *parts])
-    assert await hub.hears() == [b"N", b"7", b"2"]
+    assert await hub.hears() == [b"N", b"7", b"2", b"2"]
     assert await hub.hears() == [b"T", b"%d" % sum(map(len, parts))]
 
 

@@ -1,6 +1,7 @@
 import stat
 
 import pytest
+import structlog
 import trio
 import trio.testing
 import zmq
@@ -8,6 +9,7 @@ import zmq
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.net.zmq_socket import (
     MAX_BATCH,
+    CurveGate,
     DealerSocket,
     PairSocket,
     PubSocket,
@@ -18,6 +20,8 @@ from realtime_proxy.net.zmq_socket import (
 
 SECONDS = 10
 ANYWHERE = "tcp://127.0.0.1:*"
+# Pairs of keys, the public one first.
+SERVER, CLIENT, STRANGER = (zmq.curve_keypair() for _ in range(3))
 
 
 @pytest.fixture
@@ -31,16 +35,20 @@ def pull():
 def push():
     """Makes publishers that are connected to an endpoint."""
     with zmq.Context() as context:
+        made = []
 
-        def make(endpoint):
+        def make(endpoint, own_keys=None, server_key=SERVER[0]):
             socket = context.socket(zmq.PUSH)
             socket.linger = 0
             socket.sndhwm = 0
+            if own_keys is not None:
+                socket.curve_publickey, socket.curve_secretkey = own_keys
+                socket.curve_serverkey = server_key
             socket.connect(endpoint)
+            made.append(socket)
             return socket
 
-        made = []
-        yield lambda endpoint: made.append(make(endpoint)) or made[-1]
+        yield make
         for socket in made:
             socket.close()
 
@@ -274,7 +282,7 @@ async def test_all_addresses_are_listened_to(publisher, taken, tmp_path):
 
 async def test_publishers_can_be_connected_to(publisher, taken):
     port = publisher.socket.bind_to_random_port("tcp://127.0.0.1")
-    sub = SubSocket([f"tcp://127.0.0.1:{port}"], connect=True)
+    sub = SubSocket.connected([f"tcp://127.0.0.1:{port}"])
     assert sub._socket.tcp_keepalive == 1
     assert sub._socket.tcp_keepalive_idle == 30
     assert sub._socket.tcp_keepalive_cnt == 6
@@ -286,13 +294,12 @@ async def test_publishers_can_be_connected_to(publisher, taken):
     assert await messages.first(1) == [[b"a", b"1"]]
 
 
-@pytest.mark.parametrize("connect", [False, True])
-def test_the_address_that_can_not_be_had_is_told(connect):
-    wrong = "tcp://:x"
-    with pytest.raises(ConfigError, match=wrong) as caught:
-        SubSocket(
-            ["tcp://127.0.0.1:*" if not connect else "tcp://127.0.0.1:1", wrong], connect=connect
-        )
+@pytest.mark.parametrize(
+    ("make", "right"), [(SubSocket, ANYWHERE), (SubSocket.connected, "tcp://127.0.0.1:1")]
+)
+def test_the_address_that_can_not_be_had_is_told(make, right):
+    with pytest.raises(ConfigError, match="tcp://:x") as caught:
+        make([right, "tcp://:x"])
     assert caught.value.problems[0].key_path == "publish.sub[1]"
 
 
@@ -341,6 +348,55 @@ def test_where_requests_are_taken_may_be_in_use():
     with RouterSocket(ANYWHERE) as router, pytest.raises(ConfigError) as caught:
         RouterSocket(router.endpoint)
     assert caught.value.problems[0].key_path == "publish.command"
+
+
+# -- keys ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def gate(nursery):
+    """A gate for one client; it is closed after what it guards."""
+    with CurveGate(SERVER[1], [CLIENT[0].decode()]) as gate:
+        nursery.start_soon(gate.run)
+        yield gate
+        nursery.cancel_scope.cancel()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+async def test_who_has_a_known_key_gets_in_and_nobody_else(gate, push):
+    with structlog.testing.capture_logs() as logs, PullSocket(ANYWHERE, None, gate) as pull:
+        strangers = [push(pull.endpoint, STRANGER), push(pull.endpoint, CLIENT, STRANGER[0])]
+        strangers.append(push(pull.endpoint, None))
+        for stranger in strangers:
+            stranger.send(b"stranger")
+        with trio.fail_after(SECONDS):
+            while not logs:  # noqa: ASYNC110  nothing tells of a log line
+                await trio.sleep(0.01)
+        push(pull.endpoint, CLIENT).send(b"known")
+        assert await receive(pull, 1) == [[b"known"]]
+        assert {entry["event"] for entry in logs} == {"publisher refused"}
+        assert logs[0]["peer"] == "127.0.0.1"
+
+
+async def test_publishers_that_are_connected_to_must_have_their_key(publisher, taken):
+    gate = CurveGate(CLIENT[1], [])
+    publisher.socket.curve_server = True
+    publisher.socket.curve_secretkey = SERVER[1]
+    port = publisher.socket.bind_to_random_port("tcp://127.0.0.1")
+    endpoint = f"tcp://127.0.0.1:{port}"
+    wrong = SubSocket.connected([endpoint], gate, STRANGER[0].decode())
+    wrong.subscribe("wrong")
+    taken(wrong)
+    right = SubSocket.connected([endpoint], gate, SERVER[0].decode())
+    right.subscribe("right")
+    taken(right)
+    assert await publisher.hears() == b"\x01right"
+    gate.close()
+
+
+def test_a_secret_that_is_no_key_is_refused():
+    with pytest.raises(ConfigError, match="no secret key"):
+        CurveGate(b"short", [])
 
 
 # -- links between processes ---------------------------------------------------------------

@@ -81,6 +81,42 @@ def test_open_publishing_may_be_asked_for():
     load_text(f"[publish]\n{open_to_all}\nallow_unauthenticated = true")
 
 
+KEY = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"  # of the manual of ZeroMQ
+
+
+def test_addresses_for_others_are_fine_with_keys():
+    load_text('[publish]\nhttp = "0.0.0.0:5561"\nkey = "sesame"')
+    curve = f'curve_key = "{KEY}"\ncurve_clients = ["{KEY}"]'
+    zeromq = 'pull = "tcp://*:1"\nsub = ["tcp://*:2"]\ncommand = "tcp://*:3"'
+    load_text(f"[publish]\n{zeromq}\n{curve}")
+    other_kind = problems(f'[publish]\nhttp = "0.0.0.0:5561"\n{curve}')
+    assert "or a `key`" in other_kind["publish.http"]
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (f'curve_key = "{KEY}"', "publish.curve_clients"),
+        (f'curve_clients = ["{KEY}"]', "publish.curve_clients"),
+        (f'curve_server = "{KEY}"', "publish.curve_server"),
+        ('curve_clients = ["short"]', "publish.curve_clients[0]"),
+        (
+            f'curve_key = "{KEY}"\ncurve_clients = ["{KEY}"]\nsub_connect = true',
+            "publish.curve_server",
+        ),
+        ('key = "file:missing"', "publish.key"),
+        ('curve_key = "env:MISSING_FOR_SURE"', "publish.curve_key"),
+    ],
+)
+def test_keys_that_are_missing_or_none(text, path):
+    assert path in problems(f"[publish]\n{text}")
+
+
+def test_only_publishers_that_are_connected_to_need_no_keys_of_clients():
+    off = 'pull = ""\ncommand = ""\nsub_connect = true'
+    load_text(f'[publish]\n{off}\ncurve_key = "{KEY}"\ncurve_server = "{KEY}"')
+
+
 def test_connecting_to_publishers_elsewhere_opens_nothing():
     load_text('[publish]\nsub = ["tcp://192.0.2.1:5562"]\nsub_connect = true')
 
