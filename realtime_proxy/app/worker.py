@@ -106,7 +106,7 @@ class Worker:
             return None
         if isinstance(self._entrance, WorkerLink):
             self._on_tallied = self._entrance.tell_tallied
-        tally = Tally(rules, self._counters, self._tell_soon, str(os.getpid()))
+        tally = Tally(rules, self._counters, self._tell_soon)
         channel_tally = ChannelTally(tally, self._registry)
         self._registry.on_changed = channel_tally.changed
         self._entrance.intake.tally = channel_tally

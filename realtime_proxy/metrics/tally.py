@@ -4,7 +4,6 @@ It is told of every visit, and has to be told the time now and then. Nothing of 
 nobody asks, so that connections and deliveries cost nothing more.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Hashable
 from typing import Self
@@ -67,12 +66,9 @@ class Tally:
     """The counts of one worker. `on_change` is called for the first change after each `take`."""
 
     def __init__(
-        self, rules: TallyRules, counters: Counters, on_change: Callable[[], None], name: str = ""
+        self, rules: TallyRules, counters: Counters, on_change: Callable[[], None]
     ) -> None:
-        """`name` is that of the worker: ids begin with it."""
         self.rules = rules
-        self._name = name
-        self._ids = itertools.count()
         self._counters = counters
         self._on_change = on_change
         self._is_changed = False
@@ -130,10 +126,6 @@ class Tally:
         self._connections[presence.visit.route] -= 1
         if self.rules.refresh_seconds:
             self._visited.append(Visited(presence.visit, ended=True))
-
-    def new_id(self) -> str:
-        """An id for a visit that has none, unique while this worker lives."""
-        return f"{self._name}:{next(self._ids)}"
 
     def message_passed(self, client: Hashable) -> None:
         """A message has come or gone on a WebSocket."""

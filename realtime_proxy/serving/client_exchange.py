@@ -140,7 +140,7 @@ class ClientExchange:
     def _arrived(self, tally: Tally, route: LiveRoute, *, tls: bool) -> None:
         """Begin a visit, which ends with what becomes of the connection."""
         visit = Visit(
-            self._visit_id(tally),
+            self._visit_id(),
             route.stats_id,
             "ws" if self.is_websocket else "http",
             self._client_address(),
@@ -150,8 +150,8 @@ class ClientExchange:
         received = request_head_bytes(self._request.head)
         tally.route(route.stats_id).client_header_bytes_received += received
 
-    def _visit_id(self, tally: Tally) -> str:
-        return tally.new_id()
+    def _visit_id(self) -> str:
+        return self._context.connections.name_of(self._connection)
 
     def _content_sent(self, size: int) -> None:
         """Count a part of a body that the client gets."""

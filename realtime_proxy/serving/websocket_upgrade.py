@@ -3,7 +3,6 @@
 import uuid
 
 from realtime_proxy.errors import ProtocolError
-from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.serving.client_exchange import After, ClientExchange
@@ -76,7 +75,7 @@ class WebSocketUpgrade(ClientExchange):
         if after is not After.HELD:  # else the session tells whether it was accepted
             super()._log(after)
 
-    def _visit_id(self, _tally: Tally) -> str:
+    def _visit_id(self) -> str:
         return self._connection_id
 
     async def _send_response(self, response: Response) -> After:

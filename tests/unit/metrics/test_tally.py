@@ -12,7 +12,7 @@ class Told:
     def __init__(self, **rules):
         self.changes = 0
         self.counters = Counters()
-        self.tally = Tally(TallyRules(**rules), self.counters, self.changed, "7")
+        self.tally = Tally(TallyRules(**rules), self.counters, self.changed)
 
     def changed(self):
         self.changes += 1
@@ -145,8 +145,3 @@ def test_counters_are_told_by_what_was_added():
     assert told.tally.take().counters["items_lost"] == 2
     told.counters.items_lost += 1
     assert told.tally.take().counters["items_lost"] == 1
-
-
-def test_ids_are_unique():
-    told = Told()
-    assert [told.tally.new_id(), told.tally.new_id()] == ["7:0", "7:1"]
