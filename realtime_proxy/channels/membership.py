@@ -143,16 +143,17 @@ class WorkerChannels(Generic[Waiter]):
         held.pins -= 1
         self._give_up_unused(channel, held)
 
-    def granted(self, channel: str, grant: Grant) -> None:
-        """The supervisor's answer: items follow from here on."""
+    def granted(self, channel: str, grant: Grant) -> bool:
+        """The supervisor's answer: items follow from here on. True if somebody waited for it."""
         held = self._held.get(channel)
         if held is None or held.granted:
-            return
+            return False
         held.granted, held.last_id = True, grant.last_id
         waiters, held.waiters = held.waiters or [], None
         for waiter in waiters:
             self._wake(waiter)
         self._give_up_unused(channel, held)
+        return bool(waiters)
 
     def deserted(self, channel: str) -> None:
         """The last local subscriber has left."""

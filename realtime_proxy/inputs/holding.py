@@ -40,7 +40,7 @@ class Holding:
         waits = [self._channels.pin(name, trio.Event) for name in self._names]
         try:
             for event in waits:
-                if event is not None:
+                if event is not None and not event.is_set():
                     await event.wait()
         except BaseException:
             self._unpin()

@@ -41,6 +41,7 @@ class Intake:
         self._done: list[Step] = []
         self._at_rest: list[Step] = []
         self._is_under_way = False
+        self._newcomer_turns = 0
         self._lot = trio.lowlevel.ParkingLot()
 
     def submit(self, items: Iterable[Item], done: Step | None = None) -> int:
@@ -78,8 +79,8 @@ class Intake:
 
     @property
     def _is_busy(self) -> bool:
-        """True if items are on their way, or in line."""
-        return self._is_under_way or bool(self._pending or self._before)
+        """True if items are on their way or in line, or would be for somebody who comes now."""
+        return self._is_under_way or bool(self._pending or self._before or self._newcomer_turns)
 
     def _when_delivered(self, step: Step) -> None:
         self._done.append(step)
@@ -114,6 +115,12 @@ class Intake:
         self._channels.forget_last_ids()
         self.update(self._registry.names())
 
+    def expect_newcomers(self) -> None:
+        """Let those who have just been woken to subscribe do so before anything is delivered."""
+        # They run in the next turn of the loop, before the delivering task or after it.
+        self._newcomer_turns = 2
+        self._lot.unpark()
+
     # -- between two rounds ----------------------------------------------------------------
 
     def at_rest(self, step: Step) -> None:
@@ -136,10 +143,16 @@ class Intake:
     async def run(self) -> None:
         """Deliver for as long as the worker lives, letting others run between slices."""
         while True:
-            while not (self._pending or self._before or self._updates or self._done):
+            while not (self._is_busy or self._updates or self._done):
                 await self._lot.park()
+            await self._let_newcomers_in()
             await self._go_round()
             await trio.lowlevel.checkpoint()
+
+    async def _let_newcomers_in(self) -> None:
+        while self._newcomer_turns:
+            await trio.lowlevel.checkpoint()
+            self._newcomer_turns -= 1
 
     async def _go_round(self) -> None:
         before, self._before = self._before, []
@@ -170,6 +183,7 @@ class Intake:
         pause: Callable[[Slice], Awaitable[None]] | None = None,
     ) -> None:
         """Go through slices, with others running between them; then do what waits for the end."""
+        await self._let_newcomers_in()
         self._is_under_way = True
         try:
             for one in slices:

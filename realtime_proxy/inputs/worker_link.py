@@ -141,7 +141,11 @@ class WorkerLink:
     def _granted(self, channel: str, last_id: str | None = None) -> None:
         # Of an earlier time when this worker had the channel, older items may still be in line; and
         # newer ones may come before it is their turn.
-        self.intake.in_turn(partial(self.channels.granted, channel, Grant(last_id)), channel)
+        self.intake.in_turn(partial(self._let_in, channel, Grant(last_id)), channel)
+
+    def _let_in(self, channel: str, grant: Grant) -> None:
+        if self.channels.granted(channel, grant):
+            self.intake.expect_newcomers()
 
     def _items_arrived(self, parts: list[bytes]) -> None:
         self.intake.submit(_decoded(parts), lambda: self._taken(parts))

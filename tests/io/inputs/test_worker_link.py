@@ -385,3 +385,26 @@ async def test_what_the_supervisor_says_of_configurations_and_logs_is_passed_on(
     with trio.fail_after(SECONDS):
         await done.wait()
     assert told[-1] == new
+
+
+@pytest.mark.parametrize("channels", ["a", "abc"])
+async def test_items_right_behind_a_grant_reach_those_who_waited_for_it(ends, channels):
+    worker, hub = ends
+    for _ in range(20):  # of the tasks that a grant wakes, any may run first
+        subscribed = []
+
+        async def subscribe(subscribed=subscribed):
+            subscribed.append(await worker.subscribe(*channels))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(subscribe)
+            asked = [await hub.hears() for _ in channels]
+            for _, channel in asked:
+                hub.socket.send([b"G", channel])
+            hub.socket.send([b"I", encode_item(item(channels[0]))])
+        assert (await hub.hears())[0] == b"T"
+        [(subscriber, places)] = subscribed
+        assert subscriber.written == [b"x"]
+        worker.unsubscribe(places)
+        for _ in channels:
+            assert (await hub.hears())[0] == b"R"
