@@ -81,6 +81,8 @@ class WebSocketBackend(WebSocketRequest):
             (b"Content-Type", CONTENT_TYPE),
             (b"Content-Length", b"%d" % len(events)),
         )
+        if session.replayed_bytes:
+            headers.append((b"Content-Bytes-Replayed", b"%d" % session.replayed_bytes))
         headers += ((b"Meta-" + name, value) for name, value in session.meta.values())
         return BackendRequest(
             RequestHead(b"POST", head.target, headers),

@@ -18,7 +18,14 @@ _INVALID = (
 )
 # Replaced by what WebSocket-over-HTTP says itself.
 _NOT_FOR_EVENTS = frozenset(
-    (b"accept", b"connection-id", b"content-length", b"content-type", b"sec-websocket-extensions")
+    (
+        b"accept",
+        b"connection-id",
+        b"content-bytes-replayed",
+        b"content-length",
+        b"content-type",
+        b"sec-websocket-extensions",
+    )
 )
 # Agreed on anew with a backend that speaks WebSocket.
 _NOT_FOR_ORIGINS = frozenset(

@@ -7,6 +7,8 @@ the next one, in order. Values in, effects out; the protocol is `docs/grip.md`, 
 from collections.abc import Sequence
 from enum import Enum
 
+import attrs
+
 from realtime_proxy.errors import GripError
 from realtime_proxy.grip.control_message import Detach
 from realtime_proxy.grip.item_formats import is_close_code
@@ -49,6 +51,7 @@ _TYPES = {opcode: kind for kind, opcode in _OPCODES.items()}
 _NOT_FOR_CLIENT = (b"content-type", b"keep-alive-interval")
 _POLICY_VIOLATION = 1008
 _MAX_DIGITS = 7
+_MAX_DIGITS_OF_BYTES = 15
 
 
 class _State(Enum):
@@ -69,8 +72,10 @@ class WebSocketOverHttp:
 
     __slots__ = (
         "_client_close",
+        "_has_news",
         "_in_flight",
         "_meta",
+        "_offer",
         "_poll_seconds",
         "_prefix",
         "_refresh_waits",
@@ -79,6 +84,7 @@ class WebSocketOverHttp:
         "_waiting",
         "is_accepted",
         "one_event",
+        "replayed_bytes",
         "waiting_bytes",
     )
 
@@ -92,6 +98,11 @@ class WebSocketOverHttp:
         self._waiting: Sequence[Event] = ()
         self.waiting_bytes = 0
         self._in_flight = False
+        self._offer: _Offer | None = None  # the events of the request under way
+        self._has_news = False  # something waits that was never offered
+        # So much of the content that the next request, or that under way, begins with was offered
+        # before.
+        self.replayed_bytes = 0
         self._refresh_waits = False
         self._poll_seconds: int | None = None
         self._client_close: tuple[int | None, str] = (None, "")
@@ -184,8 +195,10 @@ class WebSocketOverHttp:
         """The interval set by the backend has passed without a request."""
         if self._in_flight or self._state in (_State.ENDED, _State.DETACHED):
             return []
+        if self.is_accepted:
+            return self._offer_waiting()
         self._in_flight = True
-        return [CallBackend(b"" if self.is_accepted else encode_events([Event(b"OPEN")]))]
+        return [CallBackend(encode_events([Event(b"OPEN")]))]
 
     def refresh(self) -> list[Effect]:
         """The backend wants to be asked without any event: now, or after the request under way."""
@@ -194,8 +207,7 @@ class WebSocketOverHttp:
         if self._in_flight:
             self._refresh_waits = True
             return []
-        self._in_flight = True
-        return [CallBackend(b"")]
+        return self._offer_waiting()
 
     def response_arrived(self, head: ResponseHead, body: bytes) -> list[Effect]:
         """The backend's whole answer to the last request.
@@ -207,6 +219,7 @@ class WebSocketOverHttp:
             return self._refused(head, body)
         self._store(head.headers)
         events = decode_events(body)
+        self._settle(head.headers)
         if self.is_accepted:
             return self._go_on(self._follow(events))
         return self._opened(head, events)
@@ -223,6 +236,7 @@ class WebSocketOverHttp:
 
     def _lost(self, code: int, reason: str) -> list[Effect]:
         """The backend can't go on with a client that it had accepted."""
+        self.replayed_bytes = 0
         if self._state in (_State.ENDED, _State.CLOSED_HERE, _State.DETACHED):
             return self._call()  # the client is done with this backend, which is only told the end
         self._state = _State.ENDED
@@ -298,14 +312,15 @@ class WebSocketOverHttp:
 
     def _go_on(self, effects: list[Effect]) -> list[Effect]:
         """After an answer: what waits goes out; else the close is completed, or the poll set."""
-        if self._waiting:
-            return effects + self._call()
+        if calls := self._call():
+            return effects + calls
         if self._refresh_waits:
             self._refresh_waits = False
             if self._state is _State.OPEN:
                 return effects + self.refresh()
         if self._state is _State.CLIENT_CLOSED and self._poll_seconds is None:
             self._state = _State.ENDED
+            self._drop_waiting()
             end = EndClient(CloseReason.CLIENT_CLOSED)
             return [*effects, SendClose(*self._client_close), end]
         if self._poll_seconds is not None and self._state is not _State.ENDED:
@@ -332,19 +347,86 @@ class WebSocketOverHttp:
         else:
             self._waiting = [event]
         self.waiting_bytes += _size(event)
+        self._has_news = True
 
     def _drop_waiting(self) -> None:
         self._waiting = ()
-        self.waiting_bytes = 0
+        self.waiting_bytes = self.replayed_bytes = 0
+        self._has_news = False
 
     def _call(self) -> list[Effect]:
-        if self._in_flight or not self._waiting or not self.is_accepted:
+        if self._in_flight or not self._has_news or not self.is_accepted:
             return []
+        return self._offer_waiting()
+
+    def _offer_waiting(self) -> list[Effect]:
+        """Send what waits, what was offered before included; nothing may be in flight."""
         count = 1 if self.one_event else len(self._waiting)
         events, self._waiting = self._waiting[:count], self._waiting[count:] or ()
         self.waiting_bytes -= sum(map(_size, events))
+        self._offer = _Offer(events, is_all=not self._waiting)
         self._in_flight = True
+        self._has_news = bool(self._waiting)
         return [CallBackend(encode_events(events))]
+
+    def _settle(self, headers: Headers) -> None:
+        """Keep of what was offered what the backend does not accept, for the next request.
+
+        Raises GripError if it accepts what it was not offered.
+        """
+        offer, self._offer = self._offer, None
+        accepted_bytes = _accepted_bytes(headers)
+        offered = () if offer is None else offer.events
+        self.replayed_bytes = 0
+        if accepted_bytes is None:
+            return
+        kept = _not_accepted(offered, accepted_bytes)
+        if kept and not accepted_bytes and offer is not None and not offer.is_all:
+            raise GripError("nothing is accepted, and more waits than a request may have")
+        if self._state is _State.ENDED:
+            kept = []
+        self._waiting = [*kept, *self._waiting]
+        self.waiting_bytes += sum(map(_size, kept))
+        self.replayed_bytes = sum(len(event.content or b"") for event in kept)
+
+
+@attrs.frozen
+class _Offer:
+    """The events of a request, and whether they were all that waited then."""
+
+    events: Sequence[Event]
+    is_all: bool
+
+
+def _accepted_bytes(headers: Headers) -> int | None:
+    """How much of the content the backend accepts; None for all (websocket-over-http.md W-4.1)."""
+    value = headers.get(b"content-bytes-accepted")
+    if value is None or not value.isdigit() or len(value) > _MAX_DIGITS_OF_BYTES:
+        return None
+    return int(value)
+
+
+def _not_accepted(events: Sequence[Event], accepted_bytes: int) -> list[Event]:
+    """The events that are left when so much of their content is taken from the front.
+
+    A close waits for all before it. Raises GripError for more than there is, or a part of a close.
+    """
+    kept: list[Event] = []
+    left = accepted_bytes
+    for event in events:
+        content = event.content or b""
+        if kept:
+            kept.append(event)
+        elif len(content) <= left:
+            left -= len(content)
+        elif event.type == b"CLOSE":
+            raise GripError("a part of the content of CLOSE is not accepted")
+        else:
+            kept.append(Event(event.type, content[left:]))
+            left = 0
+    if left:
+        raise GripError(f"{accepted_bytes} bytes are accepted, which is more than was offered")
+    return kept
 
 
 def _size(event: Event) -> int:

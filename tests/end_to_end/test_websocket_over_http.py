@@ -169,6 +169,21 @@ def test_request_that_opens(websocket, backend, socket_backend, path):
     assert call.get("upgrade") is call.get("connection") is None
 
 
+def test_what_is_not_accepted_is_told_to_be_sent_again(websocket, backend, socket_backend, path):
+    socket_backend.answers = [
+        lambda call: socket_backend.respond(call, [], [("Content-Bytes-Accepted", "1")])
+    ]
+    socket = websocket()
+    socket.open(path, [("Content-Bytes-Replayed", "9")])
+    socket.send(TEXT, b"abc")
+    backend.wait_for(path, 2).wait_until_answered()
+    socket.send(TEXT, b"d")
+    call = backend.wait_for(path, 3)
+    assert read_events(call.body) == [("TEXT", b"bc"), ("TEXT", b"d")]
+    told = [call.get_all("content-bytes-replayed") for call in backend.calls_to(path)]
+    assert told == [[], [], ["2"]]
+
+
 @pytest.mark.usefixtures("socket_backend")
 def test_every_request_has_the_same_head(websocket, backend, path):
     socket = websocket()

@@ -584,3 +584,129 @@ def test_any_order(steps, one_event, last):
     was_opened = world.accepted or "DISCONNECT" in kinds
     if was_opened and not world.backend_left:
         assert len(closings) == 1
+
+
+# -- events of which the backend accepts only a part ---------------------------------------------
+
+
+def accept(session, count, *events):
+    return answer(session, *events, fields=[(b"Content-Bytes-Accepted", b"%d" % count)])
+
+
+def test_what_is_not_accepted_goes_with_the_next_request():
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"one")
+    assert accept(session, 0, ("TEXT", b"wait")) == [SendMessage(Opcode.TEXT, b"wait")]
+    assert session.replayed_bytes == 3
+    effects = session.message_arrived(Opcode.BINARY, b"two")
+    assert sent(effects) == [("TEXT", b"one"), ("BINARY", b"two")]
+    assert session.replayed_bytes == 3
+    assert sent(answer(session)) is None
+    assert session.replayed_bytes == session.waiting_bytes == 0
+
+
+def test_a_part_of_a_message_keeps_its_type():
+    session = opened()
+    session.message_arrived(Opcode.PING, b"abcdefg")
+    accept(session, 4)
+    assert sent(session.message_arrived(Opcode.TEXT, b"x")) == [("PING", b"efg"), ("TEXT", b"x")]
+    assert session.replayed_bytes == 3
+
+
+def test_empty_messages_in_front_are_accepted():
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"a")
+    for content in (b"", b"", b"b", b""):
+        session.message_arrived(Opcode.TEXT, content)
+    assert len(sent(accept(session, 1))) == 4
+    accept(session, 0)
+    assert sent(session.refresh()) == [("TEXT", b"b"), ("TEXT", b"")]
+
+
+def test_what_came_meanwhile_is_news():
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"a")
+    session.message_arrived(Opcode.TEXT, b"b")
+    assert sent(accept(session, 0)) == [("TEXT", b"a"), ("TEXT", b"b")]
+    assert session.replayed_bytes == 1
+    assert sent(accept(session, 1)) is None
+    assert session.replayed_bytes == 1
+
+
+@pytest.mark.parametrize("ask", ["poll_due", "refresh"])
+def test_other_requests_have_it_too(ask):
+    session, _ = session_opened(fields=[(b"Keep-Alive-Interval", b"20")])
+    session.message_arrived(Opcode.TEXT, b"a")
+    assert accept(session, 0) == [PollAfter(20)]
+    assert sent(getattr(session, ask)()) == [("TEXT", b"a")]
+
+
+@pytest.mark.parametrize("count", [b"", b"-1", b"x", b"1" * 16, b"\xb2"])
+def test_a_count_that_is_none_accepts_all(count):
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"a")
+    assert answer(session, fields=[(b"Content-Bytes-Accepted", count)]) == []
+    assert sent(session.refresh()) == []
+
+
+def test_more_than_was_offered_is_an_error():
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"short")
+    with pytest.raises(GripError, match="more than was offered"):
+        accept(session, 6)
+    close, end = session.backend_failed(FAILURE)
+    assert (close.code, end) == (1011, ends(CloseReason.BACKEND_FAILED))
+
+
+def test_one_event_a_request_with_a_part_accepted():
+    session = opened(one_event=True)
+    session.message_arrived(Opcode.TEXT, b"abc")
+    session.message_arrived(Opcode.TEXT, b"d")
+    assert sent(accept(session, 1)) == [("TEXT", b"bc")]
+    assert sent(accept(session, 2)) == [("TEXT", b"d")]
+    assert sent(accept(session, 0)) is None
+    session.message_arrived(Opcode.TEXT, b"e")
+    with pytest.raises(GripError, match="nothing is accepted"):
+        accept(session, 0)
+
+
+def test_a_close_waits_for_the_messages_before_it():
+    session, _ = session_opened(fields=[(b"Keep-Alive-Interval", b"20")])
+    session.message_arrived(Opcode.TEXT, b"abc")
+    session.client_closed(1000, "")
+    effects = accept(session, 0)
+    close = ("CLOSE", b"\x03\xe8")
+    assert sent(effects) == [("TEXT", b"abc"), close]
+    assert accept(session, 1) == [PollAfter(20)]
+    assert sent(session.poll_due()) == [("TEXT", b"bc"), close]
+    assert session.replayed_bytes == 4
+    with pytest.raises(GripError, match="a part of the content of CLOSE"):
+        accept(session, 3)
+
+
+def test_a_close_that_waits_without_an_interval_is_answered():
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"abc")
+    accept(session, 0)
+    session.client_closed(1000, "")
+    close = SendClose(1000, "")
+    assert accept(session, 0) == [close, ends(CloseReason.CLIENT_CLOSED)]
+    assert session.is_finished
+
+
+def test_what_is_not_accepted_goes_before_the_disconnect_once():
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"abc")
+    accept(session, 1)
+    assert sent(session.client_gone()) == [("TEXT", b"bc"), ("DISCONNECT", b"")]
+    assert accept(session, 0) == []
+    assert session.is_finished
+
+
+def test_a_failed_request_does_not_keep_the_disconnect_back():
+    session = opened(one_event=True)
+    session.message_arrived(Opcode.TEXT, b"a")
+    session.message_arrived(Opcode.TEXT, b"b")
+    session.client_gone()
+    assert sent(session.backend_failed(FAILURE)) == [("TEXT", b"b")]
+    assert sent(session.backend_failed(FAILURE)) == [("DISCONNECT", b"")]
