@@ -28,6 +28,9 @@ one nginx worker, which for plain proxying is nginx alone; `limit` is the least 
 must do for the same socket work, and checks nothing. With 1000 and more subscribers on few cores
 nearly all of a delivery is the kernel's, with ours as with the others.
 
+Both Pushpin and ours have their statistics on there, as their configuration says, though nobody
+listens; the scripts of this folder, told of in the last rows, have none.
+
 One thing to know when reading the WebSocket fan-outs: the kit reads CPU time after its clients have
 left, so part of what their leaving costs is in the figure. A proxy that has a backend (Pushpin, and
 ours) asks it once for each client that left, with a DISCONNECT; nchan and `limit` have none to
