@@ -36,7 +36,7 @@ from realtime_proxy.wire.http1_server import (
     RequestParser,
     encode_response_head,
 )
-from realtime_proxy.wire.websocket import is_upgrade
+from realtime_proxy.wire.websocket_handshake import is_upgrade
 
 # After the last response, so long is waited for the client to close (RFC 9112 9.6); one that is
 # still sending gets more time, as its response would be lost with a reset.

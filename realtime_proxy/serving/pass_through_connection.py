@@ -26,13 +26,8 @@ from realtime_proxy.sessions.effects import (
     SendToBackend,
 )
 from realtime_proxy.sessions.websocket_pass_through import WebSocketPassThrough
-from realtime_proxy.wire.websocket import (
-    FrameEvent,
-    Message,
-    PeerClosed,
-    encode_close,
-    encode_frame,
-)
+from realtime_proxy.wire.websocket_frame import encode_close, encode_frame
+from realtime_proxy.wire.websocket_reader import FrameEvent, Message, PeerClosed
 
 log = structlog.get_logger()
 

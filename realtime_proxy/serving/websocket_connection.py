@@ -35,14 +35,8 @@ from realtime_proxy.sessions.effects import (
     SendMessage,
     SendToBackend,
 )
-from realtime_proxy.wire.websocket import (
-    FrameReader,
-    Message,
-    PeerClosed,
-    PeerFailed,
-    encode_close,
-    encode_frame,
-)
+from realtime_proxy.wire.websocket_frame import encode_close, encode_frame
+from realtime_proxy.wire.websocket_reader import FrameReader, Message, PeerClosed, PeerFailed
 
 CLOSE_SECONDS = 10.0
 _TO_CLIENT = (SendMessage, SendClose, Control)

@@ -22,7 +22,7 @@ from realtime_proxy.grip.keep_alive import KeepAliveMode
 from realtime_proxy.model.item import MessageType
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.sessions.keep_alive import first_delay, idle_delay
-from realtime_proxy.wire.websocket import Opcode, encode_frame
+from realtime_proxy.wire.websocket_frame import Opcode, encode_frame
 
 if TYPE_CHECKING:
     from realtime_proxy.serving.websocket_hold import WebSocketHold

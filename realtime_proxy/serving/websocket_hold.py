@@ -14,10 +14,7 @@ from realtime_proxy.sessions.effects import (
 )
 from realtime_proxy.sessions.websocket_session import WebSocketSession
 from realtime_proxy.wire.encodings import WireForm
-from realtime_proxy.wire.websocket import (
-    INTERNAL_ERROR,
-    NORMAL_CLOSURE,
-)
+from realtime_proxy.wire.websocket_frame import INTERNAL_ERROR, NORMAL_CLOSURE
 
 
 class WebSocketHold(HeldClient):

@@ -20,14 +20,9 @@ from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.serving.websocket_request import MAX_ANSWER_BYTES, WebSocketRequest, whole_body
 from realtime_proxy.sessions.effects import Effect
 from realtime_proxy.sessions.websocket_pass_through import WebSocketPassThrough
-from realtime_proxy.wire.websocket import (
-    FrameEvent,
-    FrameReader,
-    is_upgrade,
-    masked,
-    new_key,
-    token_for,
-)
+from realtime_proxy.wire.websocket_frame import masked
+from realtime_proxy.wire.websocket_handshake import is_upgrade, new_key, token_for
+from realtime_proxy.wire.websocket_reader import FrameEvent, FrameReader
 
 # So long a backend that was told to close has for its own close, and then for its end.
 CLOSE_SECONDS = 10.0

@@ -10,7 +10,7 @@ from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.over_http_connection import OverHttpConnection
 from realtime_proxy.serving.pass_through_connection import PassThroughConnection
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
-from realtime_proxy.wire.websocket import accept_token
+from realtime_proxy.wire.websocket_handshake import accept_token
 
 _INVALID = (
     'Request contained an Upgrade header with value "websocket" but the request was not a valid '

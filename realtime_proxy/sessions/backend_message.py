@@ -2,7 +2,7 @@
 
 from realtime_proxy.grip.control_message import parse_control_message
 from realtime_proxy.sessions.effects import Control, SendMessage
-from realtime_proxy.wire.websocket import Opcode
+from realtime_proxy.wire.websocket_frame import Opcode
 
 _CONTROL_PREFIX = b"c:"
 

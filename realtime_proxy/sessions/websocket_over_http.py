@@ -7,8 +7,6 @@ the next one, in order. Values in, effects out; the protocol is `docs/grip.md`, 
 from collections.abc import Sequence
 from enum import Enum
 
-import attrs
-
 from realtime_proxy.errors import GripError
 from realtime_proxy.grip.control_message import Detach
 from realtime_proxy.grip.item_formats import is_close_code
@@ -32,8 +30,9 @@ from realtime_proxy.sessions.effects import (
     PollAfter,
     SendClose,
 )
+from realtime_proxy.sessions.event_offer import Offer, accepted_bytes, not_accepted
 from realtime_proxy.sessions.upgrade_answer import acceptance, own_refusal, refusal
-from realtime_proxy.wire.websocket import INTERNAL_ERROR, Opcode
+from realtime_proxy.wire.websocket_frame import INTERNAL_ERROR, Opcode
 
 CONTENT_TYPE = b"application/websocket-events"
 # Above this much waiting content the client is not read (Pushpin's buffer). An event counts for
@@ -51,7 +50,6 @@ _TYPES = {opcode: kind for kind, opcode in _OPCODES.items()}
 _NOT_FOR_CLIENT = (b"content-type", b"keep-alive-interval")
 _POLICY_VIOLATION = 1008
 _MAX_DIGITS = 7
-_MAX_DIGITS_OF_BYTES = 15
 
 
 class _State(Enum):
@@ -98,7 +96,7 @@ class WebSocketOverHttp:
         self._waiting: Sequence[Event] = ()
         self.waiting_bytes = 0
         self._in_flight = False
-        self._offer: _Offer | None = None  # the events of the request under way
+        self._offer: Offer | None = None  # the events of the request under way
         self._has_news = False  # something waits that was never offered
         # So much of the content that the next request, or that under way, begins with was offered
         # before.
@@ -364,7 +362,7 @@ class WebSocketOverHttp:
         count = 1 if self.one_event else len(self._waiting)
         events, self._waiting = self._waiting[:count], self._waiting[count:] or ()
         self.waiting_bytes -= sum(map(_size, events))
-        self._offer = _Offer(events, is_all=not self._waiting)
+        self._offer = Offer(events, is_all=not self._waiting)
         self._in_flight = True
         self._has_news = bool(self._waiting)
         return [CallBackend(encode_events(events))]
@@ -375,58 +373,18 @@ class WebSocketOverHttp:
         Raises GripError if it accepts what it was not offered.
         """
         offer, self._offer = self._offer, None
-        accepted_bytes = _accepted_bytes(headers)
-        offered = () if offer is None else offer.events
+        count = accepted_bytes(headers)
         self.replayed_bytes = 0
-        if accepted_bytes is None:
+        if count is None:
             return
-        kept = _not_accepted(offered, accepted_bytes)
-        if kept and not accepted_bytes and offer is not None and not offer.is_all:
+        kept = not_accepted(() if offer is None else offer.events, count)
+        if kept and not count and offer is not None and not offer.is_all:
             raise GripError("nothing is accepted, and more waits than a request may have")
         if self._state is _State.ENDED:
             kept = []
         self._waiting = [*kept, *self._waiting]
         self.waiting_bytes += sum(map(_size, kept))
         self.replayed_bytes = sum(len(event.content or b"") for event in kept)
-
-
-@attrs.frozen
-class _Offer:
-    """The events of a request, and whether they were all that waited then."""
-
-    events: Sequence[Event]
-    is_all: bool
-
-
-def _accepted_bytes(headers: Headers) -> int | None:
-    """How much of the content the backend accepts; None for all (websocket-over-http.md W-4.1)."""
-    value = headers.get(b"content-bytes-accepted")
-    if value is None or not value.isdigit() or len(value) > _MAX_DIGITS_OF_BYTES:
-        return None
-    return int(value)
-
-
-def _not_accepted(events: Sequence[Event], accepted_bytes: int) -> list[Event]:
-    """The events that are left when so much of their content is taken from the front.
-
-    A close waits for all before it. Raises GripError for more than there is, or a part of a close.
-    """
-    kept: list[Event] = []
-    left = accepted_bytes
-    for event in events:
-        content = event.content or b""
-        if kept:
-            kept.append(event)
-        elif len(content) <= left:
-            left -= len(content)
-        elif event.type == b"CLOSE":
-            raise GripError("a part of the content of CLOSE is not accepted")
-        else:
-            kept.append(Event(event.type, content[left:]))
-            left = 0
-    if left:
-        raise GripError(f"{accepted_bytes} bytes are accepted, which is more than was offered")
-    return kept
 
 
 def _size(event: Event) -> int:

@@ -21,7 +21,7 @@ from realtime_proxy.sessions.effects import (
     SendToBackend,
 )
 from realtime_proxy.sessions.upgrade_answer import acceptance, own_refusal, refusal
-from realtime_proxy.wire.websocket import INTERNAL_ERROR, MESSAGE_TOO_BIG, Opcode
+from realtime_proxy.wire.websocket_frame import INTERNAL_ERROR, MESSAGE_TOO_BIG, Opcode
 
 
 class _Side(Enum):

@@ -12,7 +12,7 @@ from realtime_proxy.model.item import (
     WebSocketMessage,
 )
 from realtime_proxy.wire.http1_server import encode_chunk
-from realtime_proxy.wire.websocket import Opcode, encode_frame
+from realtime_proxy.wire.websocket_frame import Opcode, encode_frame
 
 Payload = HttpResponse | HttpStream | WebSocketMessage
 

@@ -24,7 +24,7 @@ from realtime_proxy.testing.websocket_client import (
     encode_close,
     encode_frame,
 )
-from realtime_proxy.wire.websocket import token_for
+from realtime_proxy.wire.websocket_handshake import token_for
 
 SERVER = "max_message_bytes = 300_000\nmax_backlog_bytes = 400_000"
 ROUTES = """

@@ -10,7 +10,7 @@ from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.sessions.effects import CallBackend
 from realtime_proxy.sessions.websocket_over_http import CONTENT_TYPE, WebSocketOverHttp
 from realtime_proxy.testing.events import read_events
-from realtime_proxy.wire.websocket import Opcode
+from realtime_proxy.wire.websocket_frame import Opcode
 
 messages = st.lists(st.binary(max_size=5), max_size=4)
 

@@ -5,7 +5,7 @@ import pytest
 from realtime_proxy.grip.control_message import Detach, Subscribe
 from realtime_proxy.sessions.backend_message import backend_message
 from realtime_proxy.sessions.effects import Control, SendMessage
-from realtime_proxy.wire.websocket import Opcode
+from realtime_proxy.wire.websocket_frame import Opcode
 
 SUBSCRIBE = b'c:{"type": "subscribe", "channel": "a"}'
 

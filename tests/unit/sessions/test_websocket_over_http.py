@@ -21,7 +21,7 @@ from realtime_proxy.sessions.effects import (
 )
 from realtime_proxy.sessions.websocket_over_http import MAX_WAITING_BYTES, WebSocketOverHttp
 from realtime_proxy.testing.events import read_events, write_events
-from realtime_proxy.wire.websocket import Opcode
+from realtime_proxy.wire.websocket_frame import Opcode
 
 TYPE = (b"Content-Type", b"application/websocket-events")
 FAILURE = text_response(502, "Error while proxying to origin.")

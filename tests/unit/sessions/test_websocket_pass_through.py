@@ -18,7 +18,7 @@ from realtime_proxy.sessions.effects import (
     SendToBackend,
 )
 from realtime_proxy.sessions.websocket_pass_through import WebSocketPassThrough
-from realtime_proxy.wire.websocket import Opcode
+from realtime_proxy.wire.websocket_frame import Opcode
 
 TEXT = Opcode.TEXT
 GRIP = [(b"Sec-WebSocket-Extensions", b"grip")]

@@ -1,4 +1,3 @@
-import base64
 import itertools
 
 import pytest
@@ -8,22 +7,8 @@ from wsproto import events
 from wsproto.connection import Connection, ConnectionType
 from wsproto.frame_protocol import CloseReason
 
-from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.messages import RequestHead
-from realtime_proxy.wire.websocket import (
-    FrameReader,
-    Message,
-    Opcode,
-    PeerClosed,
-    PeerFailed,
-    accept_token,
-    encode_close,
-    encode_frame,
-    is_upgrade,
-    masked,
-    new_key,
-    token_for,
-)
+from realtime_proxy.wire.websocket_frame import Opcode
+from realtime_proxy.wire.websocket_reader import FrameReader, Message, PeerClosed, PeerFailed
 
 SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
 LIMIT = 100_000
@@ -280,101 +265,6 @@ def test_anything_at_all_is_read_or_fails(data, places):
     assert read_in_pieces(data, [min(place, len(data)) for place in places]) == whole
 
 
-# -- writing -------------------------------------------------------------------------------
-
-
-def to_client(data):
-    client = Connection(ConnectionType.CLIENT)
-    client.receive_data(data)
-    return list(client.events())
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_frames_are_read_by_a_client(size):
-    [text] = to_client(encode_frame(Opcode.TEXT, b"x" * size))
-    assert text == events.TextMessage(data="x" * size)
-    [binary] = to_client(encode_frame(Opcode.BINARY, b"\xff" * size))
-    assert binary == events.BytesMessage(data=b"\xff" * size)
-
-
-def test_control_frames_are_read_by_a_client():
-    assert to_client(encode_frame(Opcode.PING, b"a" * 125)) == [events.Ping(payload=b"a" * 125)]
-    assert to_client(encode_frame(Opcode.PONG, b"")) == [events.Pong(payload=b"")]
-
-
-@pytest.mark.parametrize("size", [126, 70_000])
-def test_a_control_frame_is_cut_to_what_fits(size):
-    assert to_client(encode_frame(Opcode.PING, b"a" * size)) == [events.Ping(payload=b"a" * 125)]
-
-
-@pytest.mark.parametrize(
-    ("code", "reason", "code_read", "reason_read"),
-    [
-        (1000, "bye", 1000, "bye"),
-        (4999, "", 4999, ""),
-        (None, "", 1005, None),
-        (None, "not without a code", 1005, None),
-        (1001, "a" * 123, 1001, "a" * 123),
-        (1001, "a" * 124, 1001, "a" * 123),
-        (1001, "a" * 122 + "\u20ac", 1001, "a" * 122),
-        (1001, "\u20ac" * 100, 1001, "\u20ac" * 41),
-    ],
-)
-def test_a_close_is_cut_to_what_fits(code, reason, code_read, reason_read):
-    [closed] = to_client(encode_close(code, reason))
-    assert isinstance(closed, events.CloseConnection)
-    assert (closed.code, closed.reason or None) == (code_read, reason_read or None)
-
-
-# -- the handshake -------------------------------------------------------------------------
-
-KEY = (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")  # the one of RFC 6455 1.3
-VERSION = (b"Sec-WebSocket-Version", b"13")
-UPGRADE = (b"Upgrade", b"websocket")
-CONNECTION = (b"Connection", b"keep-alive, Upgrade")
-
-
-def upgrade(*fields, method=b"GET", version=b"1.1"):
-    return RequestHead(method, b"/", Headers(fields), version)
-
-
-@pytest.mark.parametrize("value", [b"websocket", b"WebSocket", b"h2c, WEBSOCKET"])
-def test_an_upgrade_is_known_in_any_case(value):
-    assert is_upgrade(Headers([(b"UPGRADE", value)]))
-
-
-@pytest.mark.parametrize("fields", [[], [(b"Upgrade", b"h2c")], [(b"Upgrade", b"websockets")]])
-def test_what_is_no_upgrade(fields):
-    assert not is_upgrade(Headers(fields))
-
-
-def test_the_token_of_the_standard():
-    head = upgrade(UPGRADE, CONNECTION, VERSION, KEY)
-    assert accept_token(head) == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        upgrade(UPGRADE, CONNECTION, VERSION, KEY, method=b"POST"),
-        upgrade(UPGRADE, CONNECTION, VERSION, KEY, version=b"1.0"),
-        upgrade(UPGRADE, (b"Connection", b"close"), VERSION, KEY),
-        upgrade(UPGRADE, VERSION, KEY),
-        upgrade(UPGRADE, CONNECTION, KEY),
-        upgrade(UPGRADE, CONNECTION, (b"Sec-WebSocket-Version", b"8"), KEY),
-        upgrade(UPGRADE, CONNECTION, VERSION, VERSION, KEY),
-        upgrade(UPGRADE, CONNECTION, VERSION),
-        upgrade(UPGRADE, CONNECTION, VERSION, KEY, KEY),
-        *(
-            upgrade(UPGRADE, CONNECTION, VERSION, (b"Sec-WebSocket-Key", key))
-            for key in (b"", b"short", b"!" * 24, b"\xff" * 24, base64.b64encode(b"a" * 15))
-        ),
-    ],
-)
-def test_what_is_no_valid_upgrade(head):
-    assert accept_token(head) is None
-
-
 # -- backends that speak WebSocket ---------------------------------------------------------
 
 
@@ -431,25 +321,3 @@ def test_backend_that_breaks_the_rules(data, code):
     (failure,) = read_of_backend(data, limit=100)
     assert isinstance(failure, PeerFailed)
     assert failure.code == code
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_masked_frames_are_those_of_a_client(size):
-    content = bytes(at & 0xFF for at in range(size))
-    assert read(masked(encode_frame(Opcode.BINARY, content))) == [Message(Opcode.BINARY, content)]
-
-
-def test_masks_differ():
-    frames = {masked(encode_frame(Opcode.BINARY, bytes(8))) for _ in range(10)}
-    assert len(frames) == 10
-
-
-def test_close_is_masked_too():
-    assert read(masked(encode_close(4001, "x"))) == [PeerClosed(4001, "x")]
-    assert read(masked(encode_close(None))) == [PeerClosed(None, "")]
-
-
-def test_key_and_its_answer():
-    assert token_for(b"dGhlIHNhbXBsZSBub25jZQ==") == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 1.3
-    assert len(base64.b64decode(new_key())) == 16
-    assert new_key() != new_key()

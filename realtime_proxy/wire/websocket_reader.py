@@ -1,42 +1,21 @@
-"""WebSocket frames, of clients and of backends (RFC 6455): messages in, frames out.
+"""The frames of a WebSocket peer, of clients and of backends (RFC 6455), cut into messages.
 
 Most frames are plain: final, masked, no reserved bits. Those are decoded here in a few steps.
 Every other frame (fragments, closes, whatever breaks the rules) goes to a wsproto connection,
 which exists only while such a message lasts; so an idle WebSocket keeps no parser.
 """
 
-import base64
-import hashlib
-import os
 from collections.abc import Iterator
-from enum import IntEnum
 
 import attrs
 from wsproto import events
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 
-from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.wire.websocket_frame import MESSAGE_TOO_BIG, NO_STATUS, Opcode, mixed
 
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _PLAIN_TYPES = frozenset((1, 2, 9, 10))
-_KEY_BYTES = 16
 _MAX_FRAME_HEADER_BYTES = 14
 _MASKED = 0x80
-NORMAL_CLOSURE = 1000
-MESSAGE_TOO_BIG = 1009
-INTERNAL_ERROR = 1011
-NO_STATUS = 1005
-
-
-class Opcode(IntEnum):
-    """The kinds of frame that carry something."""
-
-    TEXT = 1
-    BINARY = 2
-    CLOSE = 8
-    PING = 9
-    PONG = 10
 
 
 @attrs.frozen
@@ -64,73 +43,6 @@ class PeerFailed:
 
 
 FrameEvent = Message | PeerClosed | PeerFailed
-
-
-def is_upgrade(headers: Headers) -> bool:
-    """True if a request asks for a WebSocket, whatever the case of the word (RFC 6455 4.2.1)."""
-    return b"websocket" in headers.tokens(b"upgrade")
-
-
-def accept_token(head: RequestHead) -> bytes | None:
-    """The Sec-WebSocket-Accept of a valid upgrade request; None if it is not valid."""
-    headers = head.headers
-    keys = headers.get_all(b"sec-websocket-key")
-    if (
-        head.method != b"GET"
-        or head.version != b"1.1"
-        or b"upgrade" not in headers.tokens(b"connection")
-        or headers.get_all(b"sec-websocket-version") != [b"13"]
-        or len(keys) != 1
-    ):
-        return None
-    try:
-        if len(base64.b64decode(keys[0], validate=True)) != _KEY_BYTES:
-            return None
-    except ValueError:
-        return None
-    return token_for(keys[0])
-
-
-def new_key() -> bytes:
-    """A Sec-WebSocket-Key for an upgrade request of our own."""
-    return base64.b64encode(os.urandom(_KEY_BYTES))
-
-
-def token_for(key: bytes) -> bytes:
-    """The Sec-WebSocket-Accept that answers a key (RFC 6455 4.2.2)."""
-    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
-
-
-def encode_frame(opcode: int, content: bytes) -> bytes:
-    """One unfragmented, unmasked frame: what a server sends.
-
-    Pings and pongs of publishers and backends are cut to what such a frame may carry.
-    """
-    size = len(content)
-    if size < 126:
-        return bytes((0x80 | opcode, size)) + content
-    if opcode >= Opcode.CLOSE:
-        return bytes((0x80 | opcode, 125)) + content[:125]
-    if size < 65_536:
-        return bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big") + content
-    return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + content
-
-
-def masked(frame: bytes) -> bytes:
-    """A frame as a client sends it, with a mask that nobody can foresee (RFC 6455 5.3)."""
-    length = frame[1]
-    offset = 2 if length < 126 else 4 if length == 126 else 10
-    key = os.urandom(4)
-    head = bytes((frame[0], _MASKED | length)) + frame[2:offset]
-    return head + key + _mixed(key, frame[offset:])
-
-
-def encode_close(code: int | None, reason: str = "") -> bytes:
-    """A close frame; without a code it is empty. The reason is cut to what fits (RFC 6455 5.5)."""
-    if code is None:
-        return encode_frame(Opcode.CLOSE, b"")
-    text = reason.encode()[:123].decode(errors="ignore").encode()
-    return encode_frame(Opcode.CLOSE, code.to_bytes(2, "big") + text)
 
 
 class FrameReader:
@@ -211,7 +123,7 @@ class FrameReader:
         )
         content = data[key_end:end] if plain else b""
         if mask_bit:
-            content = _mixed(data[offset:key_end], content)
+            content = mixed(data[offset:key_end], content)
         if not plain or (opcode == Opcode.TEXT and not _is_utf8(content)):
             self._parse(data[at:end], found)
         elif opcode < 8 and len(content) > self._max_message_bytes:
@@ -298,16 +210,6 @@ def _frame_size(data: bytes | bytearray, at: int) -> int:
 
 def _is_shortest(length: int, size: int) -> bool:
     return length < 126 or (size > 65_535 if length == 127 else size > 125)
-
-
-def _mixed(key: bytes, content: bytes) -> bytes:
-    """Content with its mask put on, or taken off."""
-    size = len(content)
-    if not size:
-        return b""
-    mask = (key * (size // 4 + 1))[:size]
-    mixed = int.from_bytes(content, "big") ^ int.from_bytes(mask, "big")
-    return mixed.to_bytes(size, "big")
 
 
 def _is_utf8(content: bytes) -> bool:
