@@ -17,7 +17,7 @@ from realtime_proxy.config.server_section import Tls
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.grip.signature import SigningKey, Verifier
 from realtime_proxy.inputs.publish_key import PublishKey
-from realtime_proxy.net.listeners import Certificates, server_context
+from realtime_proxy.net.certificates import Certificates, ClientAuthorities, server_context
 from realtime_proxy.pipeline.registry import LoadedHandlers, load_handlers
 from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.live_route import LiveRoute, build_table
@@ -70,7 +70,12 @@ def _verifier(grip: Grip, base_dir: Path) -> Verifier | None:
 
 
 def _context(tls: Tls, base_dir: Path) -> ssl.SSLContext:
-    context = server_context(base_dir / tls.certificate, base_dir / tls.key)
+    clients = None
+    if tls.client_ca:
+        required = tls.client_certificate == "required"
+        clients = ClientAuthorities(base_dir / tls.client_ca, required=required)
+    context = server_context(base_dir / tls.certificate, base_dir / tls.key, clients)
     if tls.certificates:
-        context.sni_callback = Certificates(base_dir / tls.certificates).choose
+        folder = base_dir / tls.certificates
+        context.sni_callback = Certificates(folder, clients).choose
     return context

@@ -121,10 +121,11 @@ def _parsed(text: Any) -> Address | None:
 
 def _certificate_problems(server: Table, base_dir: Path) -> Iterator[Problem]:
     for path, tls in _tables(server, "tls", "server."):
-        for key in ("certificate", "key"):
-            name = _text(tls, key)
-            if name and not (base_dir / name).is_file():
-                yield Problem(f"{path}.{key}", f"there is no file {base_dir / name}")
+        for key in ("certificate", "key", "client_ca"):
+            yield from _file_problems(tls, path, key, base_dir)
+        if tls.get("client_certificate") and not tls.get("client_ca"):
+            message = "is missing; without it clients are not asked for certificates"
+            yield Problem(f"{path}.client_ca", message)
         folder = _text(tls, "certificates")
         if folder and not (base_dir / folder).is_dir():
             yield Problem(f"{path}.certificates", f"there is no folder {base_dir / folder}")
@@ -197,11 +198,15 @@ def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem
 
 def _client_certificate_problems(target: Table, path: str, base_dir: Path) -> Iterator[Problem]:
     for key in ("client_certificate", "client_key"):
-        name = _text(target, key)
-        if name and not (base_dir / name).is_file():
-            yield Problem(f"{path}.{key}", f"there is no file {base_dir / name}")
+        yield from _file_problems(target, path, key, base_dir)
     if _text(target, "client_key") and not _text(target, "client_certificate"):
         yield Problem(f"{path}.client_certificate", "is missing; `client_key` is the key of one")
+
+
+def _file_problems(table: Table, path: str, key: str, base_dir: Path) -> Iterator[Problem]:
+    name = _text(table, key)
+    if name and not (base_dir / name).is_file():
+        yield Problem(f"{path}.{key}", f"there is no file {base_dir / name}")
 
 
 def _header_problems(route: Table, path: str) -> Iterator[Problem]:

@@ -34,6 +34,18 @@ class Tls:
         "and `NAME.key`, or `_.REST.crt` and `_.REST.key` for all names one label below REST.",
         file=True,
     )
+    client_ca: str = option(
+        "",
+        "PEM file with the authorities whose certificates clients must show (mutual TLS), and "
+        "perhaps their revocation lists. Empty: clients are not asked.",
+        file=True,
+    )
+    client_certificate: str = option(
+        "required",
+        "With `client_ca`: `required`, or `optional`: clients without a certificate come in, too, "
+        "and handlers see that they have none.",
+        one_of("required", "optional"),
+    )
 
 
 @attrs.frozen

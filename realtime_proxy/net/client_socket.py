@@ -12,6 +12,7 @@ from collections import deque
 
 import trio
 
+from realtime_proxy.model.client_certificate import ClientCertificate
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.tls import TlsCodec
 from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, WRITE, Watched, Watcher
@@ -76,6 +77,11 @@ class ClientSocket:
         self.overflowed = False
         self.owner: Watched | None = None
         watcher.add(raw.fileno(), self, _ARRIVALS)
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """The certificate that the client has shown, if it came over TLS and was asked for one."""
+        return None if self._tls is None else self._tls.client_certificate
 
     # -- writing ---------------------------------------------------------------------------
 

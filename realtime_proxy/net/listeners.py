@@ -7,7 +7,6 @@ import itertools
 import os
 import pwd
 import socket
-import ssl
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +36,6 @@ _CLIENT_GONE = frozenset(
         errno.EPROTO,
     )
 )
-_MAX_NAME = 240  # of a host in a file name
 # A flood of new clients must not keep the others waiting.
 _ACCEPTED_AT_ONCE = 64
 
@@ -206,54 +204,3 @@ class Room:
         """Wait until there is a place."""
         while self._places <= 0:
             await self._lot.park()
-
-
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A TLS context for a listener. Raises ConfigError when the files are not usable."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        message = f"can't use {certificate} with {key}: {error}"
-        raise ConfigError([Problem("server.tls.certificate", message)]) from error
-    return context
-
-
-class Certificates:
-    """The certificates of one TLS listener, chosen by the name that a client asks for (SNI).
-
-    It does not know the default context, which has it: a circle would keep both, and the keys,
-    long after the configuration has changed.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._by_name: dict[str, ssl.SSLContext] = {}
-
-    def choose(self, tls: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
-        """Give a handshake the context of the name, if there is one: an `sni_callback`."""
-        if name is not None:
-            context = self._context_for(name.lower())
-            if context is not None:
-                tls.context = context
-        return None
-
-    def _context_for(self, name: str) -> ssl.SSLContext | None:
-        context = self._by_name.get(name) or self._load(name)
-        if context is not None:  # unknown names are not remembered: clients choose them
-            self._by_name[name] = context
-        return context
-
-    def _load(self, name: str) -> ssl.SSLContext | None:
-        if "/" in name or name.startswith(".") or len(name) > _MAX_NAME:
-            return None
-        rest = name.partition(".")[2]
-        for stem in (name, f"_.{rest}"):
-            certificate, key = self._folder / f"{stem}.crt", self._folder / f"{stem}.key"
-            if certificate.is_file() and key.is_file():
-                try:
-                    return server_context(certificate, key)
-                except ConfigError as error:
-                    log.error("certificate not usable", name=name, problem=str(error))
-        return None

@@ -10,13 +10,15 @@ import ssl
 
 import trio
 
+from realtime_proxy.model.client_certificate import ClientCertificate
+
 RECEIVE_BYTES = 65_536
 
 
 class TlsCodec:
     """The TLS side of one connection: plain bytes to records and back. Does no IO."""
 
-    __slots__ = ("_incoming", "_outgoing", "_tls", "peer_has_ended")
+    __slots__ = ("_client_certificate", "_incoming", "_outgoing", "_tls", "peer_has_ended")
 
     def __init__(self, context: ssl.SSLContext, server_name: str | None) -> None:
         """With a `server_name` this is the client's side, with None the server's."""
@@ -28,6 +30,7 @@ class TlsCodec:
             server_side=server_name is None,
             server_hostname=server_name,
         )
+        self._client_certificate: ClientCertificate | None = None
         self.peer_has_ended = False  # said so, in a record: anybody can end a connection
 
     def handshake(self, records: bytes) -> bool:
@@ -41,6 +44,16 @@ class TlsCodec:
         except ssl.SSLWantReadError:
             return False
         return True
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """What the client has shown, once the handshake is done; None if it has shown none.
+
+        It is made when it is first asked for, and kept.
+        """
+        if self._client_certificate is None and (der := self._tls.getpeercert(binary_form=True)):
+            self._client_certificate = ClientCertificate(der)
+        return self._client_certificate
 
     def output(self) -> bytes:
         """Records that are to be sent now."""

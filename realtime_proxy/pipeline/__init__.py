@@ -3,6 +3,7 @@
 from realtime_proxy.config.checks import above_zero, at_least, one_of
 from realtime_proxy.config.option import option, required
 from realtime_proxy.errors import ConfigError, Problem
+from realtime_proxy.model.client_certificate import ClientCertificate
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
@@ -33,6 +34,7 @@ __all__ = [
     "SECRET_PARAMETERS",
     "Answer",
     "BaseHandler",
+    "ClientCertificate",
     "CloseWith",
     "ConfigError",
     "ConnectionRecord",

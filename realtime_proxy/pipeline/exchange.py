@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 
+from realtime_proxy.model.client_certificate import ClientCertificate
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.messages import RequestHead
 
@@ -27,7 +28,8 @@ class Exchange:
     comes from, empty on unix sockets; `client_address` is that of the client itself, which known
     proxies in front tell (`[forwarded] trusted_proxies`), else the same. `held` says what the
     connection became: `stream`, `response`, `websocket`. `record` has what became of it all; None
-    unless a handler of the route keeps records.
+    unless a handler of the route keeps records. `client_certificate` is what the client has shown
+    this proxy, checked (`[[server.tls]] client_ca`); None if it has shown none.
     """
 
     request: RequestHead
@@ -38,3 +40,4 @@ class Exchange:
     held: str = ""
     peer_address: str = ""
     record: ConnectionRecord | None = None
+    client_certificate: ClientCertificate | None = None

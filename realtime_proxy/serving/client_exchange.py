@@ -187,8 +187,14 @@ class ClientExchange:
         return self._request.head
 
     def _new_exchange(self, head: RequestHead, route: LiveRoute, scheme: str) -> Exchange:
-        peer = self._connection.peer
-        exchange = Exchange(head, route.id, scheme, self._client_address(), peer_address=peer)
+        exchange = Exchange(
+            head,
+            route.id,
+            scheme,
+            self._client_address(),
+            peer_address=self._connection.peer,
+            client_certificate=self._connection.socket.client_certificate,
+        )
         if route.chain is not None and route.chain.keeps_record:
             exchange.record = ConnectionRecord(time.time())
         return exchange

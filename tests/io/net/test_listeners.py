@@ -1,29 +1,22 @@
 import errno
-import gc
 import grp
 import os
 import pwd
 import socket
-import ssl
 import stat
-import weakref
 
 import pytest
 import trio
 import trio.testing
-import trustme
 
 from realtime_proxy.config.addresses import TcpAddress, UnixAddress
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.net.listeners import (
     Acceptor,
-    Certificates,
     Room,
     open_listener,
     open_listeners,
-    server_context,
 )
-from realtime_proxy.net.tls import TlsCodec
 
 SECONDS = 10
 
@@ -319,135 +312,3 @@ async def test_accepting_ends_with_troubles_that_stay(listen, taken):
     listener = Failing(listen(TcpAddress("127.0.0.1", 0)), errno.EINVAL)
     with trio.fail_after(SECONDS), pytest.raises(OSError, match="failed"):
         await Acceptor(listener, taken, Room(1)).run()
-
-
-# -- certificates --------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def issue(authority, tmp_path_factory):
-    """Writes a certificate for these names, as NAME.crt and NAME.key."""
-
-    def make(folder, stem, *names):
-        certificate = authority.issue_cert(*names)
-        (folder / f"{stem}.key").write_bytes(certificate.private_key_pem.bytes())
-        (folder / f"{stem}.crt").write_bytes(
-            b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
-        )
-        return folder / f"{stem}.crt", folder / f"{stem}.key"
-
-    return make
-
-
-def names_shown(server, authority, name):
-    """The names in the certificate that a client gets who asks for a name; empty if refused."""
-    client_context = ssl.create_default_context()
-    authority.configure_trust(client_context)
-    client_context.check_hostname = False
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = client_context.wrap_bio(incoming, outgoing, server_hostname=name)
-    codec = TlsCodec(server, None)
-    for _ in range(3):
-        try:
-            client.do_handshake()
-            break
-        except ssl.SSLWantReadError:
-            codec.handshake(outgoing.read())
-            incoming.write(codec.output())
-    return [value for _, value in client.getpeercert()["subjectAltName"]]
-
-
-def test_the_certificate_is_chosen_by_name(authority, issue, tmp_path):
-    default = server_context(*issue(tmp_path, "default", "default.example"))
-    folder = tmp_path / "more"
-    folder.mkdir()
-    issue(folder, "a.example", "a.example")
-    issue(folder, "_.b.example", "*.b.example")
-    issue(folder, "own.b.example", "own.b.example")
-    default.sni_callback = Certificates(folder).choose
-    for name, shown in [
-        ("a.example", "a.example"),
-        ("A.EXAMPLE", "a.example"),
-        ("x.b.example", "*.b.example"),
-        ("own.b.example", "own.b.example"),
-        ("own.b.example", "own.b.example"),
-        ("x.y.b.example", "default.example"),
-        ("b.example", "default.example"),
-        ("other.example", "default.example"),
-        ("a" * 60 + ("." + "b" * 60) * 3, "default.example"),
-        ("127.0.0.1", "default.example"),
-        (None, "default.example"),
-    ]:
-        assert names_shown(default, authority, name) == [shown], name
-
-
-def test_a_certificate_that_comes_later_is_found(authority, issue, tmp_path):
-    default = server_context(*issue(tmp_path, "default", "default.example"))
-    default.sni_callback = Certificates(tmp_path).choose
-    assert names_shown(default, authority, "a.example") == ["default.example"]
-    issue(tmp_path, "a.example", "a.example")
-    assert names_shown(default, authority, "a.example") == ["a.example"]
-
-
-def test_a_certificate_that_is_not_usable_is_passed_over(authority, issue, tmp_path):
-    default = server_context(*issue(tmp_path, "default", "default.example"))
-    issue(tmp_path, "a.example", "a.example")
-    (tmp_path / "a.example.key").write_text("nonsense")
-    default.sni_callback = Certificates(tmp_path).choose
-    assert names_shown(default, authority, "a.example") == ["default.example"]
-
-
-def test_names_never_lead_out_of_the_folder(issue, tmp_path):
-    """As a name would have to be written for it: nothing checks them before us."""
-    folder = tmp_path / "folder"
-    (folder / "sub").mkdir(parents=True)
-    default = server_context(*issue(tmp_path, "default", "default.example"))
-    default.sni_callback = Certificates(folder).choose
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).wrap_bio(
-        ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True
-    )
-    before = tls.context
-    for name in ("../default", "..", "sub/../../default", ".hidden", "a" * 255, "a\0b"):
-        assert default.sni_callback(tls, name, default) is None
-    assert tls.context is before
-
-
-def test_what_is_no_longer_used_is_gone_at_once(issue, tmp_path):
-    context = server_context(*issue(tmp_path, "default", "default.example"))
-    context.sni_callback = Certificates(tmp_path).choose
-    gone = weakref.ref(context)
-    gc.disable()
-    try:
-        del context
-        assert gone() is None
-    finally:
-        gc.enable()
-
-
-@pytest.mark.parametrize("spoilt", ["missing", "nonsense", "of another"])
-def test_unusable_files_are_refused_with_their_names(issue, tmp_path, spoilt):
-    certificate, key = issue(tmp_path, "a", "a.example")
-    if spoilt == "missing":
-        key.unlink()
-    elif spoilt == "nonsense":
-        key.write_text("nonsense")
-    else:
-        key.write_bytes(trustme.CA().issue_cert("a.example").private_key_pem.bytes())
-    with pytest.raises(ConfigError, match=r"a\.crt with .*a\.key"):
-        server_context(certificate, key)
-
-
-def test_only_http_is_agreed_upon(issue, tmp_path, authority):
-    server = server_context(*issue(tmp_path, "a", "a.example"))
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = context.wrap_bio(incoming, outgoing, server_hostname="a.example")
-    codec = TlsCodec(server, None)
-    with pytest.raises(ssl.SSLWantReadError):
-        client.do_handshake()
-    codec.handshake(outgoing.read())
-    incoming.write(codec.output())
-    client.do_handshake()
-    assert client.selected_alpn_protocol() == "http/1.1"

@@ -136,6 +136,18 @@ def test_edits_that_contradict_each_other(route, path, message):
     assert message in found["route[0]" + path]
 
 
+def test_authorities_of_clients_must_be_there(tmp_path):
+    tls = 'listen = "127.0.0.1:1", certificate = "c", key = "c"'
+    (tmp_path / "c").touch()
+    text = f"""
+        [server]
+        tls = [{{{tls}, client_ca = "no"}}, {{{tls}, client_certificate = "optional"}}]
+    """
+    found = problems(text, tmp_path / "routes.toml")
+    assert found["server.tls[0].client_ca"] == f"there is no file {tmp_path}/no"
+    assert "without it clients are not asked" in found["server.tls[1].client_ca"]
+
+
 def test_client_certificates_must_be_there(tmp_path):
     (tmp_path / "key.pem").touch()
     target = 'url = "https://a", client_key = "key.pem"'
