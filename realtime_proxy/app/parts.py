@@ -11,12 +11,14 @@ from pathlib import Path
 
 import attrs
 
+from realtime_proxy.app.admin_side import admin_key
+from realtime_proxy.app.publish_side import publish_key
 from realtime_proxy.config.schema import Config, Grip
 from realtime_proxy.config.secrets import resolve_secret
 from realtime_proxy.config.server_section import Tls
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.grip.signature import SigningKey, Verifier
-from realtime_proxy.inputs.publish_key import PublishKey
+from realtime_proxy.net.bearer_key import BearerKey
 from realtime_proxy.net.certificates import Certificates, ClientAuthorities, server_context
 from realtime_proxy.pipeline.registry import LoadedHandlers, load_handlers
 from realtime_proxy.routing.table import RouteTable
@@ -31,28 +33,31 @@ class Parts:
     handlers: LoadedHandlers
     routes: RouteTable[LiveRoute]
     verifier: Verifier | None
-    publish_key: PublishKey | None
+    publish_key: BearerKey | None
+    admin_key: BearerKey | None
     tls: dict[str, ssl.SSLContext]
 
 
 def load_parts(config: Config, base_dir: Path, demo: LocalBackend) -> Parts:
     """All parts of a configuration; ConfigError has everything that can't be had."""
     problems: list[Problem] = []
-    handlers = routes = verifier = publish_key = None
+    handlers = routes = verifier = key_of_publishers = key_of_operators = None
     with _collecting(problems):
         handlers = load_handlers(config, base_dir)
         routes = build_table(config, base_dir, handlers.chains, demo)
     with _collecting(problems):
         verifier = _verifier(config.grip, base_dir)
     with _collecting(problems):
-        publish_key = PublishKey.of(config.publish, base_dir)
+        key_of_publishers = publish_key(config.publish, base_dir)
+    with _collecting(problems):
+        key_of_operators = admin_key(config.admin, base_dir)
     tls: dict[str, ssl.SSLContext] = {}
     for listener in config.server.tls:
         with _collecting(problems):
             tls[listener.listen] = _context(listener, base_dir)
     if handlers is None or routes is None or problems:
         raise ConfigError(problems)
-    return Parts(handlers, routes, verifier, publish_key, tls)
+    return Parts(handlers, routes, verifier, key_of_publishers, key_of_operators, tls)
 
 
 @contextmanager

@@ -10,14 +10,15 @@ from realtime_proxy.config.addresses import parse_mode, parse_tcp
 from realtime_proxy.config.schema import Publish
 from realtime_proxy.config.secrets import resolve_secret
 from realtime_proxy.inputs.http_control import HttpControl
-from realtime_proxy.inputs.own_hosts import OwnHosts
-from realtime_proxy.inputs.publish_key import PublishKey
 from realtime_proxy.inputs.publishing import Publishing
 from realtime_proxy.inputs.zmq_commands import ZmqCommands
 from realtime_proxy.inputs.zmq_items import ZmqItems, item_of_topic, pushed_item
 from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.net.bearer_key import BearerKey
 from realtime_proxy.net.internal_http import InternalHttpServer, InternalLimits
 from realtime_proxy.net.listeners import open_listener
+from realtime_proxy.net.own_hosts import OwnHosts
+from realtime_proxy.net.port_guard import PortGuard
 from realtime_proxy.net.zmq_socket import CurveGate, PullSocket, RouterSocket, SubSocket
 
 
@@ -29,8 +30,7 @@ class PublishSide:
         self._settings = settings
         self._counters = counters
         self._limits = InternalLimits(settings.max_header_bytes, settings.max_body_bytes)
-        self._hosts = OwnHosts.of(settings) if settings.http else OwnHosts()
-        self._key = PublishKey.of(settings, base_dir)
+        self._guard = _guard(settings, publish_key(settings, base_dir))
         self._answers: HttpControl | None = None
         self._gate: CurveGate | None = None
         self._pull: PullSocket | None = None
@@ -50,7 +50,9 @@ class PublishSide:
                 command = RouterSocket(settings.command, mode, self._gate)
                 self._command = opened.enter_context(command)
             if settings.http:
-                self._control = opened.enter_context(open_listener(parse_tcp(settings.http)))
+                self._control = opened.enter_context(
+                    open_listener(parse_tcp(settings.http), "publish.http")
+                )
             self._opened = opened.pop_all()
 
     def _sub_socket(self, mode: int | None) -> SubSocket:
@@ -59,13 +61,12 @@ class PublishSide:
             return SubSocket.connected(settings.sub, self._gate, settings.curve_server)
         return SubSocket(settings.sub, mode, self._gate)
 
-    def adopt(self, settings: Publish, key: PublishKey | None) -> None:
+    def adopt(self, settings: Publish, key: BearerKey | None) -> None:
         """Go by these limits and names, and this key, from now on; addresses stay."""
         self._limits.max_header_bytes = settings.max_header_bytes
         self._limits.max_body_bytes = settings.max_body_bytes
         if self._answers is not None and settings.http:
-            self._answers.hosts = OwnHosts.of(settings)
-            self._answers.key = key
+            self._answers.guard = _guard(settings, key)
 
     async def run(self, publishing: Publishing) -> None:
         """Take items until cancelled."""
@@ -84,10 +85,25 @@ class PublishSide:
                     commands = ZmqCommands(self._command, self._settings, publishing)
                     nursery.start_soon(commands.run)
                 if self._control is not None:
-                    self._answers = HttpControl(publishing, self._hosts, self._key)
+                    self._answers = HttpControl(publishing, self._guard)
                     control = InternalHttpServer(self._limits, self._answers.answer)
                     nursery.start_soon(control.run, self._control)
 
     def close(self) -> None:
         """Give the addresses back."""
         self._opened.close()
+
+
+def publish_key(settings: Publish, base_dir: Path) -> BearerKey | None:
+    """The key that publishers need. Raises ConfigError."""
+    return BearerKey.of(settings.key, "publish.key", base_dir)
+
+
+def _guard(settings: Publish, key: BearerKey | None) -> PortGuard:
+    if settings.allow_unauthenticated:  # everybody may publish, by whatever name
+        hosts = OwnHosts(None)
+    elif not settings.http:
+        hosts = OwnHosts()
+    else:
+        hosts = OwnHosts.of(parse_tcp(settings.http), settings.http_names)
+    return PortGuard("publish", hosts, "[publish] http_names does not have that name", key)

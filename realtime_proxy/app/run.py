@@ -10,6 +10,7 @@ import structlog
 import trio
 
 from realtime_proxy import __version__
+from realtime_proxy.app.admin_side import AdminSide
 from realtime_proxy.app.descriptors import raise_descriptor_limit
 from realtime_proxy.app.listeners import Listener, listeners_of_slots
 from realtime_proxy.app.logs import set_up_logs
@@ -23,6 +24,7 @@ from realtime_proxy.config.schema import Config
 from realtime_proxy.config.source import Source
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.readiness import Readiness
 
 log = structlog.get_logger()
 
@@ -52,23 +54,30 @@ def serve(config: Config, source: Source) -> int:
 async def _serve_alone(config: Config, source: Source) -> None:
     """Everything in this process: no supervisor, no relay."""
     counters = Counters()
-    with (
-        contextlib.closing(StatsSide(config, counters)) as stats_side,
-        contextlib.closing(PublishSide(config.publish, counters, source.base_dir)) as publish_side,
-    ):
-        worker = Worker(config, source.base_dir, on_tallied=partial(stats_side.add, 0))
+    base_dir = source.base_dir
+    with contextlib.ExitStack() as opened:
+        stats_side = StatsSide(config, counters)
+        opened.callback(stats_side.close)
+        publish_side = PublishSide(config.publish, counters, base_dir)
+        opened.callback(publish_side.close)
+        worker = Worker(config, base_dir, on_tallied=partial(stats_side.add, 0))
+        admin_side = AdminSide(config.admin, worker.door, base_dir)
+        opened.callback(admin_side.close)
         listeners = listeners_of_slots(config.server, 1)[0]
 
         async def run() -> None:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(admin_side.run)
                 nursery.start_soon(stats_side.run)
                 nursery.start_soon(publish_side.run, worker.door)
                 nursery.start_soon(worker.run, listeners)
+                admin_side.turn(Readiness.READY)
                 _tell_started(config, listeners)
 
         def adopt(config: Config, parts: Parts) -> None:
             worker.adopt(config, parts)
             publish_side.adopt(config.publish, parts.publish_key)
+            admin_side.adopt(config.admin, parts.admin_key)
 
         reloader = Reloader(source, config, worker.prepare, adopt)
         await _until_told(run, reloader.run, reloader.hang_up, worker.close_all)

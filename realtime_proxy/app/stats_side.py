@@ -7,7 +7,7 @@ import socket
 import trio
 
 from realtime_proxy.config.addresses import parse_address, parse_mode
-from realtime_proxy.config.schema import Config
+from realtime_proxy.config.schema import Config, Metrics
 from realtime_proxy.exporters.metrics_port import LIMITS, MetricsPort
 from realtime_proxy.exporters.zmq_stats import ZmqStats
 from realtime_proxy.metrics.counters import Counters
@@ -16,6 +16,8 @@ from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.metrics.tally import Tally, TallyRules
 from realtime_proxy.net.internal_http import InternalHttpServer
 from realtime_proxy.net.listeners import open_listener
+from realtime_proxy.net.own_hosts import OwnHosts
+from realtime_proxy.net.port_guard import PortGuard
 from realtime_proxy.net.zmq_socket import PubSocket
 
 _TICK_SECONDS = 0.1
@@ -29,7 +31,7 @@ class StatsSide:
         """`counters` are those of the publish ports. Raises ConfigError for an address."""
         linger_seconds = config.publish.subscription_linger_seconds
         self._statistics = Statistics(config.stats, linger_seconds, merges=several)
-        self._prefix = config.metrics.prefix
+        self._metrics = config.metrics
         self._own = Tally(TallyRules(), counters, lambda: None)
         self._pub: PubSocket | None = None
         self._listener: socket.socket | None = None
@@ -39,7 +41,9 @@ class StatsSide:
             self._zmq = ZmqStats(self._pub, config.stats.format, f"realtime-proxy_{os.getpid()}")
         try:
             if config.metrics.listen:
-                self._listener = open_listener(parse_address(config.metrics.listen))
+                self._listener = open_listener(
+                    parse_address(config.metrics.listen), "metrics.listen"
+                )
         except BaseException:
             self.close()
             raise
@@ -65,7 +69,8 @@ class StatsSide:
         with contextlib.closing(self):
             async with trio.open_nursery() as nursery:
                 if self._listener is not None:
-                    port = MetricsPort(self._statistics, self._prefix)
+                    prefix, guard = self._metrics.prefix, _guard(self._metrics)
+                    port = MetricsPort(self._statistics, prefix, guard)
                     server = InternalHttpServer(LIMITS, port.answer)
                     nursery.start_soon(server.run, self._listener)
                 nursery.start_soon(self._tick)
@@ -85,3 +90,11 @@ class StatsSide:
             self._pub = None
         if self._listener is not None:
             self._listener.close()
+
+
+def _guard(settings: Metrics) -> PortGuard:
+    if settings.allow_unauthenticated:  # everyone is answered, by whatever name
+        hosts = OwnHosts(None)
+    else:
+        hosts = OwnHosts.of(parse_address(settings.listen))
+    return PortGuard("metrics", hosts, "use an address, or a name without a dot")

@@ -18,6 +18,7 @@ import attrs
 import structlog
 import trio
 
+from realtime_proxy.app.admin_side import AdminSide
 from realtime_proxy.app.listeners import listeners_of_slots
 from realtime_proxy.app.parts import Parts, load_parts
 from realtime_proxy.app.publish_side import PublishSide
@@ -28,6 +29,7 @@ from realtime_proxy.demo.backend import DemoBackend
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.readiness import Readiness
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
 
@@ -58,6 +60,8 @@ class Supervisor:
             opened.callback(self._publish_side.close)
             self._stats_side = StatsSide(config, counters, several=True)
             opened.callback(self._stats_side.close)
+            self.admin_side = AdminSide(config.admin, self._hub, base_dir)
+            opened.callback(self.admin_side.close)
             self.slots = listeners_of_slots(config.server, workers)
             self._opened = opened.pop_all()
         self._hub.on_tallied = self._stats_side.add
@@ -78,6 +82,7 @@ class Supervisor:
         """Have all workers serve by this configuration, those that come later too."""
         self._config = _of_one_worker(config, self._workers)
         self._publish_side.adopt(config.publish, parts.publish_key)
+        self.admin_side.adopt(config.admin, parts.admin_key)
         self._hub.configure(self._config)
 
     def reopen_logs(self) -> None:
@@ -96,6 +101,7 @@ class Supervisor:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._timers.run)
                 nursery.start_soon(self._stats_side.run)
+                nursery.start_soon(self.admin_side.run)
                 ready = [trio.Event() for _ in self.slots]
                 for slot, event in enumerate(ready):
                     link = f"ipc://{folder}/{slot}"
@@ -103,6 +109,7 @@ class Supervisor:
                 for event in ready:
                     await event.wait()
                 nursery.start_soon(self._publish_side.run, self._hub)
+                self.admin_side.turn(Readiness.READY)
                 started()
 
     async def _keep_worker(self, slot: int, link: str, lifeline: int, ready: trio.Event) -> None:

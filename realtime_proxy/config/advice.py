@@ -71,7 +71,7 @@ def _open_backends(config: Config) -> Iterator[Problem]:
 def _short_keys(config: Config, base_dir: Path) -> Iterator[Problem]:
     """One warning for all keys: the advice is the same for each."""
     keys = {"grip.key": config.grip.key, "grip.upstream_key": config.grip.upstream_key}
-    keys["publish.key"] = config.publish.key
+    keys |= {"publish.key": config.publish.key, "admin.key": config.admin.key}
     keys |= {f"route[{i}].key": route.key for i, route in enumerate(config.route)}
     secrets = {path: resolve_secret(key, base_dir) for path, key in keys.items() if key}
     short = [

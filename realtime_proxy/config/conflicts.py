@@ -34,6 +34,7 @@ def find_conflicts(file: Table, base_dir: Path) -> Iterator[Problem]:
     yield from _zhttpreq_problems(file)
     yield from _publish_problems(_table(file, "publish"), base_dir)
     yield from _watched_problems(file)
+    yield from _admin_problems(_table(file, "admin"), base_dir)
     grip = _table(file, "grip")
     for key in ("key", "upstream_key"):
         yield from _secret_problems(grip, f"grip.{key}", base_dir)
@@ -65,7 +66,7 @@ def _addresses(file: Table) -> Iterator[tuple[str, Address]]:
     texts += [
         (f"{path}.listen", tls.get("listen")) for path, tls in _tables(server, "tls", "server.")
     ]
-    ports = (*_publish_addresses(publish), *_watched_addresses(file), *_zhttpreq_addresses(file))
+    ports = (*_publish_addresses(publish), *_inside_addresses(file), *_zhttpreq_addresses(file))
     for path, text in (*texts, *ports):
         if (address := _parsed(text)) is not None:
             yield path, address
@@ -108,6 +109,12 @@ def _watched_addresses(file: Table) -> Iterator[tuple[str, Any]]:
     """The texts of all addresses where those are told who watch, with the paths of their keys."""
     yield "stats.pub", _table(file, "stats").get("pub", "")
     yield "metrics.listen", _table(file, "metrics").get("listen", "")
+
+
+def _inside_addresses(file: Table) -> Iterator[tuple[str, Any]]:
+    """The texts of all addresses for those who run the proxy, with the paths of their keys."""
+    yield from _watched_addresses(file)
+    yield "admin.listen", _table(file, "admin").get("listen", "")
 
 
 def _parsed(text: Any) -> Address | None:
@@ -175,6 +182,17 @@ def _watched_problems(file: Table) -> Iterator[Problem]:
                 f"{address} can be reached from other machines, which would be told of clients "
                 "and channels; use a loopback address, or set `allow_unauthenticated = true`",
             )
+
+
+def _admin_problems(admin: Table, base_dir: Path) -> Iterator[Problem]:
+    yield from _secret_problems(admin, "admin.key", base_dir)
+    address = _parsed(admin.get("listen"))
+    if address is not None and not is_loopback(address) and not admin.get("key"):
+        yield Problem(
+            "admin.listen",
+            f"{address} can be reached from other machines, which could close every connection; "
+            "use a loopback address, or a `key`",
+        )
 
 
 def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem]:

@@ -1,6 +1,6 @@
 """The whole configuration file as frozen classes: every key, its default, its unit, its text.
 
-Sections of clients and of routes have modules of their own. `check`, the manual
+Sections of clients, of operators and of routes have modules of their own. `check`, the manual
 (`docs/configuration.md`) and error messages read the texts from these classes. A key that none of
 them has is an error. Values are plain; keys and certificates are read by their users.
 """
@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from realtime_proxy.config.addresses import parse_address, parse_endpoint, parse_mode, parse_tcp
+from realtime_proxy.config.admin_section import Admin
 from realtime_proxy.config.checks import (
     LEVELS,
     above_zero,
@@ -277,6 +278,7 @@ class Config:
     publish: Publish = attrs.field(factory=Publish)
     stats: Stats = attrs.field(factory=Stats)
     metrics: Metrics = attrs.field(factory=Metrics)
+    admin: Admin = attrs.field(factory=Admin)
     log: Log = attrs.field(factory=Log)
     handler: dict[str, dict[str, Any]] = attrs.field(
         factory=dict,

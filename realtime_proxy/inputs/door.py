@@ -57,6 +57,8 @@ class Door:
         self.channels.linger_seconds = settings.subscription_linger_seconds
         self._order.adopt(settings)
 
+    serving_workers = 1  # this process
+
     # -- publishers ------------------------------------------------------------------------
 
     def submit(self, items: Iterable[Item]) -> None:

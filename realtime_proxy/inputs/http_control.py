@@ -2,24 +2,21 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import structlog
 
 from realtime_proxy.errors import PublishError
 from realtime_proxy.grip.publish import parse_items_json
-from realtime_proxy.inputs.own_hosts import OwnHosts
-from realtime_proxy.inputs.publish_key import PublishKey
 from realtime_proxy.inputs.publishing import Publishing
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, text_response
 from realtime_proxy.net.internal_http import InternalReply
-from realtime_proxy.routing.condition import host_of
+from realtime_proxy.net.port_guard import PortGuard
 
 _TEXT = frozenset(("text/plain", "text/*", "*/*", "*"))
 _JSON = frozenset(("application/json", "application/*"))
 _NOT_ACCEPTABLE = "Not Acceptable. Supported formats are text/plain and application/json."
-_NOT_OUR_NAME = "Requests for {} are refused: [publish] http_names does not have that name."
 
 log = structlog.get_logger()
 
@@ -27,12 +24,9 @@ log = structlog.get_logger()
 class HttpControl:
     """Answers the requests of publishers."""
 
-    def __init__(
-        self, publishing: Publishing, hosts: OwnHosts, key: PublishKey | None = None
-    ) -> None:
+    def __init__(self, publishing: Publishing, guard: PortGuard) -> None:
         self._publishing = publishing
-        self.hosts = hosts
-        self.key = key
+        self.guard = guard
         self._posts: dict[bytes, Callable[[RequestHead, bytes, bool], Awaitable[Response]]] = {
             b"/publish": self._publish,
             b"/recover": self._recover,
@@ -64,22 +58,10 @@ class HttpControl:
             refusal = text_response(405, f"Method not allowed: {head.method.decode()}.")
             refusal.headers.append((b"Allow", b"POST"))
             return InternalReply(refusal)
-        if (forbidden := self._refusal(head.headers)) is not None:
+        if (forbidden := self.guard.refusal(head.headers)) is not None:
             return InternalReply(forbidden)
         response = await post(head, body, as_json)
         return InternalReply(response, keep_alive=response.status == 200)
-
-    def _refusal(self, headers: Headers) -> Response | None:
-        """The answer to those who may not publish."""
-        if _is_foreign(headers):
-            return text_response(403, "Requests from other origins are refused.")
-        if self.key is not None:
-            return None if self.key.admits(headers) else _key_wanted()
-        # A page that has its own name lead here has no key.
-        host = headers.get(b"host")
-        if host is None or self.hosts.include(host):
-            return None
-        return text_response(403, _NOT_OUR_NAME.format(host.decode("latin-1")))
 
     async def _publish(self, head: RequestHead, body: bytes, as_json: bool) -> Response:
         try:
@@ -96,12 +78,6 @@ class HttpControl:
     async def _recover(self, _head: RequestHead, _body: bytes, as_json: bool) -> Response:
         self._publishing.recover()
         return _done("Updated", as_json=as_json)
-
-
-def _key_wanted() -> Response:
-    refusal = text_response(401, "Publishing needs the key: Authorization: Bearer TOKEN.")
-    refusal.headers.append((b"WWW-Authenticate", b'Bearer realm="publish"'))
-    return refusal
 
 
 def _done(message: str, *, as_json: bool) -> Response:
@@ -136,15 +112,3 @@ def _quality(parameters: list[str]) -> float:
                 return 0.0
             return quality if 0 <= quality <= 1 else 0.0
     return 1.0
-
-
-def _is_foreign(headers: Headers) -> bool:
-    """True for a page of another origin: a browser must not publish on behalf of its user."""
-    origin = headers.get(b"origin")
-    if origin is None:
-        return False
-    host = headers.get(b"host") or b""
-    try:
-        return urlsplit(origin.decode("latin-1")).netloc.encode() != host or not host_of(host)
-    except ValueError:
-        return True

@@ -225,6 +225,11 @@ class Hub:
             link.socket.send([Kind.LOST, b"%d" % link.lost])
             link.lost = 0
 
+    @property
+    def serving_workers(self) -> int:
+        """How many workers serve clients at this moment."""
+        return sum(link.is_serving for link in self._links.values())
+
     # -- questions -------------------------------------------------------------------------
 
     async def count(self, items: Iterable[Item]) -> Reach:

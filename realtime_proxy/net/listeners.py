@@ -42,12 +42,14 @@ _ACCEPTED_AT_ONCE = 64
 log = structlog.get_logger()
 
 
-def open_listener(address: Address) -> socket.socket:
+def open_listener(address: Address, key_path: str = "server.listen") -> socket.socket:
     """A listening, non-blocking socket. Raises ConfigError when the address can't be had."""
-    return open_listeners(address, 1)[0]
+    return open_listeners(address, 1, key_path)[0]
 
 
-def open_listeners(address: Address, count: int) -> list[socket.socket]:
+def open_listeners(
+    address: Address, count: int, key_path: str = "server.listen"
+) -> list[socket.socket]:
     """As many sockets for one address, among which the kernel spreads new connections.
 
     On a unix path they are one socket. The address is bound for itself first, so that a second
@@ -64,7 +66,7 @@ def open_listeners(address: Address, count: int) -> list[socket.socket]:
             return [_open_tcp(shared, reuse_port=True) for _ in range(count)]
     except OSError as error:
         message = f"can't listen on {address}: {error.strerror or error}"
-        raise ConfigError([Problem("server.listen", message)]) from error
+        raise ConfigError([Problem(key_path, message)]) from error
 
 
 def _open_tcp(address: TcpAddress, *, reuse_port: bool = False) -> socket.socket:

@@ -3,11 +3,12 @@ import json
 import pytest
 
 from realtime_proxy.inputs.http_control import HttpControl
-from realtime_proxy.inputs.own_hosts import OwnHosts
-from realtime_proxy.inputs.publish_key import PublishKey
 from realtime_proxy.inputs.publishing import Reach
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.net.bearer_key import BearerKey
+from realtime_proxy.net.own_hosts import OwnHosts
+from realtime_proxy.net.port_guard import PortGuard
 
 ITEM = {"channel": "a", "http-stream": {"content": "x"}}
 JSON, TEXT = b"application/json", b"text/plain"
@@ -32,12 +33,17 @@ class Line:
         self.recoveries += 1
 
 
+def guard(key=None):
+    hosts = OwnHosts(frozenset({b"push.example"}))
+    return PortGuard("publish", hosts, "[publish] http_names does not have that name", key)
+
+
 class Port:
     """Asks the control port as a publisher would."""
 
     def __init__(self, subscribers=0, key=None):
         self.line = Line(subscribers)
-        self._control = HttpControl(self.line, OwnHosts(frozenset({b"push.example"})), key)
+        self._control = HttpControl(self.line, guard(key))
 
     async def ask(self, method, target, body=b"", **fields):
         headers = Headers(
@@ -101,7 +107,7 @@ async def test_other_methods_are_not_allowed(port, method, target):
 
 
 async def test_what_is_allowed_is_told():
-    reply = await HttpControl(Line(0), OwnHosts()).answer(
+    reply = await HttpControl(Line(0), guard()).answer(
         RequestHead(b"GET", b"/publish/", Headers()), b""
     )
     assert reply.response.headers.get_all(b"allow") == [b"POST"]
@@ -261,13 +267,13 @@ async def test_a_page_whose_own_name_leads_here_publishes_nothing(port):
 
 @pytest.fixture
 def locked():
-    return Port(key=PublishKey(b"sesame"))
+    return Port(key=BearerKey(b"sesame"))
 
 
 @pytest.mark.parametrize("fields", [{}, {"authorization": "Bearer wrong"}])
 async def test_who_has_no_key_may_not_publish(locked, fields):
     reply = await locked.publish(ITEM, **fields)
-    text = b"Publishing needs the key: Authorization: Bearer TOKEN.\n"
+    text = b"The key of [publish] is needed: Authorization: Bearer TOKEN.\n"
     assert reply == (401, TEXT, text, False)
     assert (await locked.ask(b"POST", b"/recover/", **fields))[0] == 401
     assert (locked.line.items, locked.line.recoveries) == ([], 0)

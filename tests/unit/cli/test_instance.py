@@ -2,6 +2,7 @@ import attrs
 import pytest
 
 from realtime_proxy.cli.instance import as_instance
+from realtime_proxy.config.admin_section import Admin
 from realtime_proxy.config.schema import Config, Publish, Stats
 from realtime_proxy.errors import ConfigError
 
@@ -48,3 +49,15 @@ def test_ports_have_an_end():
         publish(1, pull="", http="127.0.0.1:65530")
     with pytest.raises(ConfigError):
         publish(7000)
+
+
+@pytest.mark.parametrize(
+    ("listen", "moved"),
+    [
+        ("127.0.0.1:5564", "127.0.0.1:5574"),
+        ("unix:/run/admin?mode=600", "unix:/run/p1-admin?mode=600"),
+        ("", ""),
+    ],
+)
+def test_the_admin_port_is_moved_too(listen, moved):
+    assert as_instance(Config(admin=Admin(listen=listen)), 1).admin.listen == moved

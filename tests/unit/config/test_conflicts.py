@@ -199,3 +199,16 @@ def test_who_watches_from_elsewhere_has_to_be_allowed(table, key, address):
 def test_addresses_of_those_who_watch_are_compared_too():
     text = '[metrics]\nlisten = "127.0.0.1:5561"\n[stats]\npub = "tcp://127.0.0.1:5561"\n'
     assert set(problems(text)) == {"metrics.listen", "stats.pub"}
+
+
+def test_operators_from_elsewhere_need_a_key():
+    text = '[admin]\nlisten = "0.0.0.0:5564"\n'
+    assert "other machines" in problems(text)["admin.listen"]
+    assert load_text(f'{text}key = "sesame"').admin.key == "sesame"
+    for local in ("127.0.0.1:5564", "[::1]:5564", "unix:/run/admin?mode=600"):
+        assert load_text(f'[admin]\nlisten = "{local}"').admin.listen == local
+
+
+def test_the_admin_port_and_its_key_have_to_be_there():
+    text = '[admin]\nlisten = "127.0.0.1:5561"\nkey = "env:NO_SUCH_NAME"\nnames = ["a b"]\n'
+    assert set(problems(text)) == {"admin.listen", "admin.key", "admin.names[0]"}

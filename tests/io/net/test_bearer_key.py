@@ -5,10 +5,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from realtime_proxy.config.schema import Publish
 from realtime_proxy.errors import ConfigError
-from realtime_proxy.inputs.publish_key import PublishKey
 from realtime_proxy.model.headers import Headers
+from realtime_proxy.net.bearer_key import BearerKey
 
 SECRET = "a secret of more than thirty-two bytes"
 PRIVATE = ec.generate_private_key(ec.SECP256R1())
@@ -25,7 +24,7 @@ def admits(key, value):
 
 @pytest.fixture
 def key(tmp_path):
-    return PublishKey.of(Publish(key=SECRET), tmp_path)
+    return BearerKey.of(SECRET, "a.key", tmp_path)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
@@ -53,18 +52,18 @@ def test_everything_else(key, value):
 
 def test_a_public_key_is_for_tokens_alone(tmp_path):
     (tmp_path / "key.pem").write_bytes(PUBLIC)
-    key = PublishKey.of(Publish(key="file:key.pem"), tmp_path)
+    key = BearerKey.of("file:key.pem", "a.key", tmp_path)
     assert admits(key, f"Bearer {token(PRIVATE, 'ES256')}")
     assert not admits(key, f"Bearer {token()}")
     assert not admits(key, "Bearer " + PUBLIC.decode().replace("\n", " "))
 
 
 def test_none_is_none(tmp_path):
-    assert PublishKey.of(Publish(), tmp_path) is None
+    assert BearerKey.of("", "a.key", tmp_path) is None
 
 
 def test_a_key_that_can_not_be_used_is_named(tmp_path):
     (tmp_path / "key.pem").write_text("-----BEGIN PUBLIC KEY-----\nnone\n")
     with pytest.raises(ConfigError) as caught:
-        PublishKey.of(Publish(key="file:key.pem"), tmp_path)
-    assert [problem.key_path for problem in caught.value.problems] == ["publish.key"]
+        BearerKey.of("file:key.pem", "a.key", tmp_path)
+    assert [problem.key_path for problem in caught.value.problems] == ["a.key"]

@@ -1,18 +1,17 @@
-"""The key that publishers must show on the control port."""
+"""The key that a port of our own asks for."""
 
 import hmac
 import time
 from pathlib import Path
 from typing import Self
 
-from realtime_proxy.config.schema import Publish
 from realtime_proxy.config.secrets import is_pem, resolve_secret
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.grip.signature import SigningKey, Verifier
 from realtime_proxy.model.headers import Headers
 
 
-class PublishKey:
+class BearerKey:
     """Lets in who has the key: as a bearer token (RFC 6750), or by a JWT signed with it.
 
     Of a PEM public key only the latter is possible.
@@ -24,14 +23,14 @@ class PublishKey:
         self._verifier = Verifier(SigningKey.from_secret(secret))
 
     @classmethod
-    def of(cls, settings: Publish, base_dir: Path) -> Self | None:
-        """The configured key; None if there is none. Raises ConfigError."""
-        if not settings.key:
+    def of(cls, text: str, key_path: str, base_dir: Path) -> Self | None:
+        """The key that is configured at `key_path`; None if none is. Raises ConfigError."""
+        if not text:
             return None
         try:
-            return cls(resolve_secret(settings.key, base_dir))
+            return cls(resolve_secret(text, base_dir))
         except ConfigError as error:
-            problems = [Problem("publish.key", problem.message) for problem in error.problems]
+            problems = [Problem(key_path, problem.message) for problem in error.problems]
             raise ConfigError(problems) from error
 
     def admits(self, headers: Headers) -> bool:

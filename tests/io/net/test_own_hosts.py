@@ -1,13 +1,13 @@
-"""Which hosts requests to the control port may name."""
+"""Which hosts requests to a port of ours may name."""
 
 import socket
 
 import pytest
 
-from realtime_proxy.config.schema import Publish
-from realtime_proxy.inputs.own_hosts import OwnHosts
+from realtime_proxy.config.addresses import TcpAddress, UnixAddress
+from realtime_proxy.net.own_hosts import OwnHosts
 
-HOSTS = OwnHosts.of(Publish(http="Control.example:5561", http_names=("Push.Example",)))
+HOSTS = OwnHosts.of(TcpAddress("Control.example", 5561), ("Push.Example",))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,6 @@ def test_this_machine() -> None:
     assert HOSTS.include(socket.gethostname().upper().encode() + b":5561")
 
 
-def test_any_host_where_everybody_may_publish() -> None:
-    hosts = OwnHosts.of(Publish(http="0.0.0.0:5561", allow_unauthenticated=True))
+@pytest.mark.parametrize("hosts", [OwnHosts(None), OwnHosts.of(UnixAddress("/run/socket"))])
+def test_any_host(hosts: OwnHosts) -> None:
     assert hosts.include(b"push.example:5561")

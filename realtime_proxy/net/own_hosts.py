@@ -1,4 +1,4 @@
-"""The hosts that requests to the control port may name.
+"""The hosts that requests to a port of our own may name.
 
 A page's own name can be made to lead to this machine (DNS rebinding); then its requests come from
 its user's browser and count as of the same origin. What gives them away is the name in `Host`: one
@@ -8,27 +8,27 @@ or of a container) are none, so they need no configuration.
 
 import ipaddress
 import socket
+from collections.abc import Iterable
 from typing import Self
 
 import attrs
 
-from realtime_proxy.config.addresses import parse_tcp
-from realtime_proxy.config.schema import Publish
+from realtime_proxy.config.addresses import Address, TcpAddress
 from realtime_proxy.routing.condition import host_of
 
 
 @attrs.frozen
 class OwnHosts:
-    """Names with a dot that are this port's, in lower case; None: any name is."""
+    """Names with a dot that are a port's, in lower case; None: any name is."""
 
     names: frozenset[bytes] | None = frozenset()
 
     @classmethod
-    def of(cls, settings: Publish) -> Self:
-        """The hosts of a configured control port. Any, where everybody may publish anyway."""
-        if settings.allow_unauthenticated:
+    def of(cls, address: Address, names: Iterable[str] = ()) -> Self:
+        """The hosts of a port at this address, and these. Any on a unix socket: pages have none."""
+        if not isinstance(address, TcpAddress):
             return cls(None)
-        configured = (parse_tcp(settings.http).host, socket.gethostname(), *settings.http_names)
+        configured = (address.host, socket.gethostname(), *names)
         return cls(frozenset(name.lower().encode() for name in configured))
 
     def include(self, field: bytes) -> bool:

@@ -1,0 +1,58 @@
+"""The port for operators and load balancers, in front of a door or a hub."""
+
+import contextlib
+import socket
+from pathlib import Path
+
+from realtime_proxy.config.addresses import parse_address
+from realtime_proxy.config.admin_section import Admin
+from realtime_proxy.inputs.admin_port import LIMITS, AdminPort, Instance
+from realtime_proxy.model.readiness import Readiness
+from realtime_proxy.net.bearer_key import BearerKey
+from realtime_proxy.net.internal_http import InternalHttpServer
+from realtime_proxy.net.listeners import open_listener
+from realtime_proxy.net.own_hosts import OwnHosts
+from realtime_proxy.net.port_guard import PortGuard
+
+
+class AdminSide:
+    """Opened at once, so that what is wrong is known before clients come; served by `run`."""
+
+    def __init__(self, settings: Admin, instance: Instance, base_dir: Path) -> None:
+        """Raises ConfigError when the address can't be had, or the key can't be used."""
+        self._listener: socket.socket | None = None
+        key = admin_key(settings, base_dir)
+        self._port = AdminPort(instance, _guard(settings, key))
+        if settings.listen:
+            self._listener = open_listener(parse_address(settings.listen), "admin.listen")
+
+    def turn(self, readiness: Readiness) -> None:
+        """From now on, load balancers are told this."""
+        self._port.readiness = readiness
+
+    def adopt(self, settings: Admin, key: BearerKey | None) -> None:
+        """Go by these names and this key from now on; the address stays."""
+        self._port.guard = _guard(settings, key)
+
+    async def run(self) -> None:
+        """Serve until cancelled; nothing if there is no such port."""
+        if self._listener is not None:
+            with contextlib.closing(self):
+                await InternalHttpServer(LIMITS, self._port.answer).run(self._listener)
+
+    def close(self) -> None:
+        """Give the address back."""
+        if self._listener is not None:
+            self._listener.close()
+
+
+def admin_key(settings: Admin, base_dir: Path) -> BearerKey | None:
+    """The key that operators need. Raises ConfigError."""
+    return BearerKey.of(settings.key, "admin.key", base_dir)
+
+
+def _guard(settings: Admin, key: BearerKey | None) -> PortGuard:
+    hosts = OwnHosts()
+    if settings.listen:
+        hosts = OwnHosts.of(parse_address(settings.listen), settings.names)
+    return PortGuard("admin", hosts, "[admin] names does not have that name", key)
