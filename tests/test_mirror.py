@@ -28,7 +28,8 @@ EXCEPTIONS = {
     "model/item.py": "plain values",
     "model/readiness.py": "names only",
     "pipeline/decision.py": "plain values",
-    "pipeline/exchange.py": "plain values",
+    "pipeline/http_client.py": "a Protocol",
+    "pipeline/services.py": "Protocols and a plain value",
     "sessions/websocket_session.py": "a Protocol",
 }
 

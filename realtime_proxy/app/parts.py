@@ -21,6 +21,7 @@ from realtime_proxy.grip.signature import SigningKey, Verifier
 from realtime_proxy.net.bearer_key import BearerKey
 from realtime_proxy.net.certificates import Certificates, ClientAuthorities, server_context
 from realtime_proxy.pipeline.registry import LoadedHandlers, load_handlers
+from realtime_proxy.pipeline.services import HandlerServices
 from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.live_route import LiveRoute, build_table
 from realtime_proxy.serving.live_target import LocalBackend
@@ -38,12 +39,17 @@ class Parts:
     tls: dict[str, ssl.SSLContext]
 
 
-def load_parts(config: Config, base_dir: Path, demo: LocalBackend) -> Parts:
-    """All parts of a configuration; ConfigError has everything that can't be had."""
+def load_parts(
+    config: Config, base_dir: Path, demo: LocalBackend, services: HandlerServices | None = None
+) -> Parts:
+    """All parts of a configuration; ConfigError has everything that can't be had.
+
+    `services` are for the handlers of who serves.
+    """
     problems: list[Problem] = []
     handlers = routes = verifier = key_of_publishers = key_of_operators = None
     with _collecting(problems):
-        handlers = load_handlers(config, base_dir)
+        handlers = load_handlers(config, base_dir, services)
         routes = build_table(config, base_dir, handlers.chains, demo)
     with _collecting(problems):
         verifier = _verifier(config.grip, base_dir)

@@ -18,6 +18,7 @@ from realtime_proxy.app.listeners import Listener
 from realtime_proxy.app.logs import reopen_log
 from realtime_proxy.app.parts import Parts, load_parts
 from realtime_proxy.app.reload import put_in_place
+from realtime_proxy.backend.http_client import PooledHttpClient
 from realtime_proxy.backend.pool import Pool
 from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.backend.zhttp_peers import ZhttpPeers
@@ -42,7 +43,9 @@ from realtime_proxy.net.tls import TlsCodec, handshake
 from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.background import run_logged
+from realtime_proxy.pipeline.services import HandlerServices
 from realtime_proxy.serving.context import ServingContext
+from realtime_proxy.serving.held_identities import HeldIdentities
 from realtime_proxy.serving.http_connection import HttpConnection
 from realtime_proxy.serving.live_target import zhttp_addresses
 
@@ -74,20 +77,23 @@ class Worker:
         self._base_dir = base_dir
         self._demo = DemoBackend(self._publish_one).answer
         self._zhttp = ZhttpPeers()
+        self._timers = Timers()
+        self._watcher = Watcher()
+        self._pool = Pool(config.backend, self._timers, self._watcher)
+        self._open: set[HttpConnection] = set()
+        self._services = HandlerServices(
+            PooledHttpClient(BackendCaller(self._pool)), HeldIdentities(self._open)
+        )
         self._parts = self.prepare(config)
         self._tls = dict(self._parts.tls)
         self._context: ServingContext | None = None
         self._background = trio.CancelScope()
-        self._timers = Timers()
-        self._watcher = Watcher()
         self._counters = Counters()
         self._registry = Registry()
-        self._open: set[HttpConnection] = set()
         self._connections = OpenConnections(f"worker_{os.getpid()}", self._open)
         self._entrance = self._entrance_of(link_socket)
         self._on_tallied = on_tallied
         self._tally = self._new_tally()
-        self._pool = Pool(config.backend, self._timers, self._watcher)
         self._on_closed = self._closed  # made once: each access makes a new object
         self._room = Room(config.server.max_connections)
 
@@ -130,7 +136,7 @@ class Worker:
 
     def prepare(self, config: Config) -> Parts:
         """What a configuration needs besides itself. Raises ConfigError. May run in a thread."""
-        parts = load_parts(config, self._base_dir, self._demo)
+        parts = load_parts(config, self._base_dir, self._demo, self._services)
         self._zhttp.open(zhttp_addresses(config))
         return parts
 

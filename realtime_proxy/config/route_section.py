@@ -94,6 +94,17 @@ class Route:
     )
     tls: bool | None = option(None, "true: only requests that came over TLS; false: only others.")
     handlers: tuple[str, ...] = option((), "Handlers by name, in the order they act.", handler_name)
+    expiry_notice_seconds: float = option(
+        0.0,
+        "So long before its credential expires, a held client is told: by a WebSocket message, or "
+        "an event `expiring` of an event stream. 0: it is not.",
+        at_least(0),
+    )
+    expiry_notice_message: str = option(
+        '{"type": "expiring", "seconds": {seconds}, "expires_at": {expires_at}}',
+        "What it is told. `{seconds}` (left) and `{expires_at}` (since the epoch) are filled in.",
+        not_empty,
+    )
     channel_prefix: str = option("", "Put before the channel names of this route's holds.")
     grip: bool = option(True, "false: pass GRIP instructions on as they are, and sign nothing.")
     issuer: str = option("", "Issuer of Grip-Sig on this route. Empty: that of `[grip]`.")

@@ -41,6 +41,10 @@ class Headers(list[tuple[bytes, bytes]]):
         """True if the field is there, even with an empty value."""
         return any(field.lower() == name for field, _ in self)
 
+    def media_type(self) -> bytes:
+        """The media type of the content, in lower case and without parameters; perhaps empty."""
+        return (self.get(b"content-type") or b"").partition(b";")[0].strip().lower()
+
     def tokens(self, name: bytes) -> list[bytes]:
         """The elements of a comma list over all lines of the field, lower-cased, none empty."""
         values = self.get_all(name)

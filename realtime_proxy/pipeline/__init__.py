@@ -25,7 +25,9 @@ from realtime_proxy.pipeline.handler import (
     NoConfig,
     WebSocketEvent,
 )
+from realtime_proxy.pipeline.http_client import HttpCallError, HttpClient
 from realtime_proxy.pipeline.secret import Secret
+from realtime_proxy.pipeline.services import HandlerServices, LiveConnections
 
 __all__ = [
     "CONTINUE",
@@ -43,8 +45,12 @@ __all__ = [
     "EventOutcome",
     "Exchange",
     "HandlerContext",
+    "HandlerServices",
     "Headers",
+    "HttpCallError",
+    "HttpClient",
     "Identity",
+    "LiveConnections",
     "NoConfig",
     "Problem",
     "Redaction",

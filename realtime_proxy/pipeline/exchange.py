@@ -11,12 +11,31 @@ from realtime_proxy.model.messages import RequestHead
 
 @attrs.frozen
 class Identity:
-    """Who the client is, as an auth handler found out. Shared with later handlers and logs."""
+    """Who the client is, as an auth handler found out. Shared with later handlers and logs.
+
+    Past `expires_at` a held connection is closed, unless it is renewed: by an identity of the same
+    `consumer`, `subject`, `groups` and `scope`.
+    """
 
     consumer: str
     claims: dict[str, Any] = attrs.field(factory=dict)
     expires_at: float | None = None  # seconds since the epoch
     anonymous: bool = False  # stands for everyone unknown: a later handler may find out more
+    groups: tuple[str, ...] = ()
+    credential: str = ""  # which of the consumer's it is; a name that gives nothing of it away
+    subject: str = ""  # whom of the consumer's users it is about, as the `sub` of a token
+    scope: tuple[Any, ...] = ()  # what else a renewal must have alike
+    challenge: str = ""  # `WWW-Authenticate` of a 401 when the credential counts no more
+
+    def is_renewed_by(self, other: "Identity") -> bool:
+        """True if the other one is of the same client with the same rights."""
+        return self.rights == other.rights
+
+    @property
+    def rights(self) -> tuple[Any, ...]:
+        """What a renewal must have alike."""
+        groups = frozenset(self.groups)
+        return self.consumer, self.subject, groups, self.scope, self.anonymous
 
 
 @attrs.define

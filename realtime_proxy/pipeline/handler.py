@@ -13,6 +13,8 @@ from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.pipeline.decision import CONTINUE, CloseWith, Decision, Drop
 from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.pipeline.http_client import HttpClient
+from realtime_proxy.pipeline.services import HandlerServices, LiveConnections
 
 
 @attrs.frozen
@@ -39,6 +41,23 @@ class HandlerContext:
     logger: Any  # structlog-like: .info(event, **fields)
     # Parameters and headers with credentials, as all handlers say; complete once all are made.
     secret_names: AbstractSet[str] = frozenset()
+    services: HandlerServices | None = None
+
+    @property
+    def http(self) -> HttpClient:
+        """Asks servers over HTTP: `response = await self.context.http.ask("GET", url)`."""
+        return self._while_serving.http
+
+    @property
+    def connections(self) -> LiveConnections:
+        """The clients that this worker holds: `self.context.connections.revoke(...)`."""
+        return self._while_serving.connections
+
+    @property
+    def _while_serving(self) -> HandlerServices:
+        if self.services is None:
+            raise RuntimeError("handlers can call others only while they serve")
+        return self.services
 
 
 class BaseHandler:

@@ -18,6 +18,11 @@ from realtime_proxy.pipeline.catalogue import Catalogue, HandlerFileError, handl
 from realtime_proxy.pipeline.chain import Chain
 from realtime_proxy.pipeline.handler import BaseHandler, HandlerContext
 from realtime_proxy.pipeline.secret import files_relative_to
+from realtime_proxy.pipeline.services import HandlerServices
+
+_SEPARATORS = "-_."
+# Each has three spellings, and all of a name's are kept.
+_MOST_SEPARATORS = 7
 
 
 @attrs.frozen
@@ -27,7 +32,7 @@ class LoadedHandlers:
     chains: tuple[Chain, ...]  # one per route, in the order of the file
     handlers: dict[str, BaseHandler]  # by the names that routes use; one is shared by all of them
     # Names, lower case, of what every inbound request must lose. Backends that make variables of
-    # headers (CGI, WSGI) take `_` for `-`, so each spelling is here.
+    # headers (CGI, WSGI) take `_` or `.` for `-`, so each spelling is here.
     inbound_identity_headers: frozenset[bytes]
     secret_names: AbstractSet[
         str
@@ -44,13 +49,15 @@ class LoadedHandlers:
         )
 
 
-def load_handlers(config: Config, base_dir: Path) -> LoadedHandlers:
+def load_handlers(
+    config: Config, base_dir: Path, services: HandlerServices | None = None
+) -> LoadedHandlers:
     """All handlers that are configured or named by a route; ConfigError with every problem.
 
-    `base_dir` is the folder of the configuration file.
+    `base_dir` is the folder of the configuration file. `services` are there if they will serve.
     """
     with files_relative_to(base_dir):
-        loader = _Loader(config, Catalogue(handler_folders(base_dir)))
+        loader = _Loader(config, Catalogue(handler_folders(base_dir)), services)
         handlers = loader.load_all()
     if loader.problems:
         raise ConfigError(loader.problems)
@@ -62,11 +69,14 @@ def load_handlers(config: Config, base_dir: Path) -> LoadedHandlers:
 class _Loader:
     """One pass over the names; collects problems instead of stopping at the first."""
 
-    def __init__(self, config: Config, catalogue: Catalogue) -> None:
+    def __init__(
+        self, config: Config, catalogue: Catalogue, services: HandlerServices | None
+    ) -> None:
         self.problems: list[Problem] = []
         self.secret_names: set[str] = set()
         self._config = config
         self._catalogue = catalogue
+        self._services = services
         self._accepted = {*config.handler, *catalogue.names()}
 
     def load_all(self) -> dict[str, BaseHandler]:
@@ -96,7 +106,7 @@ class _Loader:
         handler_class = self._class(name, settings.pop("use", name), where)
         config: Any = structure(settings, handler_class.Config, where, passing=True)
         logger = structlog.get_logger(handler=name)
-        context = HandlerContext(name=name, logger=logger, secret_names=self.secret_names)
+        context = HandlerContext(name, logger, self.secret_names, self._services)
         try:
             handler = handler_class(config, context)
         except ConfigError as error:
@@ -105,6 +115,8 @@ class _Loader:
             ) from error
         except Exception as error:
             raise _problem(where, f"can't be made: {error!r}") from error
+        if problem := _identity_header_problem(handler.sets_headers):
+            raise _problem(where, problem)
         self.secret_names |= handler.secret_names
         return handler
 
@@ -141,9 +153,19 @@ def _nearest(name: str, accepted: Iterable[str]) -> str:
 
 
 def _all_spellings(names: Iterable[str]) -> frozenset[bytes]:
-    """The names with each `-` as it is or as `_`: few, as header names have few of them."""
+    """The names with each `-` as it is, as `_` or as `.`: few, since names have few of them."""
     return frozenset(
         "".join(letters).encode()
         for name in names
-        for letters in itertools.product(*("-_" if letter in "-_" else letter for letter in name))
+        for letters in itertools.product(
+            *(_SEPARATORS if letter in _SEPARATORS else letter for letter in name)
+        )
     )
+
+
+def _identity_header_problem(names: Iterable[str]) -> str:
+    """What is wrong with a handler's identity headers, or nothing."""
+    for name in names:
+        if sum(map(name.count, _SEPARATORS)) > _MOST_SEPARATORS:
+            return f"the identity header `{name}` has more than {_MOST_SEPARATORS} dashes"
+    return ""

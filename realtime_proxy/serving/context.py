@@ -26,6 +26,7 @@ from realtime_proxy.routing.forwarding import Forwarding
 from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.farewells import Farewells
 from realtime_proxy.serving.filter_requests import FilterRequests
+from realtime_proxy.serving.lifetimes import Lifetimes
 from realtime_proxy.serving.link_requests import LinkRequests
 from realtime_proxy.serving.link_tasks import LinkTasks
 from realtime_proxy.serving.link_timers import LinkTimers
@@ -69,6 +70,7 @@ class ServingContext:
     link_requests: LinkRequests = attrs.field(init=False)
     link_tasks: LinkTasks = attrs.field(init=False)
     link_timers: LinkTimers = attrs.field(init=False)
+    lifetimes: Lifetimes = attrs.field(init=False)
     request_log: RequestLog = attrs.field(init=False)
     head_limits: HeadLimits = attrs.field(init=False)
     dropped_headers: frozenset[bytes] = attrs.field(init=False)
@@ -81,6 +83,7 @@ class ServingContext:
         self.link_requests = LinkRequests(self.timers, self.recoveries)
         self.link_tasks = LinkTasks(self.crew)
         self.link_timers = LinkTimers(self.timers)
+        self.lifetimes = Lifetimes(self.timers)
 
     def adopt(
         self,

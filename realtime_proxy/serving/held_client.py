@@ -12,7 +12,7 @@ from realtime_proxy.grip.filters import FilterChain
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.item import Item
-from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.personal_delivery import (
@@ -20,6 +20,8 @@ from realtime_proxy.serving.personal_delivery import (
     note_skipped,
     personal_delivery,
 )
+from realtime_proxy.sessions.access_loss import AccessLoss
+from realtime_proxy.sessions.expiry_notice import ExpiryNotice
 from realtime_proxy.wire.encodings import WireForm
 
 if TYPE_CHECKING:
@@ -50,6 +52,25 @@ class HeldClient:
     def route_id(self) -> str:
         """The id that the configuration gives its route, empty if it gives none."""
         return self._route.stats_id
+
+    # -- who it is -------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who it is, by the latest credential; None if no handler has found out."""
+        return None if self._exchange is None else self._exchange.identity
+
+    @property
+    def expiry_notice(self) -> ExpiryNotice | None:
+        """What it is to be told before its credential expires."""
+        return self._route.expiry_notice
+
+    def tell_expiry(self, notice: ExpiryNotice, expires_at: float, now: float) -> None:
+        """Tell it, if it is of a kind that can be told."""
+
+    def lose_access(self, loss: AccessLoss) -> None:
+        """Close it in the way of its kind, and say why."""
+        raise NotImplementedError
 
     # -- items -----------------------------------------------------------------------------
 
@@ -102,6 +123,8 @@ class HeldClient:
         return None if self._exchange is None else self._exchange.record
 
     def _tell_closed(self, reason: CloseReason) -> None:
+        if self._exchange is not None:
+            reason = self.connection.context.lifetimes.end(self, reason)
         if (tally := self.connection.context.tally) is not None:
             tally.closed(self.connection, reason.value)
         if self._exchange is not None and self._route.chain is not None:

@@ -24,6 +24,7 @@ from realtime_proxy.net.timers import Timer
 from realtime_proxy.net.watcher import HUNG_UP
 from realtime_proxy.serving.client_exchange import After
 from realtime_proxy.serving.context import ServingContext
+from realtime_proxy.serving.held_client import HeldClient
 from realtime_proxy.serving.hold import Hold, InputHold
 from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.http_repeat import RepeatedExchange, Superseded
@@ -113,6 +114,11 @@ class HttpConnection:
     def request_number(self) -> int | None:
         """The number of the HTTP request that is served or held; None if there is none."""
         return self._number if self._state in (_State.WORKING, _State.HELD) else None
+
+    @property
+    def held_client(self) -> HeldClient | None:
+        """The client that is held; None while it is not, or not yet accepted."""
+        return self._hold if isinstance(self._hold, HeldClient) else None
 
     # -- waiting ---------------------------------------------------------------------------
 

@@ -67,6 +67,7 @@ class HttpHold(HeldClient):
                 record.holds += 1
                 record.channels = tuple(positions)
             self._route.chain.opened(self._exchange)
+            self.connection.context.lifetimes.begin(self)
 
     def _join(self, positions: Mapping[str, str | None], subscriber: Subscriber) -> None:
         registry = self.connection.context.registry

@@ -18,6 +18,7 @@ from realtime_proxy.routing.json_p import JsonPRules
 from realtime_proxy.routing.request_edits import RequestEdits
 from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.live_target import LiveTarget, LocalBackend, TargetMaker
+from realtime_proxy.sessions.expiry_notice import ExpiryNotice
 
 _LEVELS = logging.getLevelNamesMapping()
 
@@ -31,6 +32,7 @@ class LiveRoute:
     client's headers a second time, marked. `log` has the route's own level;
     `logs_requests`: it shows requests; `over_http_targets` take WebSocket events in
     requests; `backend_path`: what paths begin with for backends.
+    `expiry_notice`: what those are told whose credential is about to expire.
     `stats_id`: the id that the configuration gives it, empty if it gives none.
     """
 
@@ -47,6 +49,7 @@ class LiveRoute:
     targets: tuple[LiveTarget, ...]
     log: FilteringBoundLogger = attrs.field(eq=False)
     logs_requests: bool
+    expiry_notice: ExpiryNotice | None = None
     stats_id: str = attrs.field(init=False)
     over_http_targets: tuple[LiveTarget, ...] = attrs.field(init=False)
     backend_path: bytes = attrs.field(init=False)
@@ -104,6 +107,7 @@ def _live(
         json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
         targets=targets.targets(route, key_path),
         log=_logger(route.log_level),
+        expiry_notice=_expiry_notice(route),
         logs_requests=_LEVELS[(route.log_level or config.log.level).upper()] <= logging.INFO,
     )
 
@@ -129,6 +133,12 @@ class SignerMaker:
             secret = resolve_secret(key, self._base_dir)
             self._signers[pair] = Signer(issuer, SigningKey.from_secret(secret))
         return self._signers[pair]
+
+
+def _expiry_notice(route: Route) -> ExpiryNotice | None:
+    if not route.expiry_notice_seconds:
+        return None
+    return ExpiryNotice(route.expiry_notice_seconds, route.expiry_notice_message)
 
 
 def _logger(level: str) -> FilteringBoundLogger:

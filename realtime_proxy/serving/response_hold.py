@@ -19,6 +19,7 @@ from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.http_hold import HttpHold
 from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.sessions.access_loss import AccessLoss
 from realtime_proxy.sessions.http_response import answer_of_item
 from realtime_proxy.sessions.remembered_poll import RememberedPoll
 from realtime_proxy.wire.encodings import WireForm
@@ -163,6 +164,7 @@ class ResponseHold(HttpHold):
         """Something else takes the place of this hold."""
         self._stage = _Stage.OVER
         self._release()
+        self.connection.context.lifetimes.end(self, CloseReason.FINISHED)
         if self._exchange is not None:
             self._exchange.held = ""
         self.connection.leave_to_repeat()
@@ -182,6 +184,11 @@ class ResponseHold(HttpHold):
         poll = self.remembered()
         answer = Response(poll.status, Headers(poll.headers), poll.body, poll.reason)
         self._answer(poll, answer, CloseReason.TIMED_OUT)
+
+    def lose_access(self, loss: AccessLoss) -> None:
+        """Answer in place of the backend."""
+        if not self.is_over and self.identity is not None:
+            self._answer(self.remembered(), loss.response(self.identity.challenge), loss.reason)
 
     def _answer(self, poll: RememberedPoll, response: Response, reason: CloseReason) -> None:
         if self._stage in (_Stage.ASKING, _Stage.STALE, _Stage.IN_LINE):

@@ -7,6 +7,8 @@ from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Action, Item
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.http_hold import HttpHold
+from realtime_proxy.sessions.access_loss import AccessLoss
+from realtime_proxy.sessions.expiry_notice import ExpiryNotice
 from realtime_proxy.sessions.keep_alive import first_delay, idle_delay
 from realtime_proxy.wire.encodings import WireForm
 from realtime_proxy.wire.http1_server import (
@@ -19,7 +21,14 @@ from realtime_proxy.wire.http1_server import (
 class StreamHold(HttpHold):
     """An HTTP response whose body stays open: items are appended to it."""
 
-    __slots__ = ("_armed_at", "_form", "_keep_alive", "_keeps_connection", "_script")
+    __slots__ = (
+        "_armed_at",
+        "_form",
+        "_has_events",
+        "_keep_alive",
+        "_keeps_connection",
+        "_script",
+    )
 
     kind = "stream"
 
@@ -31,6 +40,7 @@ class StreamHold(HttpHold):
         self._form = form
         self._keep_alive = keep_alive
         self._keeps_connection = chunked and order.request.keep_alive
+        self._has_events = order.headers.media_type() == b"text/event-stream"
         self._armed_at = 0.0
         self._subscribe(order, order.positions)
 
@@ -82,6 +92,16 @@ class StreamHold(HttpHold):
         super().skipped(item, error)
         if self._route.debug:
             self.fail(error.reason)
+
+    def tell_expiry(self, notice: ExpiryNotice, expires_at: float, now: float) -> None:
+        """Send the notice as an event; other streams can't be told."""
+        if self._has_events:
+            self._append(notice.event(expires_at, now))
+
+    def lose_access(self, loss: AccessLoss) -> None:
+        """End the body as it should end; an event stream has a last event that says why."""
+        if not self._has_events or self._append(loss.event):
+            self.end(loss.reason)
 
     def end(self, reason: CloseReason) -> None:
         """End the body as it should end, and let the connection take the next request."""

@@ -22,6 +22,7 @@ from realtime_proxy.pipeline.handler import WebSocketEvent
 from realtime_proxy.serving.backend_tally import response_head_bytes
 from realtime_proxy.serving.websocket_hold import WebSocketHold
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
+from realtime_proxy.sessions.access_loss import AccessLoss
 from realtime_proxy.sessions.effects import (
     AcceptClient,
     CallBackend,
@@ -35,7 +36,8 @@ from realtime_proxy.sessions.effects import (
     SendMessage,
     SendToBackend,
 )
-from realtime_proxy.wire.websocket_frame import encode_close, encode_frame
+from realtime_proxy.sessions.expiry_notice import ExpiryNotice
+from realtime_proxy.wire.websocket_frame import Opcode, encode_close, encode_frame
 from realtime_proxy.wire.websocket_reader import FrameReader, Message, PeerClosed, PeerFailed
 
 CLOSE_SECONDS = 10.0
@@ -136,6 +138,15 @@ class WebSocketConnection(WebSocketHold):
         self._end(CloseReason.CLIENT_MISBEHAVED)
         self._perform(effects)
 
+    def tell_expiry(self, notice: ExpiryNotice, expires_at: float, now: float) -> None:
+        """Send the notice as a message."""
+        if self._session.is_open:
+            self.send(encode_frame(Opcode.TEXT, notice.text(expires_at, now).encode()))
+
+    def lose_access(self, loss: AccessLoss) -> None:
+        """Close both sides, with a code that says why."""
+        self._perform(self._session.close(loss.close_code, loss.text))
+
     def client_gone(self, reason: CloseReason) -> None:
         """The client's connection has ended."""
         self._release(reason)
@@ -196,6 +207,7 @@ class WebSocketConnection(WebSocketHold):
         if (record := self._record) is not None:
             record.opened_at, record.holds = time.time(), 1
             record.status, record.response_headers = 101, headers
+        self.connection.context.lifetimes.begin(self)
         self._watch_silence()
 
     def _note_close(self, code: int | None) -> None:

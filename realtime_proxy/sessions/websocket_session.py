@@ -9,6 +9,10 @@ class WebSocketSession(Protocol):
     """One client's session with its backend. Every method returns the effects that follow."""
 
     @property
+    def is_open(self) -> bool:
+        """True while messages may be sent to the client."""
+
+    @property
     def is_accepted(self) -> bool:
         """True once the backend has accepted."""
 

@@ -1,6 +1,7 @@
 """Key authentication in the running program: the same for HTTP, holds and WebSockets."""
 
 import json
+import re
 
 import pytest
 
@@ -50,7 +51,7 @@ def identity_of(call):
     return [
         (name.lower(), value)
         for name, value in call.fields
-        if name.lower().replace("_", "-").startswith(("x-consumer", "x-credential", "x-anonymous"))
+        if re.match(r"x[-_.](consumer|credential|anonymous)", name, re.IGNORECASE)
     ]
 
 
@@ -59,7 +60,12 @@ ALICE = [
     ("x-consumer-username", "alice"),
     ("x-credential-identifier", "alice/1"),
 ]
-CLAIMS = [("X-Consumer-Username", "root"), ("X_Consumer_Id", "0"), ("x-Consumer_Custom-id", "0")]
+CLAIMS = [
+    ("X-Consumer-Username", "root"),
+    ("X_Consumer_Id", "0"),
+    ("x-Consumer_Custom-id", "0"),
+    ("X.Consumer.ID", "0"),
+]
 
 
 @pytest.mark.parametrize("expect", [[], [("Expect", "100-continue")]])

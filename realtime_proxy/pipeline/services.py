@@ -1,0 +1,24 @@
+"""What a worker does for its handlers: it calls others, and knows who is held."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from realtime_proxy.pipeline.exchange import Identity
+from realtime_proxy.pipeline.http_client import HttpClient
+
+
+class LiveConnections(Protocol):
+    """The clients that this worker holds, by who they are."""
+
+    def revoke(self, loses: Callable[[Identity], bool]) -> int:
+        """Close the connections of those whose credential counts no more; how many there were."""
+
+
+@attrs.frozen
+class HandlerServices:
+    """These are there while a worker serves; not where a configuration is only checked."""
+
+    http: HttpClient
+    connections: LiveConnections

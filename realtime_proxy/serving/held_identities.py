@@ -1,0 +1,32 @@
+"""The held clients of a worker by who they are, for handlers that know whose access has ended."""
+
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING
+
+from realtime_proxy.pipeline.exchange import Identity
+from realtime_proxy.serving.held_client import HeldClient
+from realtime_proxy.sessions.access_loss import REVOKED
+
+if TYPE_CHECKING:
+    from realtime_proxy.serving.http_connection import HttpConnection
+
+
+class HeldIdentities:
+    """What handlers know as `pipeline.LiveConnections`."""
+
+    def __init__(self, connections: Collection["HttpConnection"]) -> None:
+        """`connections` are all that are open; they are looked through only when asked about."""
+        self._connections = connections
+
+    def revoke(self, loses: Callable[[Identity], bool]) -> int:
+        """Close the connections of those whose credential counts no more; how many there were."""
+        lost = [client for client, identity in self._identified() if loses(identity)]
+        for client in lost:
+            client.connection.context.lifetimes.lose(client, REVOKED)
+        return len(lost)
+
+    def _identified(self) -> Iterator[tuple[HeldClient, Identity]]:
+        for connection in self._connections:
+            client = connection.held_client
+            if client is not None and client.identity is not None:
+                yield client, client.identity

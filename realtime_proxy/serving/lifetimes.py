@@ -1,0 +1,111 @@
+"""A credential's lifetime is its connection's lifetime: held clients, up to when they may stay.
+
+Nothing is kept of those whose credential has no end.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.net.timers import TICK_SECONDS, Timer, Timers
+from realtime_proxy.pipeline.exchange import Identity
+from realtime_proxy.sessions.access_loss import EXPIRED, AccessLoss
+from realtime_proxy.sessions.expiry_notice import ExpiryNotice
+
+
+class Client(Protocol):
+    """A held client, as its lifetime knows it."""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who it is, by the latest credential."""
+
+    @property
+    def expiry_notice(self) -> ExpiryNotice | None:
+        """What it is to be told before its end."""
+
+    def tell_expiry(self, notice: ExpiryNotice, expires_at: float, now: float) -> None:
+        """Tell it, if it is of a kind that can be told."""
+
+    def lose_access(self, loss: AccessLoss) -> None:
+        """Close it, and say why."""
+
+
+@attrs.define(eq=False)
+class _Lifetime:
+    """One client with an end; `lost` says why it is being closed."""
+
+    expires_at: float | None = None  # seconds since the epoch
+    timer: Timer | None = None
+    is_told: bool = False  # that the end is near
+    lost: AccessLoss | None = None
+
+
+class Lifetimes:
+    """Closes held clients when their credentials expire."""
+
+    def __init__(self, timers: Timers, wall_clock: Callable[[], float] = time.time) -> None:
+        self._timers = timers
+        self._wall_clock = wall_clock
+        self._kept: dict[Client, _Lifetime] = {}
+
+    def __len__(self) -> int:
+        """How many have an end."""
+        return len(self._kept)
+
+    def begin(self, client: Client) -> None:
+        """A client is held from now on; again for one whose credential was renewed."""
+        known = self._kept.get(client)
+        if known is not None and known.lost is not None:  # before it was accepted
+            client.lose_access(known.lost)
+            return
+        identity = client.identity
+        if identity is None or identity.expires_at is None:
+            self.end(client, CloseReason.FINISHED)
+            return
+        life = self._kept.setdefault(client, _Lifetime())
+        life.expires_at, life.is_told = identity.expires_at, False
+        self._wait(client, life)
+
+    def end(self, client: Client, reason: CloseReason) -> CloseReason:
+        """A client is held no longer. The reason to tell: the loss of access, if that is why."""
+        life = self._kept.pop(client, None)
+        if life is None:
+            return reason
+        if life.timer is not None:
+            life.timer.cancel()
+        return life.lost.reason if life.lost is not None else reason
+
+    def lose(self, client: Client, loss: AccessLoss) -> None:
+        """Close a held client, which may take a while, for this reason."""
+        life = self._kept.setdefault(client, _Lifetime())
+        if life.timer is not None:
+            life.timer.cancel()
+        life.lost = loss
+        client.lose_access(loss)
+
+    def _wait(self, client: Client, life: _Lifetime) -> None:
+        """Set the timer for what comes next: the notice, or the end."""
+        if life.timer is not None:
+            life.timer.cancel()
+        notice = client.expiry_notice
+        next_at = life.expires_at or 0.0
+        if notice is not None and not life.is_told:
+            next_at -= notice.seconds
+        left = max(0.0, next_at - self._wall_clock())
+        life.timer = self._timers.after(left, lambda: self._due(client, life))
+
+    def _due(self, client: Client, life: _Lifetime) -> None:
+        expires_at, now = life.expires_at or 0.0, self._wall_clock()
+        notice = client.expiry_notice
+        if expires_at - now < TICK_SECONDS:
+            self.lose(client, EXPIRED)
+            return
+        if notice is not None and expires_at - now < notice.seconds + TICK_SECONDS:
+            life.is_told = True
+            client.tell_expiry(notice, expires_at, now)
+        if client in self._kept:  # a client that can't be told is closed
+            self._wait(client, life)
