@@ -63,7 +63,9 @@ def test_links_lead_to_files(document: str) -> None:
     assert [link for link in links if "://" not in link and not (folder / link).exists()] == []
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/handlers.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", *(one for one in DOCUMENTS if one.startswith("docs/handlers"))]
+)
 def test_configurations_that_are_shown_load(
     document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,8 +75,11 @@ def test_configurations_that_are_shown_load(
         load_handlers(load_text(text, str(tmp_path / "routes.toml")), tmp_path)
 
 
-def test_every_setting_of_key_auth_is_in_the_manual() -> None:
-    manual = (CHECKOUT / "docs" / "handlers.md").read_text()
-    config = load_class(CHECKOUT / "handlers" / "key_auth.py").Config
-    for field in attrs.fields(config):
-        assert f"\n| `{field.name}` |" in manual
+@pytest.mark.parametrize("handler", sorted(p.stem for p in (CHECKOUT / "handlers").glob("*.py")))
+def test_every_setting_of_a_handler_is_on_its_page(handler: str) -> None:
+    page = (CHECKOUT / "docs" / "handlers" / f"{handler}.md").read_text()
+    assert f"(handlers/{handler}.md)" in (CHECKOUT / "docs" / "handlers.md").read_text()
+    config = load_class(CHECKOUT / "handlers" / f"{handler}.py").Config
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert {field.name for field in attrs.fields(config)} <= named
