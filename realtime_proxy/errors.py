@@ -8,6 +8,7 @@
     ├── PublishError           a publish item makes no sense (publisher sees 400)
     ├── CommandError           a command that is not carried out; carries what its sender is told
     ├── ProtocolError          a peer broke HTTP; carries the status to answer with
+    ├── ProxyHeaderError       no PROXY header where there has to be one; the connection is closed
     └── BackendError           no usable answer from the backend; carries the client's status
         ├── BackendUnreachable     no connection: the next target may be tried
         ├── BackendBlocked         it is where an untrusted backend must not be
@@ -90,6 +91,10 @@ class ProtocolError(RealtimeProxyError):
     def __init__(self, status: int, message: str) -> None:
         self.status = status
         super().__init__(message)
+
+
+class ProxyHeaderError(RealtimeProxyError):
+    """What a connection begins with is not a PROXY header; the text says what is wrong with it."""
 
 
 class BackendError(RealtimeProxyError):
