@@ -5,17 +5,21 @@ import socket
 
 import attrs
 
-from realtime_proxy.config.addresses import TcpAddress, parse_address, parse_tcp
+from realtime_proxy.config.addresses import ListenerAddress, TcpAddress, parse_listener, parse_tcp
 from realtime_proxy.config.server_section import Server, Tls
 from realtime_proxy.net.listeners import open_listeners
 
 
 @attrs.frozen
 class Listener:
-    """One listening socket, with the settings of its certificates if it speaks TLS."""
+    """One listening socket, with the settings of its certificates if it speaks TLS.
+
+    `proxy_protocol` says of one without TLS that connections begin with a PROXY header.
+    """
 
     socket: socket.socket
-    tls: Tls | None
+    tls: Tls | None = None
+    proxy_protocol: bool = False
 
     def __str__(self) -> str:
         name = self.socket.getsockname()
@@ -24,14 +28,14 @@ class Listener:
 
 def listeners_of_slots(server: Server, slots: int) -> list[list[Listener]]:
     """For each worker slot its sockets, one for every address. Raises ConfigError."""
-    addresses = [(parse_address(text), None) for text in server.listen]
-    secure = [(parse_tcp(tls.listen), tls) for tls in server.tls]
+    plain = [(parse_listener(text), None) for text in server.listen]
+    secure = [(ListenerAddress(parse_tcp(tls.listen)), tls) for tls in server.tls]
     with contextlib.ExitStack() as opened:
         per_address: list[list[Listener]] = []
-        for address, tls in (*addresses, *secure):
-            sockets = open_listeners(address, slots)
+        for where, tls in (*plain, *secure):
+            sockets = open_listeners(where.address, slots)
             for listening in sockets:
                 opened.callback(listening.close)
-            per_address.append([Listener(listening, tls) for listening in sockets])
+            per_address.append([Listener(one, tls, where.proxy_protocol) for one in sockets])
         opened.pop_all()  # all of them could be had
     return [[listeners[slot] for listeners in per_address] for slot in range(slots)]

@@ -131,8 +131,8 @@ class Supervisor:
     async def _run_worker(self, slot: int, link: str, lifeline: int, ready: trio.Event) -> str:
         """Start a worker, be the other end of its link, and tell how it has ended."""
         descriptors = [listener.socket.fileno() for listener in self.slots[slot]]
-        certificates = [listener.tls for listener in self.slots[slot]]
-        listeners = tuple(zip(descriptors, certificates, strict=True))
+        settings = [(listener.tls, listener.proxy_protocol) for listener in self.slots[slot]]
+        listeners = tuple(zip(descriptors, settings, strict=True))
         order = WorkerOrder(self._config, self._base_dir, listeners, link, lifeline)
         with PairSocket(link, bind=True) as socket:
             process = await trio.lowlevel.open_process(

@@ -5,7 +5,6 @@ import gc
 import math
 import os
 import socket
-import ssl
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from realtime_proxy.app.descriptors import raise_descriptor_limit
 from realtime_proxy.app.listeners import Listener
 from realtime_proxy.app.logs import reopen_log
 from realtime_proxy.app.parts import Parts, load_parts
+from realtime_proxy.app.reception import Reception
 from realtime_proxy.app.reload import put_in_place
 from realtime_proxy.backend.http_client import PooledHttpClient
 from realtime_proxy.backend.pool import Pool
@@ -25,7 +25,6 @@ from realtime_proxy.backend.zhttp_peers import ZhttpPeers
 from realtime_proxy.channels.channel_tally import ChannelTally
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Config
-from realtime_proxy.config.server_section import Tls
 from realtime_proxy.demo.backend import DemoBackend
 from realtime_proxy.inputs.door import Door
 from realtime_proxy.inputs.open_connections import OpenConnections
@@ -39,7 +38,7 @@ from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.crew import Crew
 from realtime_proxy.net.listeners import Acceptor, Room
 from realtime_proxy.net.timers import Timers
-from realtime_proxy.net.tls import TlsCodec, handshake
+from realtime_proxy.net.tls import TlsCodec
 from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.background import run_logged
@@ -85,8 +84,8 @@ class Worker:
             PooledHttpClient(BackendCaller(self._pool)), HeldIdentities(self._open)
         )
         self._parts = self.prepare(config)
-        self._tls = dict(self._parts.tls)
         self._context: ServingContext | None = None
+        self._reception: Reception | None = None
         self._background = trio.CancelScope()
         self._counters = Counters()
         self._registry = Registry()
@@ -144,16 +143,15 @@ class Worker:
         """Serve by this configuration from now on; who is connected stays."""
         raise_descriptor_limit(config.server.max_connections)
         self._config, self._parts = config, parts
-        self._tls |= parts.tls
         self._room.resize(config.server.max_connections)
         self._pool.settings = config.backend
         self._zhttp.keep(zhttp_addresses(config))
         self._entrance.adopt(config.publish)
         self._background.cancel()
-        if self._context is not None:
-            self._give_configuration(self._context)
+        if self._context is not None and self._reception is not None:
+            self._give_configuration(self._context, self._reception)
 
-    def _give_configuration(self, context: ServingContext) -> None:
+    def _give_configuration(self, context: ServingContext, reception: Reception) -> None:
         parts = self._parts
         handlers = parts.handlers
         context.adopt(
@@ -163,6 +161,7 @@ class Worker:
             handlers.inbound_identity_headers,
             handlers.secret_names,
         )
+        reception.adopt(self._config.server, parts.tls, context.forwarding.is_known)
 
     async def _run_handlers(self) -> None:
         """Run what handlers do in the background; with the next configuration those of that one."""
@@ -190,9 +189,12 @@ class Worker:
             resources.callback(self._pool.close)
             async with trio.open_nursery() as nursery:
                 context = self._context = self._new_context(nursery)
+                serve = partial(self._serve, context)
+                reception = self._reception = Reception(context.crew, serve, self._room.leave)
+                self._give_configuration(context, reception)
                 self._start_inside(nursery)
                 for listener in listeners:
-                    taker = self._taker(context, listener.tls)
+                    taker = reception.taker(listener)
                     nursery.start_soon(Acceptor(listener.socket, taker, self._room).run)
                 gc.collect()
                 gc.freeze()
@@ -201,7 +203,7 @@ class Worker:
                     self._entrance.tell_ready()
 
     def _new_context(self, nursery: trio.Nursery) -> ServingContext:
-        context = ServingContext(
+        return ServingContext(
             registry=self._registry,
             timers=self._timers,
             watcher=self._watcher,
@@ -214,8 +216,6 @@ class Worker:
             intake=self._entrance.intake,
             connections=self._connections,
         )
-        self._give_configuration(context)
-        return context
 
     def _publish_one(self, item: Item) -> int:
         return self._entrance.publish(item)
@@ -243,42 +243,10 @@ class Worker:
 
     # -- clients ---------------------------------------------------------------------------
 
-    def _taker(
-        self, context: ServingContext, tls: Tls | None
-    ) -> Callable[[socket.socket, str], None]:
-        """What to do with the connections of a listener."""
-
-        def take(raw: socket.socket, peer: str) -> None:
-            if tls is None:
-                self._serve(context, raw, None, peer)
-            else:
-                certificates = self._tls[tls.listen]
-                context.crew.start(partial(self._shake_hands, context, raw, certificates, peer))
-
-        return take
-
-    async def _shake_hands(
-        self,
-        context: ServingContext,
-        raw: socket.socket,
-        tls: ssl.SSLContext,
-        peer: str,
-        _scope: trio.CancelScope,
-    ) -> None:
-        codec = TlsCodec(tls, None)
-        try:
-            with trio.fail_after(self._config.server.header_timeout_seconds):
-                await handshake(raw, codec)
-        except (OSError, ssl.SSLError, trio.TooSlowError) as error:
-            log.info("TLS handshake failed", peer=peer, problem=str(error))
-            raw.close()
-            self._room.leave()
-            return
-        self._serve(context, raw, codec, peer)
-
     def _serve(
         self, context: ServingContext, raw: socket.socket, tls: TlsCodec | None, peer: str
     ) -> None:
+        """Serve a client whose address is known, and whose TLS stands."""
         self._counters.connections += 1
         client = ClientSocket(raw, tls, self._watcher, self._config.server.max_backlog_bytes)
         connection = HttpConnection(

@@ -26,12 +26,13 @@ log = structlog.get_logger()
 class WorkerOrder:
     """All that a worker process is told, over its standard input.
 
-    `listeners` are inherited descriptors; `lifeline` is a pipe that ends with the supervisor.
+    `listeners` are inherited descriptors, with `tls` and `proxy_protocol` of each; `lifeline` is a
+    pipe that ends with the supervisor.
     """
 
     config: Config
     base_dir: Path
-    listeners: tuple[tuple[int, Tls | None], ...]
+    listeners: tuple[tuple[int, tuple[Tls | None, bool]], ...]
     link: str
     lifeline: int
 
@@ -56,7 +57,7 @@ def main() -> int:
 
 
 async def _serve(worker: Worker, order: WorkerOrder) -> None:
-    listeners = [Listener(socket.socket(fileno=fd), tls) for fd, tls in order.listeners]
+    listeners = [Listener(socket.socket(fileno=fd), *rest) for fd, rest in order.listeners]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(worker.run, listeners)
         nursery.start_soon(_end_with_supervisor, order, nursery.cancel_scope)

@@ -44,14 +44,37 @@ class UnixAddress:
 
 Address = TcpAddress | UnixAddress
 _IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+_UNIX_FORMS = "mode=OCTAL&user=NAME&group=NAME"
+_PROXY_FORM = "proxy_protocol=true"
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
 
 
 def parse_address(text: str) -> Address:
     """The address to listen on that a text names: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`."""
     if text.startswith("unix:"):
-        return _parse_unix(text.removeprefix("unix:"))
+        path, _, query = text.removeprefix("unix:").partition("?")
+        return _unix(path, _options(query, _UNIX_FORMS))
     return parse_tcp(text)
+
+
+@attrs.frozen
+class ListenerAddress:
+    """Where clients are waited for, and whether what they come through says who they are."""
+
+    address: Address
+    proxy_protocol: bool = False
+
+
+def parse_listener(text: str) -> ListenerAddress:
+    """An address of `[server] listen`: as `parse_address`, and perhaps `?proxy_protocol=true`."""
+    place, _, query = text.partition("?")
+    is_unix = place.startswith("unix:")
+    options = _options(query, f"{_UNIX_FORMS}&{_PROXY_FORM}" if is_unix else _PROXY_FORM)
+    proxied = options.pop("proxy_protocol", "false")
+    if proxied not in {"true", "false"}:
+        raise _wrong(f"`proxy_protocol={proxied}`: accepted are `true` and `false`")
+    address = _unix(place.removeprefix("unix:"), options) if is_unix else parse_tcp(place)
+    return ListenerAddress(address, proxied == "true")
 
 
 def parse_tcp(text: str, *, lowest_port: int = 0) -> TcpAddress:
@@ -153,17 +176,22 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-def _parse_unix(text: str) -> UnixAddress:
-    path, _, query = text.partition("?")
-    if not path:
-        raise _wrong("`unix:` is followed by the path of the socket")
+def _options(query: str, forms: str) -> dict[str, str]:
+    """What stands after `?`, where only these forms are accepted."""
     try:
         options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     except ValueError:
-        raise _wrong(f"`{query}` is not `mode=OCTAL&user=NAME&group=NAME`") from None
+        raise _wrong(f"`{query}` is not `{forms}`") from None
+    names = {form.partition("=")[0] for form in forms.split("&")}
     for name, value in options.items():
-        if name not in {"mode", "user", "group"} or not value:
-            raise _wrong(f"`{name}={value}`: after `?` come `mode=`, `user=` and `group=`")
+        if name not in names or not value:
+            raise _wrong(f"`{name}={value}`: accepted after `?` are `{forms}`")
+    return options
+
+
+def _unix(path: str, options: dict[str, str]) -> UnixAddress:
+    if not path:
+        raise _wrong("`unix:` is followed by the path of the socket")
     mode = parse_mode(options["mode"]) if "mode" in options else None
     return UnixAddress(path, mode, options.get("user"), options.get("group"))
 

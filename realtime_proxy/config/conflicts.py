@@ -13,8 +13,8 @@ from realtime_proxy.config.addresses import (
     Address,
     TcpAddress,
     is_loopback,
-    parse_address,
     parse_endpoint,
+    parse_listener,
 )
 from realtime_proxy.config.schema import Publish
 from realtime_proxy.config.secrets import resolve_secret
@@ -30,6 +30,7 @@ _TARGET_KINDS = ("url", "zhttpreq", "demo", "test")
 def find_conflicts(file: Table, base_dir: Path) -> Iterator[Problem]:
     """Everything wrong that no single value shows; relative paths are taken from `base_dir`."""
     yield from _listener_problems(file)
+    yield from _proxy_protocol_problems(file)
     yield from _certificate_problems(_table(file, "server"), base_dir)
     yield from _zhttpreq_problems(file)
     yield from _publish_problems(_table(file, "publish"), base_dir)
@@ -56,6 +57,36 @@ def _listener_problems(file: Table) -> Iterator[Problem]:
         if address in used:
             yield Problem(path, f"{address} is in use already, by {used[address]}")
         used.setdefault(address, path)
+
+
+def _proxy_protocol_problems(file: Table) -> Iterator[Problem]:
+    """A PROXY header is taken from known proxies alone: there have to be some."""
+    if _table(file, "forwarded").get("trusted_proxies"):
+        return
+    server = _table(file, "server")
+    asking = [
+        f"server.listen[{i}]"
+        for i, text in enumerate(_list(server.get("listen")))
+        if _is_proxied(text)
+    ]
+    asking += [
+        f"{path}.proxy_protocol"
+        for path, tls in _tables(server, "tls", "server.")
+        if tls.get("proxy_protocol") is True
+    ]
+    for path in asking:
+        yield Problem(
+            path,
+            "nobody could connect: a PROXY header is taken from `[forwarded] trusted_proxies` "
+            "alone, and there are none",
+        )
+
+
+def _is_proxied(text: Any) -> bool:
+    try:
+        return _is_text(text) and parse_listener(text).proxy_protocol
+    except ConfigError:
+        return False
 
 
 def _addresses(file: Table) -> Iterator[tuple[str, Address]]:
@@ -121,7 +152,7 @@ def _parsed(text: Any) -> Address | None:
     if not isinstance(text, str):
         return None
     try:
-        return parse_endpoint(text) if "://" in text else parse_address(text)
+        return parse_endpoint(text) if "://" in text else parse_listener(text).address
     except ConfigError:
         return None
 

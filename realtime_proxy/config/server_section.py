@@ -2,7 +2,7 @@
 
 import attrs
 
-from realtime_proxy.config.addresses import parse_address, parse_tcp
+from realtime_proxy.config.addresses import parse_listener, parse_tcp
 from realtime_proxy.config.checks import (
     above_zero,
     at_least,
@@ -46,6 +46,9 @@ class Tls:
         "and handlers see that they have none.",
         one_of("required", "optional"),
     )
+    proxy_protocol: bool = option(
+        False, "Connections begin with a PROXY header, before TLS; as for `listen` of `[server]`."
+    )
 
 
 @attrs.frozen
@@ -55,8 +58,9 @@ class Server:
     listen: tuple[str, ...] = option(
         ("0.0.0.0:7999",),
         "Addresses for plain HTTP: `HOST:PORT`, `[V6]:PORT`, or `unix:PATH` with optional "
-        "`?mode=OCTAL&user=NAME&group=NAME`.",
-        parse_address,
+        "`?mode=OCTAL&user=NAME&group=NAME`. With `?proxy_protocol=true` connections begin with a "
+        "PROXY header (version 1 or 2), which `[forwarded] trusted_proxies` alone may send.",
+        parse_listener,
         restart=True,
     )
     tls: tuple[Tls, ...] = option((), "TLS listeners.")

@@ -13,6 +13,7 @@ import trio
 from realtime_proxy.model.client_certificate import ClientCertificate
 
 RECEIVE_BYTES = 65_536
+_LINGER_SECONDS = 1.0
 
 
 class TlsCodec:
@@ -102,6 +103,15 @@ class TlsCodec:
         return self._outgoing.read()
 
 
+def reason_of(error: OSError) -> str:
+    """Why a handshake failed, for people: without the names that OpenSSL has for it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    return error.strerror or str(error)
+
+
 async def handshake(raw: socket.socket, codec: TlsCodec) -> None:
     """Agree on keys over a connected, non-blocking socket; the caller bounds the time.
 
@@ -118,6 +128,18 @@ async def handshake(raw: socket.socket, codec: TlsCodec) -> None:
             records = await _receive(raw)
             if not records:
                 raise ConnectionResetError("connection closed during the TLS handshake")
+
+
+async def hang_up(raw: socket.socket) -> None:
+    """Close a connection so that the other side can read what it was sent last, such as an alert.
+
+    With unread input a socket is closed by a reset, which takes away what is on its way.
+    """
+    with contextlib.suppress(OSError), trio.move_on_after(_LINGER_SECONDS):
+        raw.shutdown(socket.SHUT_WR)
+        while await _receive(raw):
+            pass
+    raw.close()
 
 
 async def _send_all(raw: socket.socket, data: bytes) -> None:

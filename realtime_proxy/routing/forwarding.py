@@ -64,12 +64,12 @@ class Forwarding:
         "_accepts_proto",
         "_accepts_route",
         "_cdn",
-        "_is_known",
         "_names_proxies",
         "_need_mark",
         "_proto_fields",
         "_rules",
         "_trusted_rule",
+        "is_known",
     )
 
     def __init__(self, settings: Forwarded, dropped: frozenset[bytes]) -> None:
@@ -82,7 +82,7 @@ class Forwarding:
             name.lower().encode() for name in settings.original_headers_need_mark
         )
         self._names_proxies = bool(settings.trusted_proxies)
-        self._is_known = known_proxies(settings.trusted_proxies)
+        self.is_known = known_proxies(settings.trusted_proxies)
         self._trusted_rule = ForRule.of(settings.x_forwarded_for_trusted)
         dropped |= self._replaced_fields()
         # For everyone, and for those who are known: the rule, and which fields go.
@@ -104,7 +104,7 @@ class Forwarding:
     # -- what is believed ------------------------------------------------------------------
 
     def _believes(self, peer: str) -> bool:
-        return not self._names_proxies or self._is_known(peer)
+        return not self._names_proxies or self.is_known(peer)
 
     def came_over_tls(self, headers: Headers, peer: str) -> bool:
         """True if a proxy in front, that is believed, says that its client used TLS."""
@@ -133,7 +133,7 @@ class Forwarding:
                 address = _address_of(first) or address
         elif self._names_proxies:
             for value in reversed(forwarded_addresses(headers)):
-                if not self._is_known(address) or not (before := _address_of(value)):
+                if not self.is_known(address) or not (before := _address_of(value)):
                     break
                 address = before
         return address
@@ -150,7 +150,7 @@ class Forwarding:
         any other client are there once more as they came. This comes before any handler acts, so
         that a client's `Connection` can't name, and so remove, what a handler has set.
         """
-        rule, dropped = self._rules[trusted or (self._names_proxies and self._is_known(peer))]
+        rule, dropped = self._rules[trusted or (self._names_proxies and self.is_known(peer))]
         kept = _kept(headers, dropped, _PREFIXES[trusted][marks])
         if self._cdn:
             kept.append((b"CDN-Loop", b", ".join([*headers.get_all(_CDN_LOOP), self._cdn])))

@@ -72,9 +72,13 @@ class RawClient:
         tls: ssl.SSLContext | None = None,
         server_name: str = "localhost",
         receive_buffer_bytes: int | None = None,
+        first: bytes = b"",
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
-        """A small `receive_buffer_bytes` makes a client that takes little while it doesn't read."""
+        """A small `receive_buffer_bytes` makes a client that takes little while it doesn't read.
+
+        `first` is sent before anything else, TLS included.
+        """
         family = socket.AF_UNIX if isinstance(address, str) else _family(address[0])
         raw = socket.socket(family, socket.SOCK_STREAM)
         raw.settimeout(deadline_seconds)
@@ -85,6 +89,7 @@ class RawClient:
             if family != socket.AF_UNIX:
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.socket = raw
+            raw.sendall(first)
             if tls is not None:
                 self.socket = tls.wrap_socket(
                     raw, server_hostname=server_name, suppress_ragged_eofs=False

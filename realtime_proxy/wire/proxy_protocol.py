@@ -13,6 +13,8 @@ from realtime_proxy.errors import ProxyHeaderError
 # What a header may come to. Version 2 could have 64 kB, of certificates and the like in its TLVs.
 MAX_HEADER_BYTES = 4_096
 
+_Address = IPv4Address | IPv6Address
+
 _V1_BEGINS = b"PROXY "
 _V1_MAX_BYTES = 107  # with the line's end (2.1)
 _V1_UNKNOWN = re.compile(rb"PROXY UNKNOWN(?: [^\r\n]*)?")
@@ -24,7 +26,10 @@ _V2_FIXED_BYTES = 16
 _V2_LOCAL, _V2_PROXY = 0x20, 0x21  # version and command
 _V2_MAX_FAMILY, _V2_MAX_TRANSPORT = 3, 2
 # By family and transport, those with an address that is of use here, and how long all are (2.2).
-_V2_ADDRESSES = {0x11: (IPv4Address, 4, 12), 0x21: (IPv6Address, 16, 36)}
+_V2_ADDRESSES: dict[int, tuple[type[IPv4Address | IPv6Address], int, int]] = {
+    0x11: (IPv4Address, 4, 12),
+    0x21: (IPv6Address, 16, 36),
+}
 
 
 @attrs.frozen
@@ -97,7 +102,7 @@ def _read_v2(data: bytes) -> ProxyHeader | None:
     return ProxyHeader(_plain(source), size)
 
 
-def _plain(address: IPv4Address | IPv6Address) -> str:
+def _plain(address: _Address) -> str:
     """The address as sockets and rules have it: an IPv4 address that is mapped is one."""
     if isinstance(address, IPv6Address):
         return str(address.ipv4_mapped or address)

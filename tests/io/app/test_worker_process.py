@@ -36,7 +36,7 @@ class Played:
 
     def order(self, route=DEMO):
         config = Config(server=Server(), route=(route,), log=Log(file=str(self.folder / "log")))
-        listener = (self.listener.fileno(), None)
+        listener = (self.listener.fileno(), (None, False))
         return WorkerOrder(config, self.folder, (listener,), self.endpoint, self._lifeline)
 
     @contextlib.asynccontextmanager

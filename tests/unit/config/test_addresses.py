@@ -5,12 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_proxy.config.addresses import (
+    ListenerAddress,
     TcpAddress,
     UnixAddress,
     is_loopback,
     is_private,
     parse_address,
     parse_endpoint,
+    parse_listener,
     parse_mode,
     parse_port,
 )
@@ -63,6 +65,43 @@ def test_wrong_addresses_say_what_is_accepted(text, problem):
     with pytest.raises(ConfigError) as caught:
         parse_address(text)
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "proxied"),
+    [
+        ("127.0.0.1:80", TcpAddress("127.0.0.1", 80), False),
+        ("[::1]:80?proxy_protocol=true", TcpAddress("::1", 80), True),
+        ("[::1]:80?proxy_protocol=false", TcpAddress("::1", 80), False),
+        ("unix:/a?mode=660", UnixAddress("/a", 0o660), False),
+        ("unix:/a?proxy_protocol=true&mode=660", UnixAddress("/a", 0o660), True),
+    ],
+)
+def test_listeners_may_ask_for_proxy_headers(text, address, proxied):
+    assert parse_listener(text) == ListenerAddress(address, proxied)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a:80?proxy_protocol=yes", "accepted are `true` and `false`"),
+        ("a:80?proxy_protocol", "is not `proxy_protocol=true`"),
+        ("a:80?mode=660", "`mode=660`: accepted after `?` are `proxy_protocol=true`"),
+        ("a:80?proxy=true", "accepted after `?` are `proxy_protocol=true`"),
+        ("unix:/a?x=1", "accepted after `?` are `mode=OCTAL&user=NAME&group=NAME&proxy_protocol"),
+        ("unix:?proxy_protocol=true", "path of the socket"),
+    ],
+)
+def test_what_no_listener_is(text, problem):
+    with pytest.raises(ConfigError) as caught:
+        parse_listener(text)
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a:80?proxy_protocol=true", "unix:/a?proxy_protocol=true"])
+def test_only_clients_come_through_load_balancers(text):
+    with pytest.raises(ConfigError):
+        parse_address(text)
 
 
 def test_a_bare_port_is_on_all_ipv4_addresses():

@@ -212,3 +212,31 @@ def test_operators_from_elsewhere_need_a_key():
 def test_the_admin_port_and_its_key_have_to_be_there():
     text = '[admin]\nlisten = "127.0.0.1:5561"\nkey = "env:NO_SUCH_NAME"\nnames = ["a b"]\n'
     assert set(problems(text)) == {"admin.listen", "admin.key", "admin.names[0]"}
+
+
+PROXIED = """
+    [server]
+    listen = ["127.0.0.1:1", "127.0.0.1:2?proxy_protocol=true"]
+    [[server.tls]]
+    listen = "127.0.0.1:3"
+    certificate = "c"
+    key = "c"
+    proxy_protocol = true
+"""
+
+
+def test_proxy_headers_are_taken_from_known_proxies(tmp_path):
+    (tmp_path / "c").touch()
+    file = tmp_path / "routes.toml"
+    found = problems(PROXIED, file)
+    assert set(found) == {"server.listen[1]", "server.tls[0].proxy_protocol"}
+    assert all("`[forwarded] trusted_proxies`" in message for message in found.values())
+    load_text(PROXIED + '[forwarded]\ntrusted_proxies = ["10.0.0.1"]', file)
+
+
+def test_an_address_is_the_same_with_proxy_headers():
+    text = """
+        server.listen = ["127.0.0.1:1", "127.0.0.1:1?proxy_protocol=true"]
+        forwarded.trusted_proxies = ["unix"]
+    """
+    assert "in use already" in problems(text)["server.listen[1]"]

@@ -1,3 +1,4 @@
+import contextlib
 import ipaddress
 
 import pytest
@@ -49,16 +50,13 @@ def test_anything_is_a_header_or_refused_and_never_waited_for_long(begin, rest):
     data = begin + rest
     try:
         header = read_proxy_header(data)
-    except ProxyHeaderError as error:
-        assert "\n" not in str(error)
+    except ProxyHeaderError:
         return
     if header is None:
         assert len(data) < MAX_HEADER_BYTES
-        with pytest.raises(ProxyHeaderError):
-            # Whatever comes next, it ends.
-            while read_proxy_header(data) is None:
-                data += b"x" * 100
-            raise ProxyHeaderError
+        data += b"x" * (MAX_HEADER_BYTES - len(data))
+        with contextlib.suppress(ProxyHeaderError):
+            assert read_proxy_header(data) is not None
     else:
         assert 8 <= header.size <= len(data)
         assert read_proxy_header(data[: header.size]) == header

@@ -1,0 +1,103 @@
+"""From a connection that was accepted to one that is served: whose it is, and its TLS."""
+
+import socket
+import ssl
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+import trio
+
+from realtime_proxy.app.listeners import Listener
+from realtime_proxy.app.log_ration import LogRation
+from realtime_proxy.config.server_section import Server
+from realtime_proxy.errors import ProxyHeaderError
+from realtime_proxy.net.crew import Crew
+from realtime_proxy.net.proxy_header import receive_proxy_header
+from realtime_proxy.net.tls import TlsCodec, handshake, hang_up, reason_of
+
+Admit = Callable[[socket.socket, TlsCodec | None, str], None]
+
+# Who is turned away may come again as often as he likes.
+_LOGGED_LINES, _LOGGED_SECONDS = 10, 1.0
+
+log = structlog.get_logger()
+
+
+class Reception:
+    """Takes in the connections of listeners; `admit` is given those that may be served.
+
+    `turned_away` is called for each of the others, which is closed by then.
+    """
+
+    def __init__(self, crew: Crew, admit: Admit, turned_away: Callable[[], None]) -> None:
+        self._crew = crew
+        self._admit = admit
+        self._turned_away = turned_away
+        self._ration = LogRation(_LOGGED_LINES, _LOGGED_SECONDS)
+        self._tls: dict[str, ssl.SSLContext] = {}
+        self._proxied: frozenset[str] = frozenset()
+        self._is_proxy: Callable[[str], bool] = lambda _peer: False
+        self._timeout_seconds = 0.0
+
+    def adopt(
+        self, server: Server, tls: dict[str, ssl.SSLContext], is_proxy: Callable[[str], bool]
+    ) -> None:
+        """Receive by this configuration from now on. `tls` has the contexts by address."""
+        self._tls |= tls  # that of a listener that is gone from the file goes on until a restart
+        self._proxied = frozenset(one.listen for one in server.tls if one.proxy_protocol)
+        self._is_proxy = is_proxy
+        self._timeout_seconds = server.header_timeout_seconds
+
+    def taker(self, listener: Listener) -> Callable[[socket.socket, str], None]:
+        """What to do with the connections of a listener."""
+
+        def take(raw: socket.socket, peer: str) -> None:
+            if listener.tls is None and not listener.proxy_protocol:
+                self._admit(raw, None, peer)
+            else:
+                self._crew.start(partial(self._receive, listener, raw, peer))
+
+        return take
+
+    async def _receive(
+        self, listener: Listener, raw: socket.socket, peer: str, _scope: trio.CancelScope
+    ) -> None:
+        """Settle what comes before HTTP, all of it within the time that a request head has."""
+        codec = None
+        try:
+            with trio.fail_after(self._timeout_seconds):
+                if self._is_proxied(listener):
+                    peer = await self._client_of(raw, peer)
+                if listener.tls is not None:
+                    codec = TlsCodec(self._tls[listener.tls.listen], None)
+                    await handshake(raw, codec)
+        except ProxyHeaderError as error:
+            self._tell("connection refused", peer, str(error))
+        except trio.TooSlowError:
+            self._tell("connection refused", peer, "it took too long to begin")
+        except OSError as error:
+            self._tell("TLS handshake failed", peer, reason_of(error))
+        else:
+            self._admit(raw, codec, peer)
+            return
+        await hang_up(raw)
+        self._turned_away()
+
+    def _is_proxied(self, listener: Listener) -> bool:
+        if listener.tls is None:
+            return listener.proxy_protocol
+        return listener.tls.listen in self._proxied
+
+    async def _client_of(self, raw: socket.socket, peer: str) -> str:
+        """Where the client is, as the load balancer says whose connection this is."""
+        if not self._is_proxy(peer):
+            raise ProxyHeaderError("only `[forwarded] trusted_proxies` may connect to this address")
+        header = await receive_proxy_header(raw)
+        return peer if header.source is None else header.source
+
+    def _tell(self, event: str, peer: str, problem: str) -> None:
+        left_out = self._ration.take(trio.current_time())
+        if left_out is not None:
+            more = {"left_out_before": left_out} if left_out else {}
+            log.info(event, peer=peer, problem=problem, **more)
