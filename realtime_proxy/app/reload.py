@@ -117,5 +117,10 @@ def tell_problems(error: ConfigError) -> None:
 
 
 def tell_routes(config: Config) -> None:
-    """Log how many routes there are."""
+    """Log how many routes there are, and which of their backends can be anybody."""
     log.info("routes loaded with %d entries", len(config.route))
+    for index, route in enumerate(config.route):
+        urls = [target.url for target in route.targets if target.insecure]
+        if urls:
+            name = route.id or f"route[{index}]"
+            log.warning("certificates of backends are not checked", route=name, backends=urls)

@@ -3,10 +3,12 @@
 import ipaddress
 import socket
 import ssl
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import attrs
+
+from realtime_proxy.net.certificates import MINIMUM_VERSION, load_authorities
 
 
 @attrs.frozen(cache_hash=True)
@@ -45,25 +47,46 @@ def family_of(host: str) -> socket.AddressFamily | None:
     return socket.AF_INET if version == 4 else socket.AF_INET6
 
 
-def client_context(
-    *, insecure: bool = False, certificate: Path | None = None, key: Path | None = None
-) -> ssl.SSLContext:
-    """How to verify backends (against the system's authorities, or not at all), and who we are.
+def client_context(*, insecure: bool = False, authorities: Path | None = None) -> ssl.SSLContext:
+    """How to verify backends: against a file's authorities, the system's (None), or not at all.
 
-    Raises OSError (ssl.SSLError) when the certificate or its key can't be used.
+    Raises OSError (ssl.SSLError) when the file can't be used.
     """
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = MINIMUM_VERSION
+    context.set_alpn_protocols(["http/1.1"])
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if certificate is not None:
-        # An encrypted key would have it ask for a password on the terminal.
-        context.load_cert_chain(certificate, key, password="")
-    context.set_alpn_protocols(["http/1.1"])
+    elif authorities is not None:
+        load_authorities(context, authorities)
+    else:
+        context.load_default_certs()
     return context
 
 
-@cache
+def show_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    """Show backends who we are. Raises OSError (ssl.SSLError) when the files can't be used."""
+    # An encrypted key would have it ask for a password on the terminal.
+    context.load_cert_chain(certificate, key, password="")
+
+
 def default_context() -> ssl.SSLContext:
-    """The context for backends without settings of their own: reading authorities takes a while."""
+    """The context for backends without settings of their own, as the system's authorities are now.
+
+    It is the same until these change: reading them takes a while, and a context of them is large.
+    """
+    paths = ssl.get_default_verify_paths()
+    return _context_of(tuple(_changed_at(path) for path in (paths.cafile, paths.capath)))
+
+
+@lru_cache(1)
+def _context_of(_changed_at: tuple[float, ...]) -> ssl.SSLContext:
     return client_context()
+
+
+def _changed_at(path: str | None) -> float:
+    try:
+        return 0.0 if path is None else Path(path).stat().st_mtime
+    except OSError:
+        return 0.0

@@ -33,8 +33,16 @@ def advise(config: Config, base_dir: Path) -> Iterator[Problem]:
 
 
 def _target_advice(target: Target, path: str) -> Iterator[Problem]:
-    if target.client_certificate and not target.url.startswith("https:"):
-        yield Problem(f"{path}.client_certificate", "is shown to `https` backends only")
+    if not target.url.startswith("https:"):
+        for key in ("ca", "server_name", "client_certificate"):
+            if getattr(target, key):
+                yield Problem(f"{path}.{key}", "is for `https` backends only")
+    elif target.insecure:
+        yield Problem(
+            f"{path}.insecure",
+            "whoever is on the way can be this backend: its certificate is not checked; "
+            "set `ca`, or `server_name`",
+        )
     if target.untrusted and is_private(urlsplit(target.url).hostname or ""):
         yield Problem(f"{path}.untrusted", "keeps every request from this url: it is private")
 

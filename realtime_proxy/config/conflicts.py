@@ -236,7 +236,7 @@ def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem
         if not kinds:
             message = "needs a `url`, or `zhttpreq`, or `demo = true`, or `test = true`"
             yield Problem(target_path, message)
-        yield from _client_certificate_problems(target, target_path, base_dir)
+        yield from _backend_tls_problems(target, target_path, base_dir)
     if route.get("host") == "" and not route.get("id"):
         yield Problem(f"{path}.id", "is missing; without a `host` only its id leads to a route")
     if route.get("path_remove") and route.get("path_replace") is not None:
@@ -245,9 +245,14 @@ def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem
     yield from _secret_problems(route, f"{path}.key", base_dir)
 
 
-def _client_certificate_problems(target: Table, path: str, base_dir: Path) -> Iterator[Problem]:
-    for key in ("client_certificate", "client_key"):
+def _backend_tls_problems(target: Table, path: str, base_dir: Path) -> Iterator[Problem]:
+    for key in ("ca", "client_certificate", "client_key"):
         yield from _file_problems(target, path, key, base_dir)
+    if target.get("insecure") is True and _text(target, "ca"):
+        yield Problem(f"{path}.insecure", "excludes `ca`: no certificate is checked then")
+    if target.get("trust_connect_host") is False and _text(target, "server_name"):
+        message = "excludes `server_name`: both say what the certificate is checked for"
+        yield Problem(f"{path}.trust_connect_host", message)
     if _text(target, "client_key") and not _text(target, "client_certificate"):
         yield Problem(f"{path}.client_certificate", "is missing; `client_key` is the key of one")
 

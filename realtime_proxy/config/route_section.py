@@ -13,6 +13,7 @@ from realtime_proxy.config.checks import (
     editable_field,
     handler_name,
     host_and_port,
+    host_name,
     method,
     not_empty,
     one_of,
@@ -56,7 +57,23 @@ class Target:
     host: str = option(
         "", "`HOST` or `HOST:PORT` that this backend gets as `Host`.", or_empty(host_and_port)
     )
-    insecure: bool = option(False, "Don't check the backend's certificate.")
+    insecure: bool = option(
+        False,
+        "Don't check the backend's certificate: whoever is on the way can be the backend. `ca` and "
+        "`server_name` do for nearly all that this is used for.",
+    )
+    ca: str = option(
+        "",
+        "PEM file with the authorities that may have issued the backend's certificate, and perhaps "
+        "their revocation lists. Empty: those of the system.",
+        file=True,
+    )
+    server_name: str = option(
+        "",
+        "Name that the backend is asked for (SNI), and that its certificate is checked for. Empty: "
+        "the host of `url`.",
+        or_empty(host_name),
+    )
     trust_connect_host: bool = option(
         True,
         "Check the backend's certificate for the host of `url`. false: for the `Host` it gets.",

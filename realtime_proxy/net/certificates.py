@@ -9,17 +9,27 @@ import structlog
 from realtime_proxy.errors import ConfigError, Problem
 
 _MAX_NAME = 240  # of a host in a file name
+# RFC 8996, whatever the configuration of OpenSSL says.
+MINIMUM_VERSION = ssl.TLSVersion.TLSv1_2
 _CRL_BEGINS = b"-----BEGIN X509 CRL-----"
 
 log = structlog.get_logger()
 
 
+def load_authorities(context: ssl.SSLContext, file: Path) -> None:
+    """Accept certificates that authorities in a PEM file have issued.
+
+    Once there are revocation lists in it, each authority that issues needs one. Raises OSError
+    (ssl.SSLError) when the file is not usable.
+    """
+    context.load_verify_locations(file)
+    if _CRL_BEGINS in file.read_bytes():
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+
+
 @attrs.frozen
 class ClientAuthorities:
-    """Whose certificates clients may show. Unless `required`, those without one come in, too.
-
-    Once there are revocation lists in the file, each authority that issues for clients needs one.
-    """
+    """Whose certificates clients may show. Unless `required`, those without one come in, too."""
 
     file: Path
     required: bool = True
@@ -27,9 +37,7 @@ class ClientAuthorities:
     def apply(self, context: ssl.SSLContext) -> None:
         """Ask clients for certificates. Raises ConfigError when the file is not usable."""
         try:
-            context.load_verify_locations(self.file)
-            if _CRL_BEGINS in self.file.read_bytes():
-                context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+            load_authorities(context, self.file)
         except (OSError, ssl.SSLError) as error:
             message = f"can't use {self.file}: {error.strerror or error}"
             raise ConfigError([Problem("server.tls.client_ca", message)]) from error
@@ -41,7 +49,7 @@ def server_context(
 ) -> ssl.SSLContext:
     """A TLS context for a listener. Raises ConfigError when the files are not usable."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
+    context.minimum_version = MINIMUM_VERSION
     context.set_alpn_protocols(["http/1.1"])
     try:
         # An encrypted key would have it ask for a password on the terminal.

@@ -216,6 +216,8 @@ class ClientSocket:
             return b""
         if answer := self._tls.output():  # to key updates
             self._write_raw(answer)
+        if plain and self._tls.peer_has_ended:  # in one go: of what is gone nobody would be told
+            self.end_input()
         return plain
 
     async def wait_readable(self) -> None:

@@ -8,7 +8,12 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from realtime_proxy.backend.origin import Origin, client_context, default_context
+from realtime_proxy.backend.origin import (
+    Origin,
+    client_context,
+    default_context,
+    show_certificate,
+)
 from realtime_proxy.backend.zhttp_peers import ZhttpAddress
 from realtime_proxy.config.addresses import parse_mode
 from realtime_proxy.config.route_section import Route, Target
@@ -68,7 +73,7 @@ class TargetMaker:
         """`base_dir` is where relative paths of certificates begin."""
         self._base_dir = base_dir
         self._demo = demo
-        self._contexts: dict[tuple[bool, str, str], ssl.SSLContext] = {}
+        self._contexts: dict[tuple[bool, str, str, str], ssl.SSLContext] = {}
 
     def targets(self, route: Route, key_path: str) -> tuple[LiveTarget, ...]:
         """The targets of a route. Raises ConfigError for a certificate that can't be used."""
@@ -111,21 +116,23 @@ class TargetMaker:
             host,
             url.port or _DEFAULT_PORTS[url.scheme],
             tls=tls,
-            server_name=host if tls is not None else "",
+            server_name=(target.server_name or host) if tls is not None else "",
             untrusted=target.untrusted,
         )
 
     def _context(self, target: Target, key_path: str) -> ssl.SSLContext:
-        if not target.insecure and not target.client_certificate:
+        if not (target.insecure or target.ca or target.client_certificate):
             return default_context()
-        settings = (target.insecure, target.client_certificate, target.client_key)
+        settings = (target.insecure, target.ca, target.client_certificate, target.client_key)
         if settings not in self._contexts:
-            with _as_problem(f"{key_path}.client_certificate"):
-                self._contexts[settings] = client_context(
-                    insecure=target.insecure,
-                    certificate=self._path(target.client_certificate),
-                    key=self._path(target.client_key),
-                )
+            authorities = self._path(target.ca)
+            with _as_problem(f"{key_path}.ca", "it can't be used"):
+                context = client_context(insecure=target.insecure, authorities=authorities)
+            certificate, key = self._path(target.client_certificate), self._path(target.client_key)
+            if certificate is not None:
+                with _as_problem(f"{key_path}.client_certificate", "it or its key can't be used"):
+                    show_certificate(context, certificate, key)
+            self._contexts[settings] = context
         return self._contexts[settings]
 
     def _path(self, name: str) -> Path | None:
@@ -153,9 +160,9 @@ def _local(label: str, backend: LocalBackend, target: Target, host: bytes | None
 
 
 @contextmanager
-def _as_problem(key_path: str) -> Iterator[None]:
+def _as_problem(key_path: str, problem: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"it or its key can't be used: {error.strerror or error}"
+        message = f"{problem}: {error.strerror or error}"
         raise ConfigError([Problem(key_path, message)]) from error

@@ -1,8 +1,9 @@
+import os
 import ssl
 
 import pytest
 
-from realtime_proxy.backend.origin import Origin, client_context, default_context
+from realtime_proxy.backend.origin import Origin, client_context, default_context, show_certificate
 
 
 @pytest.mark.parametrize(
@@ -47,9 +48,33 @@ def test_a_certificate_of_our_own(authority, tmp_path):
     certificate.private_key_and_cert_chain_pem.write_to_path(both)
     certificate.cert_chain_pems[0].write_to_path(alone)
     certificate.private_key_pem.write_to_path(key)
-    client_context(certificate=both)
-    client_context(certificate=alone, key=key)
+    context = client_context()
+    show_certificate(context, both, None)
+    show_certificate(context, alone, key)
     with pytest.raises(ssl.SSLError, match="PEM"):
-        client_context(certificate=alone)
+        show_certificate(context, alone, None)
     with pytest.raises(FileNotFoundError):
-        client_context(certificate=tmp_path / "missing.pem")
+        show_certificate(context, tmp_path / "missing.pem", None)
+
+
+def test_authorities_of_its_own(authority, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = client_context(authorities=tmp_path / "ca.pem")
+    assert len(context.get_ca_certs()) == 1
+    assert context.check_hostname
+    with pytest.raises(FileNotFoundError):
+        client_context(authorities=tmp_path / "missing.pem")
+
+
+def test_other_authorities_of_the_system_are_noticed(authority, tmp_path, monkeypatch):
+    bundle = tmp_path / "authorities.pem"
+    authority.cert_pem.write_to_path(bundle)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    before = default_context()
+    assert default_context() is before
+    os.utime(bundle, (0, 1))
+    assert default_context() is not before
+
+
+def test_old_versions_are_refused():
+    assert client_context().minimum_version is ssl.TLSVersion.TLSv1_2

@@ -531,8 +531,8 @@ class Peer:
 async def connect_tls(pair, watcher, contexts):
     """Makes an encrypted client socket and the peer's end of it."""
 
-    async def make(limit=LIMIT):
-        ours, theirs = pair()
+    async def make(limit=LIMIT, kind="unix"):
+        ours, theirs = pair(kind)
         codec = TlsCodec(contexts[0], None)
         peer = Peer(theirs, contexts[1])
         with trio.fail_after(SECONDS):
@@ -564,6 +564,21 @@ async def test_encrypted_reading(connect_tls):
     peer.raw.send(record[9:])
     assert client.receive() == b"ghi"
     peer.raw.send(peer.tls.goodbye())
+    assert client.receive() == b""
+
+
+@pytest.mark.parametrize("watch", [ClientSocket.watch_input, ClientSocket.watch_arrivals])
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+async def test_a_goodbye_behind_the_last_bytes_is_told(connect_tls, watch, kind):
+    """Whether or not the other side ends its connection, too."""
+    client, peer = await connect_tls(kind=kind)
+    owner = Owner(client)
+    watch(client)
+    peer.raw.send(peer.tls.seal(b"last") + peer.tls.goodbye())
+    with trio.fail_after(SECONDS):
+        await owner.wait()
+        assert client.receive() == b"last"
+        await owner.wait()
     assert client.receive() == b""
 
 

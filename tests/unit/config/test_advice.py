@@ -67,3 +67,13 @@ def test_handlers_elsewhere():
         assert list(advice(f'[[route]]\ntargets = [{{ zhttpreq = "{address}" }}]')) == paths
     connects = 'zhttpreq = "tcp://10.0.0.1:1", zhttpreq_connect = true'
     assert advice(f"[[route]]\ntargets = [{{ {connects} }}]") == {}
+
+
+def test_backends_that_can_be_anybody():
+    text = """
+        [[route]]
+        targets = [{ url = "http://a", server_name = "b" }, { url = "https://a", insecure = true }]
+    """
+    found = advice(text)
+    assert found["route[0].targets[0].server_name"] == "is for `https` backends only"
+    assert "can be this backend" in found["route[0].targets[1].insecure"]

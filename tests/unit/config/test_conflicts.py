@@ -240,3 +240,21 @@ def test_an_address_is_the_same_with_proxy_headers():
         forwarded.trusted_proxies = ["unix"]
     """
     assert "in use already" in problems(text)["server.listen[1]"]
+
+
+def test_what_a_backend_is_checked_for_is_said_once(tmp_path):
+    (tmp_path / "ca.pem").touch()
+    url = 'url = "https://a:1"'
+    text = f"""
+        [[route]]
+        targets = [
+            {{ {url}, insecure = true, ca = "ca.pem" }},
+            {{ {url}, trust_connect_host = false, server_name = "b" }},
+            {{ {url}, ca = "no.pem", server_name = "a:1" }},
+        ]
+    """
+    found = problems(text, tmp_path / "routes.toml")
+    assert "excludes `ca`" in found["route[0].targets[0].insecure"]
+    assert "excludes `server_name`" in found["route[0].targets[1].trust_connect_host"]
+    assert found["route[0].targets[2].ca"] == f"there is no file {tmp_path}/no.pem"
+    assert "not a host name" in found["route[0].targets[2].server_name"]
