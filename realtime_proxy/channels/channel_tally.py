@@ -10,16 +10,19 @@ from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.item import Action, HttpStream, Item, WebSocketMessage
 from realtime_proxy.wire.encodings import WireForm
 
-_MODES = dict.fromkeys(WireForm, "stream") | {
-    WireForm.RESPONSE: "response",
-    WireForm.FRAME: "ws",
-}
-_TRANSPORTS = dict.fromkeys(WireForm, "http-stream") | {
-    WireForm.RESPONSE: "http-response",
-    WireForm.FRAME: "ws-message",
-}
+_WEBSOCKETS = [form for form in WireForm if form.is_websocket]
+_MODES = (
+    dict.fromkeys(WireForm, "stream")
+    | {WireForm.RESPONSE: "response"}
+    | dict.fromkeys(_WEBSOCKETS, "ws")
+)
+_TRANSPORTS = (
+    dict.fromkeys(WireForm, "http-stream")
+    | {WireForm.RESPONSE: "http-response"}
+    | dict.fromkeys(_WEBSOCKETS, "ws-message")
+)
 # What a receiver gets is its content; responses and scripts are made by each hold.
-_AS_THEY_ARE = frozenset((WireForm.CHUNK, WireForm.RAW, WireForm.FRAME))
+_AS_THEY_ARE = frozenset((WireForm.CHUNK, WireForm.RAW, *_WEBSOCKETS))
 
 
 class ChannelTally:
@@ -69,12 +72,12 @@ class ChannelTally:
         traffic.blocks_sent += self._blocks(item, form) * count
         if form is WireForm.RESPONSE:
             traffic.response_sent += count
-        payload = item.ws_message if form is WireForm.FRAME else item.http_stream
+        payload = item.ws_message if form.is_websocket else item.http_stream
         if group.personal or form not in _AS_THEY_ARE:
             return  # counted where it is made, or passed on
         if payload is not None and payload.action is Action.SEND:
             traffic.client_content_bytes_sent += len(payload.content) * count
-            traffic.client_messages_sent += count if form is WireForm.FRAME else 0
+            traffic.client_messages_sent += count if form.is_websocket else 0
 
     def _blocks(self, item: Item, form: WireForm) -> int:
         block_bytes = self.tally.rules.block_bytes
@@ -85,5 +88,5 @@ def _size(item: Item, form: WireForm) -> int:
     if form is WireForm.RESPONSE:
         return 0 if item.http_response is None else len(item.http_response.body)
     payload: HttpStream | WebSocketMessage | None
-    payload = item.ws_message if form is WireForm.FRAME else item.http_stream
+    payload = item.ws_message if form.is_websocket else item.http_stream
     return 0 if payload is None else len(payload.content)

@@ -16,7 +16,6 @@ from realtime_proxy.channels.group import Group
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.channels.subscriber import Subscriber
 from realtime_proxy.model.item import Item
-from realtime_proxy.wire.encodings import WireForm
 
 _UPDATE = methodcaller("update")
 # A write larger than this gains nothing from joining, and a slow client's share grows with it.
@@ -49,6 +48,8 @@ def fan_out(
                     yield from waiting.write_to(group, now)
                     yield from group.tell(partial(falls_behind, item))
                     continue
+                if group.form.is_deflated:
+                    yield from prepared(group, item)
                 data = None if group.personal else group.form.encode(item)
                 if data is None:
                     yield from waiting.write_to(group, now)
@@ -62,6 +63,12 @@ def fan_out(
         yield from waiting.write(now)
     finally:
         registry.settle()
+
+
+def prepared(group: Group, item: Item) -> Iterator[int]:
+    """Do of the encoding for a group what takes its time, yielding as above."""
+    for _ in group.form.prepare(item):
+        yield 0
 
 
 def falls_behind(item: Item, subscriber: Subscriber) -> None:
@@ -80,7 +87,7 @@ def ask_for_updates(registry: Registry, updates: Iterable[Update]) -> Iterator[i
     """Have those who are meant ask their backends, yielding as above."""
     for update in updates:
         for group in registry.groups(update.channel):
-            if (group.form is WireForm.FRAME) == update.of_websockets:
+            if group.form.is_websocket == update.of_websockets:
                 yield from group.tell(_UPDATE)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from realtime_proxy.channels.channel_tally import ChannelTally
-from realtime_proxy.channels.fanout import falls_behind
+from realtime_proxy.channels.fanout import falls_behind, prepared
 from realtime_proxy.channels.group import Group
 from realtime_proxy.channels.limits import Limits
 from realtime_proxy.channels.registry import Registry
@@ -49,6 +49,9 @@ def fan_out_limited(
                     for _ in group.tell(partial(falls_behind, item)):
                         yield Portion(group.route_id, 0)
                     continue
+                if group.form.is_deflated:
+                    for _ in prepared(group, item):
+                        yield Portion(group.route_id, 0)
                 weight = limits.weight(item, group.form)
                 yield Portion(group.route_id, weight * min(limits.slice_size, len(group)))
                 for count in _deliver(group, item, limits.slice_size, now):

@@ -39,7 +39,6 @@ class Later:
 
 
 _LATER = {
-    ("runner", "allow_compression"): Later("WebSocket messages are never compressed", _OFF),
     ("proxy", "sockjs_url"): Later("there is no SockJS", _SHIPPED_SOCKJS),
     ("proxy", "max_open_requests"): Later("[server] max_connections is the limit", _UNLIMITED),
     ("handler", "share_all"): Later("each client's request goes to the backend", _OFF),

@@ -160,6 +160,11 @@ class Route:
     debug: bool = option(
         False, "Say in errors what went wrong, and which backend it was (`docs/operations.md`)."
     )
+    compression: bool = option(
+        False,
+        "Compress WebSocket messages for clients that offer that (`permessage-deflate`), and offer "
+        "it to backends that speak WebSocket (`docs/websocket.md`).",
+    )
     cross_origin: bool = option(
         False,
         "Open the route to pages of any origin, with their users' cookies: CORS fields in every "

@@ -105,6 +105,7 @@ class Server:
         "Largest WebSocket message, of a client or a backend; more is closed with 1009.",
         at_least(1),
     )
+    compression: bool = option(False, "`compression` of a route, on all routes.")
     cross_origin: bool = option(False, "`cross_origin` of a route, on all routes.")
     debug: bool = option(False, "`debug` of a route, on all routes.")
 

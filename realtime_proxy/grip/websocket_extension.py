@@ -1,5 +1,7 @@
 """The `grip` WebSocket extension, by which a backend asks for control messages."""
 
+from collections.abc import Iterator
+
 from realtime_proxy.grip.header_values import parse_element, split_elements
 from realtime_proxy.model.headers import Headers
 
@@ -20,7 +22,19 @@ def message_prefix(headers: Headers) -> bytes | None:
     return None
 
 
+def grip_extensions(headers: Headers) -> list[bytes]:
+    """The `grip` extensions in a header, as they are written there."""
+    return [text for text in _extensions(headers) if _is_grip(text)]
+
+
 def other_extensions(headers: Headers) -> list[bytes]:
-    """The extensions in a header that are not `grip`, which is all that backends are offered."""
-    elements = split_elements(headers.get_all(b"sec-websocket-extensions"))
-    return [text for text in elements if text.partition(b";")[0].strip().lower() != b"grip"]
+    """The extensions in a header that are not `grip`."""
+    return [text for text in _extensions(headers) if not _is_grip(text)]
+
+
+def _extensions(headers: Headers) -> Iterator[bytes]:
+    return split_elements(headers.get_all(b"sec-websocket-extensions"))
+
+
+def _is_grip(text: bytes) -> bool:
+    return text.partition(b";")[0].strip().lower() == b"grip"

@@ -29,10 +29,10 @@ class LiveRoute:
 
     `chain` is None without handlers, `signer` without a key, `edits` if requests go on as they are,
     `json_p` unless the route is open to pages of other origins. `marks` says that backends get the
-    client's headers a second time, marked. `log` has the route's own level;
-    `logs_requests`: it shows requests; `over_http_targets` take WebSocket events in
-    requests; `backend_path`: what paths begin with for backends.
-    `expiry_notice`: what those are told whose credential is about to expire.
+    client's headers a second time, marked; `compression` that messages of WebSockets may be
+    deflated. `log` has the route's own level; `logs_requests`: it shows requests;
+    `over_http_targets` take WebSocket events in requests; `backend_path`: what paths begin with
+    for backends. `expiry_notice`: what those are told whose credential is about to expire.
     `stats_id`: the id that the configuration gives it, empty if it gives none.
     """
 
@@ -44,6 +44,7 @@ class LiveRoute:
     marks: bool
     grip: bool
     debug: bool
+    compression: bool
     channel_prefix: str
     json_p: JsonPRules | None
     targets: tuple[LiveTarget, ...]
@@ -103,6 +104,7 @@ def _live(
         marks=route.original_headers,
         grip=route.grip,
         debug=route.debug or config.server.debug,
+        compression=route.compression or config.server.compression,
         channel_prefix=route.channel_prefix,
         json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
         targets=targets.targets(route, key_path),

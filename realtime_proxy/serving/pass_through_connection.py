@@ -26,7 +26,7 @@ from realtime_proxy.sessions.effects import (
     SendToBackend,
 )
 from realtime_proxy.sessions.websocket_pass_through import WebSocketPassThrough
-from realtime_proxy.wire.websocket_frame import encode_close, encode_frame
+from realtime_proxy.wire.websocket_frame import encode_close
 from realtime_proxy.wire.websocket_reader import FrameEvent, Message, PeerClosed
 
 log = structlog.get_logger()
@@ -112,7 +112,7 @@ class PassThroughConnection(WebSocketConnection):
     def _send_to_backend(self, message: SendToBackend) -> None:
         if (tally := self.connection.context.tally) is not None:
             tally.route(self.route_id).server_content_bytes_sent += len(message.content)
-        self._backend.send(encode_frame(message.opcode, message.content))
+        self._backend.send(self._backend.form.frame(message.opcode, message.content))
         if self._backend.backlog_bytes and not self._is_draining:
             self._is_draining = True
             self._start(self._drain)

@@ -224,7 +224,7 @@ class PersonalDelivery:
 
 def _count_passed(traffic: Traffic, form: WireForm, item: Item) -> None:
     """Count an item that a client gets as bytes."""
-    if form is WireForm.FRAME and item.ws_message is not None:
+    if form.is_websocket and item.ws_message is not None:
         traffic.client_messages_sent += 1
         traffic.client_content_bytes_sent += len(item.ws_message.content)
     elif item.http_stream is not None:

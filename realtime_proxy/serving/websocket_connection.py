@@ -37,7 +37,7 @@ from realtime_proxy.sessions.effects import (
     SendToBackend,
 )
 from realtime_proxy.sessions.expiry_notice import ExpiryNotice
-from realtime_proxy.wire.websocket_frame import Opcode, encode_close, encode_frame
+from realtime_proxy.wire.websocket_frame import Opcode, encode_close
 from realtime_proxy.wire.websocket_reader import FrameReader, Message, PeerClosed, PeerFailed
 
 CLOSE_SECONDS = 10.0
@@ -87,7 +87,9 @@ class WebSocketConnection(WebSocketHold):
         if (record := self._record) is not None:
             record.bytes_in += len(data)
         if self._frames is None:
-            self._frames = FrameReader(self.connection.context.server.max_message_bytes)
+            self._frames = FrameReader(
+                self.connection.context.server.max_message_bytes, inflates=self.form.is_deflated
+            )
         for event in self._frames.feed(data):
             match event:
                 case Message():
@@ -141,7 +143,7 @@ class WebSocketConnection(WebSocketHold):
     def tell_expiry(self, notice: ExpiryNotice, expires_at: float, now: float) -> None:
         """Send the notice as a message."""
         if self._session.is_open:
-            self.send(encode_frame(Opcode.TEXT, notice.text(expires_at, now).encode()))
+            self.send(self.form.frame(Opcode.TEXT, notice.text(expires_at, now).encode()))
 
     def lose_access(self, loss: AccessLoss) -> None:
         """Close both sides, with a code that says why."""
@@ -190,7 +192,7 @@ class WebSocketConnection(WebSocketHold):
             traffic.server_messages_received += 1
             traffic.client_messages_sent += 1
             traffic.client_content_bytes_sent += len(message.content)
-        self.send(encode_frame(message.opcode, message.content))
+        self.send(self.form.frame(message.opcode, message.content))
 
     def _accept(self, headers: Headers) -> None:
         opening, self._opening = self._opening, None

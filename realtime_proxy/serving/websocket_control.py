@@ -19,20 +19,12 @@ from realtime_proxy.grip.control_message import (
 from realtime_proxy.grip.filters import NO_FILTERS, FilterChain
 from realtime_proxy.grip.hold import MAX_FILTERS
 from realtime_proxy.grip.keep_alive import KeepAliveMode
-from realtime_proxy.model.item import MessageType
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.sessions.keep_alive import first_delay, idle_delay
-from realtime_proxy.wire.websocket_frame import Opcode, encode_frame
+from realtime_proxy.wire.encodings import OPCODES
 
 if TYPE_CHECKING:
     from realtime_proxy.serving.websocket_hold import WebSocketHold
-
-_OPCODES = {
-    MessageType.TEXT: Opcode.TEXT,
-    MessageType.BINARY: Opcode.BINARY,
-    MessageType.PING: Opcode.PING,
-    MessageType.PONG: Opcode.PONG,
-}
 
 
 @attrs.define
@@ -188,7 +180,7 @@ class WebSocketControl:
 
     def _set_keep_alive(self, message: SetKeepAlive) -> None:
         self._stop_keep_alive()
-        frame = encode_frame(_OPCODES[message.type], message.content)
+        frame = self._websocket.form.frame(OPCODES[message.type], message.content)
         self._keep_alive = _KeepAlive(message, frame)
         self._arm_keep_alive(self._keep_alive)
 
@@ -223,7 +215,7 @@ class WebSocketControl:
 
     def _delay(self, message: SendDelayed) -> None:
         self._flush_delayed()
-        frame = encode_frame(_OPCODES[message.type], message.content)
+        frame = self._websocket.form.frame(OPCODES[message.type], message.content)
         timers = self._websocket.connection.context.timers
         self._delayed = (timers.after(message.timeout_seconds, self._flush_delayed), frame)
 

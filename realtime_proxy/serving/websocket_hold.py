@@ -13,7 +13,6 @@ from realtime_proxy.sessions.effects import (
     Effect,
 )
 from realtime_proxy.sessions.websocket_session import WebSocketSession
-from realtime_proxy.wire.encodings import WireForm
 from realtime_proxy.wire.websocket_frame import INTERNAL_ERROR, NORMAL_CLOSURE
 
 
@@ -26,7 +25,7 @@ class WebSocketHold(HeldClient):
     _session: WebSocketSession
 
     def __init__(self, opening: WebSocketOpening) -> None:
-        super().__init__(opening.connection, opening.route, opening.exchange, WireForm.FRAME)
+        super().__init__(opening.connection, opening.route, opening.exchange, opening.form)
         self._control = WebSocketControl(self)
         self._is_released = False
 

@@ -9,6 +9,8 @@ from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_log import LoggedRequest
+from realtime_proxy.sessions.compression import Agreement
+from realtime_proxy.wire.encodings import WireForm
 from realtime_proxy.wire.http1_rules import encode_head
 from realtime_proxy.wire.http1_server import (
     BodyForm,
@@ -33,17 +35,24 @@ class WebSocketOpening:
     accept_token: bytes
     trusted: bool
     exchange: Exchange | None
+    compression: Agreement | None  # with the client
     logged: LoggedRequest | None  # for the record of how it was answered, if that is wanted
+
+    @property
+    def form(self) -> WireForm:
+        """The form in which the client takes messages."""
+        return WireForm.FRAME if self.compression is None else self.compression.form
 
     def acceptance(self, headers: Headers) -> bytes:
         """The head that accepts, with the backend's fields."""
-        return encode_head(
-            b"HTTP/1.1 101 Switching Protocols",
-            headers,
+        own = [
             b"Upgrade: websocket",
             b"Connection: Upgrade",
             b"Sec-WebSocket-Accept: " + self.accept_token,
-        )
+        ]
+        if self.compression is not None:
+            own.append(b"Sec-WebSocket-Extensions: " + self.compression.answer)
+        return encode_head(b"HTTP/1.1 101 Switching Protocols", headers, *own)
 
     def refusal(self, head: ResponseHead, body: bytes) -> tuple[ResponseHead, bytes, int]:
         """The backend's response as the client gets it: head, all bytes, those of the body."""

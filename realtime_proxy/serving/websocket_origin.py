@@ -18,8 +18,10 @@ from realtime_proxy.net.watcher import Watched
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.serving.websocket_request import MAX_ANSWER_BYTES, WebSocketRequest, whole_body
+from realtime_proxy.sessions.compression import accepted_form
 from realtime_proxy.sessions.effects import Effect
 from realtime_proxy.sessions.websocket_pass_through import WebSocketPassThrough
+from realtime_proxy.wire.encodings import WireForm
 from realtime_proxy.wire.websocket_frame import masked
 from realtime_proxy.wire.websocket_handshake import is_upgrade, new_key, token_for
 from realtime_proxy.wire.websocket_reader import FrameEvent, FrameReader
@@ -33,11 +35,12 @@ _TOO_LARGE = f"Non-101 response body size exceeded limit of {MAX_ANSWER_BYTES} b
 class WebSocketOrigin(WebSocketRequest):
     """The backend's side of one WebSocket. `backlog_bytes` wait until it takes them."""
 
-    __slots__ = ("_early", "_frames", "_max_message_bytes", "_socket", "_timer")
+    __slots__ = ("_early", "_frames", "_max_message_bytes", "_socket", "_timer", "form")
 
     def __init__(self, opening: WebSocketOpening) -> None:
         super().__init__(opening)
         self._max_message_bytes = self._context.server.max_message_bytes
+        self.form = WireForm.FRAME
         self._frames: FrameReader | None = None
         self._socket: ClientSocket | None = None
         self._early = b""
@@ -95,6 +98,7 @@ class WebSocketOrigin(WebSocketRequest):
         connection, self._early = response.take_over()
         try:
             _check(response.head, key)
+            self.form = _form(response.head, offers_compression=self._route.compression)
         except BackendMisbehaved:
             connection.close()
             raise
@@ -131,7 +135,9 @@ class WebSocketOrigin(WebSocketRequest):
         if not data:
             return None
         if self._frames is None:
-            self._frames = FrameReader(self._max_message_bytes, of_client=False)
+            self._frames = FrameReader(
+                self._max_message_bytes, of_client=False, inflates=self.form.is_deflated
+            )
         events = self._frames.feed(data)
         if self._frames.is_idle:
             self._frames = None
@@ -191,12 +197,20 @@ class WebSocketOrigin(WebSocketRequest):
             self._timer = None
 
 
+def _form(head: ResponseHead, *, offers_compression: bool) -> WireForm:
+    """The form in which the backend takes messages. Raises BackendMisbehaved."""
+    accepted = other_extensions(head.headers)
+    if not accepted:
+        return WireForm.FRAME
+    if offers_compression and (form := accepted_form(accepted)) is not None:
+        return form
+    names = b", ".join(accepted).decode(errors="replace")
+    raise BackendMisbehaved(f"backend accepted extensions that were not offered: {names}")
+
+
 def _check(head: ResponseHead, key: bytes) -> None:
     """Raises BackendMisbehaved unless this accepts what was asked for (RFC 6455 4.1)."""
     if not is_upgrade(head.headers):
         raise BackendMisbehaved("backend switched to another protocol than WebSocket")
     if head.headers.get(b"sec-websocket-accept") != token_for(key):
         raise BackendMisbehaved("backend accepted a WebSocket with a wrong Sec-WebSocket-Accept")
-    if others := other_extensions(head.headers):
-        names = b", ".join(others).decode(errors="replace")
-        raise BackendMisbehaved(f"backend accepted extensions that were not offered: {names}")

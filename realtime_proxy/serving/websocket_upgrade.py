@@ -10,6 +10,7 @@ from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.over_http_connection import OverHttpConnection
 from realtime_proxy.serving.pass_through_connection import PassThroughConnection
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
+from realtime_proxy.sessions.compression import OFFER, agreement
 from realtime_proxy.wire.websocket_handshake import accept_token
 
 _INVALID = (
@@ -59,8 +60,11 @@ class WebSocketUpgrade(ClientExchange):
             headers = head.headers.without(_NOT_FOR_EVENTS).without_prefix(b"meta-")
         else:
             headers = head.headers.without(_NOT_FOR_ORIGINS)
-        if route.grip:
-            headers.append((b"Sec-WebSocket-Extensions", b"grip"))
+        offered = [b"grip"] if route.grip else []
+        if route.compression and not over_http:
+            offered.append(OFFER)
+        if offered:
+            headers.append((b"Sec-WebSocket-Extensions", b", ".join(offered)))
         opening = WebSocketOpening(
             connection=self._connection,
             request=self._request,
@@ -71,6 +75,7 @@ class WebSocketUpgrade(ClientExchange):
             logged=self._logged() if self._context.request_log.wants(route) else None,
             trusted=self._trusted,
             exchange=self._exchange,
+            compression=agreement(self._request.head.headers) if route.compression else None,
         )
         if self._exchange is not None:
             self._exchange.held = "websocket"  # the session tells handlers of its end

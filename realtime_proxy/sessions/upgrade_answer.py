@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from realtime_proxy.grip.websocket_extension import grip_extensions
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.sessions.effects import AcceptClient, RejectClient
@@ -17,10 +18,7 @@ def acceptance(
     """Accept with these fields of the backend, except its own hop's and the hidden ones."""
     shown = headers.without(_OWN | _FRAMING | headers.hop_by_hop() | frozenset(hidden))
     if shows_extensions:
-        shown.extend(
-            (b"Sec-WebSocket-Extensions", value)
-            for value in headers.get_all(b"sec-websocket-extensions")
-        )
+        shown.extend((b"Sec-WebSocket-Extensions", text) for text in grip_extensions(headers))
     return AcceptClient(shown)
 
 

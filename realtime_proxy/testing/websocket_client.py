@@ -20,6 +20,7 @@ class Frame:
     opcode: int
     content: bytes
     is_final: bool = True
+    is_deflated: bool = False
 
     @property
     def close_code(self) -> int | None:
@@ -110,4 +111,5 @@ class WebSocketClient:
             size = int.from_bytes(self.client.read_exactly(2), "big")
         elif size == 127:
             size = int.from_bytes(self.client.read_exactly(8), "big")
-        return Frame(first & 0x0F, self.client.read_exactly(size), bool(first & 0x80))
+        content = self.client.read_exactly(size)
+        return Frame(first & 0x0F, content, bool(first & 0x80), bool(first & 0x40))

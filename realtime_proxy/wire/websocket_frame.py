@@ -32,9 +32,21 @@ def encode_frame(opcode: int, content: bytes) -> bytes:
         return bytes((0x80 | opcode, size)) + content
     if opcode >= Opcode.CLOSE:
         return bytes((0x80 | opcode, 125)) + content[:125]
+    return _data_frame(0x80 | opcode, content)
+
+
+def encode_deflated(opcode: int, data: bytes) -> bytes:
+    """One unfragmented, unmasked frame with a deflated message (RFC 7692 6.1)."""
+    return _data_frame(0xC0 | opcode, data)
+
+
+def _data_frame(first: int, content: bytes) -> bytes:
+    size = len(content)
+    if size < 126:
+        return bytes((first, size)) + content
     if size < 65_536:
-        return bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big") + content
-    return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + content
+        return bytes((first, 126)) + size.to_bytes(2, "big") + content
+    return bytes((first, 127)) + size.to_bytes(8, "big") + content
 
 
 def masked(frame: bytes) -> bytes:

@@ -1,8 +1,9 @@
 """The frames of a WebSocket peer, of clients and of backends (RFC 6455), cut into messages.
 
-Most frames are plain: final, masked, no reserved bits. Those are decoded here in a few steps.
-Every other frame (fragments, closes, whatever breaks the rules) goes to a wsproto connection,
-which exists only while such a message lasts; so an idle WebSocket keeps no parser.
+Most frames are plain: final, masked, no reserved bits. Those are decoded here in a few steps, and
+so are those that are deflated (RFC 7692). Every other frame (fragments, closes, whatever breaks
+the rules) goes to a wsproto connection, which exists only while such a message lasts; so an idle
+WebSocket keeps no parser.
 """
 
 from collections.abc import Iterator
@@ -11,11 +12,21 @@ import attrs
 from wsproto import events
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 
-from realtime_proxy.wire.websocket_frame import MESSAGE_TOO_BIG, NO_STATUS, Opcode, mixed
+from realtime_proxy.wire.deflate import inflate
+from realtime_proxy.wire.websocket_frame import (
+    INVALID_PAYLOAD,
+    MESSAGE_TOO_BIG,
+    NO_STATUS,
+    Opcode,
+    mixed,
+)
 
 _PLAIN_TYPES = frozenset((1, 2, 9, 10))
 _MAX_FRAME_HEADER_BYTES = 14
 _MASKED = 0x80
+_FINAL, _FINAL_DEFLATED = 0x80, 0xC0
+# The first frame of a deflated message that has more: text, or binary.
+_FIRST_DEFLATED = frozenset((0x41, 0x42))
 
 
 @attrs.frozen
@@ -48,14 +59,38 @@ FrameEvent = Message | PeerClosed | PeerFailed
 class FrameReader:
     """The bytes of one peer, cut into messages: of a client, or of a backend that speaks WebSocket.
 
-    A message over `max_message_bytes` fails with 1009 as soon as its size is known; what follows a
-    close or a failure is ignored. Clients mask what they send, backends must not.
+    A message over `max_message_bytes` fails with 1009 as soon as its size is known, and so does a
+    frame over `max_frame_bytes` (0: no other limit). What follows a close or a failure is ignored.
+    Clients mask what they send, backends must not. `inflates`: messages may be deflated, each by
+    itself.
     """
 
-    __slots__ = ("_buffer", "_ended", "_mask_bit", "_max_message_bytes", "_message")
+    __slots__ = (
+        "_buffer",
+        "_ended",
+        "_inflates",
+        "_mask_bit",
+        "_max_deflated_bytes",
+        "_max_frame_bytes",
+        "_max_message_bytes",
+        "_message",
+    )
 
-    def __init__(self, max_message_bytes: int, *, of_client: bool = True) -> None:
+    def __init__(
+        self,
+        max_message_bytes: int,
+        *,
+        max_frame_bytes: int = 0,
+        of_client: bool = True,
+        inflates: bool = False,
+    ) -> None:
         self._max_message_bytes = max_message_bytes
+        self._inflates = inflates
+        self._max_deflated_bytes = max_message_bytes
+        if inflates:  # what can't be made smaller becomes a little larger
+            self._max_deflated_bytes += max_message_bytes // 1_000 + 64
+        limit = self._max_deflated_bytes
+        self._max_frame_bytes = min(limit, max_frame_bytes) if max_frame_bytes else limit
         self._mask_bit = _MASKED if of_client else 0
         self._buffer: bytes | bytearray = b""
         self._message: _PartialMessage | None = None
@@ -93,7 +128,7 @@ class FrameReader:
     def _wanted(self) -> int:
         """How much has to be here before it is worth a look."""
         size = _frame_size(self._buffer, 0)
-        if not size or size > self._max_message_bytes + _MAX_FRAME_HEADER_BYTES:
+        if not size or size > self._max_frame_bytes + _MAX_FRAME_HEADER_BYTES:
             return 0
         return size
 
@@ -102,57 +137,88 @@ class FrameReader:
         size = _frame_size(data, at)
         if not size:
             return 0
-        if size > self._max_message_bytes + _MAX_FRAME_HEADER_BYTES:
-            self._fail(found, MESSAGE_TOO_BIG, "message too big")
+        if size > self._max_frame_bytes + _MAX_FRAME_HEADER_BYTES:
+            self._too_big(found)
             return 0
         return at + size if at + size <= len(data) else 0
 
     def _take_frame(self, data: bytes, at: int, end: int, found: list[FrameEvent]) -> None:
         first, second = data[at], data[at + 1]
-        opcode, length = first & 0x0F, second & 0x7F
+        bits, opcode, length = first & 0xF0, first & 0x0F, second & 0x7F
         mask_bit = self._mask_bit
         offset = at + (2 if length < 126 else 4 if length == 126 else 10)
         key_end = offset + 4 if mask_bit else offset
+        size = end - key_end
         plain = (
-            first & 0xF0 == 0x80
+            (bits == _FINAL or (bits == _FINAL_DEFLATED and self._inflates and opcode < 8))
             and second & 0x80 == mask_bit
             and opcode in _PLAIN_TYPES
             and (opcode < 8 or length < 126)
             and (self._message is None or opcode >= 8)
-            and _is_shortest(length, end - key_end)
+            and _is_shortest(length, size)
         )
         content = data[key_end:end] if plain else b""
         if mask_bit:
             content = mixed(data[offset:key_end], content)
-        if not plain or (opcode == Opcode.TEXT and not _is_utf8(content)):
+        if size > self._max_frame_bytes and opcode < 8:
+            self._too_big(found)
+        elif not plain or (opcode == Opcode.TEXT and bits == _FINAL and not _is_utf8(content)):
             self._parse(data[at:end], found)
-        elif opcode < 8 and len(content) > self._max_message_bytes:
-            self._fail(found, MESSAGE_TOO_BIG, "message too big")
+        elif bits == _FINAL_DEFLATED:
+            self._inflated(Opcode(opcode), content, found)
+        elif size > self._max_message_bytes and opcode < 8:
+            self._too_big(found)
         else:
             found.append(Message(Opcode(opcode), content))
 
+    def _inflated(self, opcode: Opcode, data: bytes, found: list[FrameEvent]) -> None:
+        """Take a whole deflated message."""
+        try:
+            content = inflate(data, self._max_message_bytes)
+        except ValueError as error:
+            self._end(found, PeerFailed(INVALID_PAYLOAD, f"bad compression: {error}"))
+            return
+        if content is None:
+            self._too_big(found)
+        elif opcode is Opcode.TEXT and not _is_utf8(content):
+            self._end(found, PeerFailed(INVALID_PAYLOAD, "text is not UTF-8"))
+        else:
+            found.append(Message(opcode, content))
+
     def _parse(self, frame: bytes, found: list[FrameEvent]) -> None:
         """Let wsproto take one whole frame: part of a message, a close, or nonsense."""
-        message = self._message = self._message or _PartialMessage(
-            ConnectionType.SERVER if self._mask_bit else ConnectionType.CLIENT
-        )
+        message = self._message
+        if message is None:
+            side = ConnectionType.SERVER if self._mask_bit else ConnectionType.CLIENT
+            message = self._message = _PartialMessage(side)
+            if self._inflates and frame[0] in _FIRST_DEFLATED:
+                # Only the whole can be inflated, and judged. Until then it is any bytes.
+                message.deflated = Opcode(frame[0] & 0x0F)
+                frame = bytes((Opcode.BINARY,)) + frame[1:]
         for event in message.take(frame):
             match event:
                 case events.TextMessage() | events.BytesMessage():
                     complete = message.add(event)
-                    if message.size > self._max_message_bytes:
-                        self._fail(found, MESSAGE_TOO_BIG, "message too big")
+                    if message.size > self._max_parts_bytes(message):
+                        self._too_big(found)
                     elif complete is not None:
-                        found.append(complete)
                         self._message = None
+                        if message.deflated is None:
+                            found.append(complete)
+                        else:
+                            self._inflated(message.deflated, complete.content, found)
                 case events.CloseConnection() if message.is_closed:
                     code = None if event.code == NO_STATUS else int(event.code)
                     self._end(found, PeerClosed(code, event.reason or ""))
                 case events.CloseConnection():
-                    self._fail(found, int(event.code), event.reason or "protocol error")
+                    reason = event.reason or "protocol error"
+                    self._end(found, PeerFailed(int(event.code), reason))
 
-    def _fail(self, found: list[FrameEvent], code: int, reason: str) -> None:
-        self._end(found, PeerFailed(code, reason))
+    def _max_parts_bytes(self, message: "_PartialMessage") -> int:
+        return self._max_message_bytes if message.deflated is None else self._max_deflated_bytes
+
+    def _too_big(self, found: list[FrameEvent]) -> None:
+        self._end(found, PeerFailed(MESSAGE_TOO_BIG, "message too big"))
 
     def _end(self, found: list[FrameEvent], last: FrameEvent) -> None:
         self._ended = True
@@ -164,9 +230,10 @@ class FrameReader:
 class _PartialMessage:
     """The fragments of a message so far, and the wsproto connection that judges them."""
 
-    __slots__ = ("_parser", "_parts", "size")
+    __slots__ = ("_parser", "_parts", "deflated", "size")
 
     def __init__(self, our_side: ConnectionType) -> None:
+        self.deflated: Opcode | None = None  # what the message is, once it is inflated
         self._parser = Connection(our_side)
         self._parts: list[bytes] = []
         self.size = 0

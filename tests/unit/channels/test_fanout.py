@@ -211,5 +211,5 @@ def test_updates_are_for_holds_or_for_websockets(of_websockets):
     elsewhere = subscribed(registry, "b")
     list(ask_for_updates(registry, [Update("a", of_websockets), Update("c", of_websockets)]))
     updates = {form: subscriber.updates for form, subscriber in by_form.items()}
-    assert updates == {form: (form is WireForm.FRAME) == of_websockets for form in WireForm}
+    assert updates == {form: form.is_websocket == of_websockets for form in WireForm}
     assert elsewhere.updates == 0

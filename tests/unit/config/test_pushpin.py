@@ -63,6 +63,7 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
         local_ports={rundir}/{ipc_prefix}srv?mode=660&user=u, /run/other
         client_maxconn=200
         client_buffer_size=4096
+        allow_compression=true
         log_level=3
         logfile=log/x.log
         [proxy]
@@ -111,6 +112,7 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
     assert config.server.max_header_bytes == 4096
     assert config.server.debug
     assert config.server.cross_origin
+    assert config.server.compression
     assert config.forwarded == Forwarded(
         accept_x_forwarded_proto=True,
         set_x_forwarded_proto="both",

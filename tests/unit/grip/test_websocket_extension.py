@@ -2,7 +2,11 @@
 
 import pytest
 
-from realtime_proxy.grip.websocket_extension import message_prefix, other_extensions
+from realtime_proxy.grip.websocket_extension import (
+    grip_extensions,
+    message_prefix,
+    other_extensions,
+)
 from realtime_proxy.model.headers import Headers
 
 
@@ -41,3 +45,9 @@ def test_prefix(lines, prefix):
 def test_other_extensions(lines, others):
     headers = Headers((b"Sec-WebSocket-Extensions", line) for line in lines)
     assert other_extensions(headers) == others
+
+
+def test_grip_extensions():
+    lines = [b'permessage-deflate, GRIP; message-prefix="a, b"', b"gripe, grip"]
+    headers = Headers((b"Sec-WebSocket-Extensions", line) for line in lines)
+    assert grip_extensions(headers) == [b'GRIP; message-prefix="a, b"', b"grip"]

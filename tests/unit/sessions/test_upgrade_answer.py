@@ -27,6 +27,11 @@ def test_acceptance_with_extensions_for_who_follows_grip_itself():
     assert accepts.headers == [*KEPT, EXTENSION]
 
 
+def test_acceptance_has_no_extension_of_the_backends_hop():
+    fields = Headers([(b"Sec-WebSocket-Extensions", b"permessage-deflate, grip")])
+    assert acceptance(fields, (), shows_extensions=True).headers == [EXTENSION]
+
+
 def test_acceptance_without_what_is_hidden():
     accepts = acceptance(Headers(FIELDS), (b"content-type",), shows_extensions=False)
     assert accepts.headers == [(b"Set-Cookie", b"a=b")]

@@ -10,7 +10,10 @@ from realtime_proxy.model.item import (
     MessageType,
     WebSocketMessage,
 )
-from realtime_proxy.wire.encodings import WireForm, message_frame
+from realtime_proxy.wire.deflate import MAX_BYTES_AT_ONCE, MIN_BYTES, PIECE_BYTES
+from realtime_proxy.wire.encodings import WireForm
+from realtime_proxy.wire.websocket_frame import Opcode
+from realtime_proxy.wire.websocket_reader import FrameReader, Message
 
 STREAM = Item("a", http_stream=HttpStream(content=b"abc"))
 RESPONSE = Item("a", http_response=HttpResponse(body=b"abc"))
@@ -30,6 +33,8 @@ ALL = Item(
         (WireForm.RAW, STREAM),
         (WireForm.ITEM, STREAM),
         (WireForm.FRAME, SOCKET),
+        (WireForm.DEFLATED, SOCKET),
+        (WireForm.DEFLATED_SMALL, SOCKET),
         (WireForm.RESPONSE, RESPONSE),
     ],
 )
@@ -45,6 +50,8 @@ def test_a_form_is_concerned_by_its_own_payload_only(form, item):
         (WireForm.CHUNK, b"1\r\ns\r\n"),
         (WireForm.RAW, b"s"),
         (WireForm.FRAME, b"\x81\x01w"),
+        (WireForm.DEFLATED, b"\x81\x01w"),
+        (WireForm.DEFLATED_SMALL, b"\x81\x01w"),
         (WireForm.RESPONSE, None),
         (WireForm.ITEM, None),
     ],
@@ -110,5 +117,66 @@ def test_an_empty_stream_item_never_ends_a_chunked_body():
 )
 def test_a_client_reads_each_type_of_message(kind, read):
     client = Connection(ConnectionType.CLIENT)
-    client.receive_data(message_frame(WebSocketMessage(type=kind, content=b"abc")))
+    item = Item("a", ws_message=WebSocketMessage(type=kind, content=b"abc"))
+    client.receive_data(WireForm.FRAME.encode(item))
     assert list(client.events()) == [read]
+
+
+DEFLATED = [WireForm.DEFLATED, WireForm.DEFLATED_SMALL]
+TEXT = b"".join(b'{"number": %d, "name": "somebody"}\n' % number for number in range(50_000))
+
+
+def message(content, kind=MessageType.TEXT):
+    return Item("a", ws_message=WebSocketMessage(type=kind, content=content))
+
+
+def of_server(data):
+    """What a client that agreed on compression reads."""
+    return FrameReader(10_000_000, of_client=False, inflates=True).feed(data)
+
+
+def test_forms_of_websockets():
+    assert [form for form in WireForm if form.is_websocket] == [WireForm.FRAME, *DEFLATED]
+    assert [form for form in WireForm if form.is_deflated] == DEFLATED
+
+
+@pytest.mark.parametrize("form", DEFLATED)
+@pytest.mark.parametrize("size", [MIN_BYTES, 5_000, PIECE_BYTES, MAX_BYTES_AT_ONCE])
+def test_a_deflated_message_is_the_same_by_itself_and_published(form, size):
+    content = TEXT[:size]
+    data = form.encode(message(content))
+    assert data[0] == 0xC1
+    assert len(data) < len(content)
+    assert form.frame(Opcode.TEXT, content) == data
+    assert of_server(data) == [Message(Opcode.TEXT, content)]
+    binary = form.frame(Opcode.BINARY, content)
+    assert binary == b"\xc2" + data[1:]
+
+
+@pytest.mark.parametrize("form", DEFLATED)
+@pytest.mark.parametrize("kind", [MessageType.PING, MessageType.PONG])
+def test_pings_and_pongs_are_never_deflated(form, kind):
+    content = b"a" * 125
+    data = form.encode(message(content, kind))
+    assert data == WireForm.FRAME.encode(message(content, kind))
+    assert data == form.frame(data[0] & 0x0F, content)
+    assert list(form.prepare(message(b"a" * 2_000_000, kind))) == []
+
+
+@pytest.mark.parametrize("form", DEFLATED)
+def test_a_small_message_goes_as_it_is(form):
+    content = TEXT[: MIN_BYTES - 1]
+    assert form.encode(message(content)) == WireForm.FRAME.encode(message(content))
+    assert form.frame(1, content) == WireForm.FRAME.frame(1, content)
+
+
+@pytest.mark.parametrize("form", DEFLATED)
+def test_a_large_item_is_prepared_by_pieces(form):
+    item = message(TEXT)
+    pieces = len(list(form.prepare(item)))
+    assert pieces == -(-len(TEXT) // PIECE_BYTES)
+    data = form.encode(item)
+    assert of_server(data) == [Message(Opcode.TEXT, TEXT)]
+    assert len(data) < len(TEXT) / 2
+    assert list(form.prepare(item)) == []  # for a second group of its subscribers
+    assert form.encode(item) == data

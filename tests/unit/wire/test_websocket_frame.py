@@ -2,7 +2,13 @@ import pytest
 from wsproto import events
 from wsproto.connection import Connection, ConnectionType
 
-from realtime_proxy.wire.websocket_frame import Opcode, encode_close, encode_frame, masked
+from realtime_proxy.wire.websocket_frame import (
+    Opcode,
+    encode_close,
+    encode_deflated,
+    encode_frame,
+    masked,
+)
 from realtime_proxy.wire.websocket_reader import FrameReader, Message, PeerClosed
 
 SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
@@ -69,3 +75,9 @@ def test_masks_differ():
 def test_close_is_masked_too():
     assert read(masked(encode_close(4001, "x"))) == [PeerClosed(4001, "x")]
     assert read(masked(encode_close(None))) == [PeerClosed(None, "")]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_deflated_message_has_the_first_reserved_bit(size):
+    plain = encode_frame(Opcode.BINARY, bytes(size))
+    assert encode_deflated(Opcode.BINARY, bytes(size)) == b"\xc2" + plain[1:]

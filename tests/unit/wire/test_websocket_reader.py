@@ -1,10 +1,14 @@
 import itertools
+import random
+import tracemalloc
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wsproto import events
 from wsproto.connection import Connection, ConnectionType
+from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason
 
 from realtime_proxy.wire.websocket_frame import Opcode
@@ -321,3 +325,162 @@ def test_backend_that_breaks_the_rules(data, code):
     (failure,) = read_of_backend(data, limit=100)
     assert isinstance(failure, PeerFailed)
     assert failure.code == code
+
+
+# -- compression ---------------------------------------------------------------------------
+
+LONG = b"compress me " * 50
+PERMESSAGE = "client_no_context_takeover; server_no_context_takeover"
+
+
+def deflated(content):
+    compressor = zlib.compressobj(wbits=-15)
+    return (compressor.compress(content) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def read_inflated(data, limit=LIMIT, **options):
+    return FrameReader(limit, inflates=True, **options).feed(data)
+
+
+def from_compressing_client(*messages):
+    """What a real client sends that agreed on compression."""
+    extension = PerMessageDeflate()
+    extension.finalize(f"permessage-deflate; {PERMESSAGE}")
+    client = Connection(ConnectionType.CLIENT, extensions=[extension])
+    return b"".join(bytes(client.send(message)) for message in messages)
+
+
+def test_deflated_messages_of_a_client():
+    sent = from_compressing_client(
+        events.TextMessage(data="\u20ac" * 500),
+        events.Ping(payload=b"p"),
+        events.BytesMessage(data=b""),
+        events.TextMessage(data="x" * 300, message_finished=False),
+        events.Ping(payload=b"q"),
+        events.TextMessage(data="y" * 300, message_finished=True),
+        events.BytesMessage(data=LONG),
+    )
+    assert read_inflated(sent) == [
+        Message(Opcode.TEXT, "\u20ac".encode() * 500),
+        Message(Opcode.PING, b"p"),
+        Message(Opcode.BINARY, b""),
+        Message(Opcode.PING, b"q"),
+        Message(Opcode.TEXT, b"x" * 300 + b"y" * 300),
+        Message(Opcode.BINARY, LONG),
+    ]
+
+
+def test_messages_need_not_be_deflated():
+    sent = frame(0x81, b"a") + frame(0x01, b"b") + frame(0x80, b"c") + frame(0xC1, deflated(LONG))
+    assert read_inflated(sent) == [
+        Message(Opcode.TEXT, b"a"),
+        Message(Opcode.TEXT, b"bc"),
+        Message(Opcode.TEXT, LONG),
+    ]
+
+
+def test_deflated_messages_of_a_backend():
+    data = deflated(LONG)
+    sent = frame(0xC2, data, masked=False)
+    sent += frame(0x41, data[:5], masked=False) + frame(0x80, data[5:], masked=False)
+    expected = [Message(Opcode.BINARY, LONG), Message(Opcode.TEXT, LONG)]
+    assert read_inflated(sent, of_client=False) == expected
+
+
+def test_a_character_may_be_cut_anywhere_in_a_deflated_message():
+    data = deflated("\u20ac".encode() * 300)
+    sent = frame(0x41, data[:1]) + frame(0x00, data[1:4]) + frame(0x80, data[4:])
+    assert read_inflated(sent) == [Message(Opcode.TEXT, "\u20ac".encode() * 300)]
+
+
+def test_a_reader_is_idle_after_a_deflated_message():
+    reader = FrameReader(LIMIT, inflates=True)
+    data = deflated(LONG)
+    assert reader.feed(frame(0x41, data[:4])) == []
+    assert reader.is_within_message
+    assert reader.feed(frame(0x80, data[4:])) == [Message(Opcode.TEXT, LONG)]
+    assert reader.is_idle
+
+
+@pytest.mark.parametrize(
+    ("code", "sent"),
+    [
+        (1002, frame(0xC9, b"a")),  # a ping
+        (1002, frame(0xC8, b"\x03\xe8")),  # a close
+        (1002, frame(0xC0, b"a")),  # a continuation of nothing
+        (1002, frame(0x41, deflated(LONG)) + frame(0xC0, b"")),  # a continuation
+        (1002, frame(0x01, b"a") + frame(0x40, b"")),
+        (1002, frame(0x01, b"a") + frame(0xC1, deflated(LONG))),  # another within a message
+        (1002, frame(0xE1, deflated(LONG))),  # another bit as well
+        (1002, frame(0x51, deflated(LONG))),
+        (1002, frame(0xC3, deflated(LONG))),  # an unknown type
+        (1002, frame(0xC1, deflated(LONG), masked=False)),
+        (1002, frame(0x41, deflated(LONG), masked=False)),
+        (1002, frame(0xC1, b"abc", length=b"\x7e\0\3")),  # a length written longer than it is
+        (1007, frame(0xC1, b"\xff\xff")),  # nothing that deflate makes
+        (1007, frame(0x41, b"\xff") + frame(0x80, b"\xff")),
+        (1007, frame(0xC1, b"\xf2\x00\x11\x00\x00")),  # it refers to an earlier message
+        (1007, frame(0xC1, deflated(b"\xff" * 300))),  # no UTF-8
+        (1007, frame(0x41, deflated(b"\xff" * 300)) + frame(0x80)),
+    ],
+)
+def test_what_compression_does_not_allow(code, sent):
+    good = frame(0x81, b"good")
+    reader = FrameReader(LIMIT, inflates=True)
+    before, failure = reader.feed(good + sent + good)
+    assert before == Message(Opcode.TEXT, b"good")
+    assert isinstance(failure, PeerFailed)
+    assert (failure.code, bool(failure.reason)) == (code, True)
+    assert reader.feed(good) == []
+
+
+def test_a_bomb_is_too_big_and_never_made():
+    bomb = deflated(bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        assert read_inflated(frame(0xC2, bomb)) == [TOO_BIG]
+        sent = frame(0x42, bomb[:100]) + frame(0x80, bomb[100:])
+        assert read_inflated(sent) == [TOO_BIG]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * LIMIT
+
+
+@pytest.mark.parametrize("size", [1_000, 60_000])
+def test_limits_count_for_content_however_it_is_sent(size):
+    noise = random.Random(1).randbytes(size)  # is larger deflated than it was
+    assert len(deflated(noise)) > size
+    for data in (b"a" * size, noise):
+        expected = [Message(Opcode.BINARY, data)]
+        whole, halves = frame(0xC2, deflated(data)), frame(0x42, deflated(data)[:9])
+        halves += frame(0x80, deflated(data)[9:])
+        assert read_inflated(whole, size) == read_inflated(halves, size) == expected
+        assert read_inflated(whole, size - 1) == read_inflated(halves, size - 1) == [TOO_BIG]
+    plain = from_client(events.BytesMessage(data=bytes(size + 1)))
+    assert read_inflated(plain, size) == [TOO_BIG]
+    parts = frame(0x02, bytes(size)) + frame(0x80, b"a")
+    assert read_inflated(parts, size) == [TOO_BIG]
+
+
+def test_a_frame_may_be_limited_by_itself():
+    limits = {"max_frame_bytes": 130}
+    assert read(frame(0x82, b"a" * 130)) == [Message(Opcode.BINARY, b"a" * 130)]
+    for first in (0x82, 0x02, 0x81, 0xC2, 0x42):
+        sent = frame(first, b"a" * 131)
+        assert FrameReader(LIMIT, inflates=True, **limits).feed(sent) == [TOO_BIG]
+    parts = frame(0x02, b"a" * 130) + frame(0x00, b"a" * 130) + frame(0x80, b"a" * 130)
+    whole = [Message(Opcode.BINARY, b"a" * 390)]
+    assert FrameReader(LIMIT, **limits).feed(parts) == whole
+    assert FrameReader(300, **limits).feed(parts) == [TOO_BIG]
+    assert FrameReader(10, **limits).feed(frame(0x82, b"a" * 11)) == [TOO_BIG]
+
+
+@given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=6))
+def test_anything_at_all_is_read_or_fails_with_compression(data, places):
+    edges = [0, *sorted(min(place, len(data)) for place in places), len(data)]
+    reader = FrameReader(LIMIT, inflates=True)
+    pieces = [data[start:end] for start, end in itertools.pairwise(edges)]
+    whole = read_inflated(data)
+    assert all(isinstance(found, Message) for found in whole[:-1])
+    assert [found for piece in pieces for found in reader.feed(piece)] == whole
