@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+from collections.abc import Callable
 
 import trio
 
@@ -33,6 +34,10 @@ class StatsSide:
         self._statistics = Statistics(config.stats, linger_seconds, merges=several)
         self._metrics = config.metrics
         self._own = Tally(TallyRules(), counters, lambda: None)
+        # Called when the first comes who would hear of single clients, and when the last has gone:
+        # there are two packets for each request, and most instances have nobody.
+        self.on_visits_wanted: Callable[[bool], None] = lambda _is_wanted: None
+        self._visits_wanted = True
         self._pub: PubSocket | None = None
         self._listener: socket.socket | None = None
         if config.stats.pub:
@@ -50,8 +55,6 @@ class StatsSide:
 
     def add(self, worker: int, tallied: Tallied) -> None:
         """Take what a worker has counted."""
-        if self._pub is None or not self._zmq.tells("conn"):
-            tallied.visited.clear()  # two for each request, which nobody would get
         packets = self._statistics.add(worker, tallied, trio.current_time())
         if self._pub is not None:
             self._zmq.send(packets)
@@ -77,11 +80,18 @@ class StatsSide:
 
     async def _tick(self) -> None:
         while True:
+            self._look_who_listens()
             self.add(_OWN, self._own.take())
             packets = self._statistics.tick(trio.current_time())
             if self._pub is not None:
                 self._zmq.send(packets)
             await trio.sleep(_TICK_SECONDS)
+
+    def _look_who_listens(self) -> None:
+        is_wanted = self._pub is not None and self._zmq.tells("conn")
+        if is_wanted != self._visits_wanted:
+            self._visits_wanted = is_wanted
+            self.on_visits_wanted(is_wanted)
 
     def close(self) -> None:
         """Give the addresses back."""

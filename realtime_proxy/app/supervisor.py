@@ -66,6 +66,7 @@ class Supervisor:
             self._opened = opened.pop_all()
         self._hub.on_tallied = self._stats_side.add
         self._hub.on_gone = self._stats_side.forget
+        self._stats_side.on_visits_wanted = self._hub.tell_visits
         for listeners in self.slots:
             for listener in listeners:
                 self._opened.callback(listener.socket.close)

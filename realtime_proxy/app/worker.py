@@ -111,7 +111,8 @@ class Worker:
             return None
         if isinstance(self._entrance, WorkerLink):
             self._on_tallied = self._entrance.tell_tallied
-        tally = Tally(rules, self._counters, self._tell_soon)
+            self._entrance.on_visits_wanted = self.tell_visits
+        tally = Tally(rules, self._counters, self._tell_soon, self._connections.sender, self._open)
         channel_tally = ChannelTally(tally, self._registry)
         self._registry.on_changed = channel_tally.changed
         self._entrance.intake.tally = channel_tally
@@ -123,6 +124,11 @@ class Worker:
     def _tell(self) -> None:
         if self._tally is not None and self._on_tallied is not None:
             self._on_tallied(self._tally.take())
+
+    def tell_visits(self, is_wanted: bool) -> None:
+        """Tell of each client, or not, as nobody would hear of it."""
+        if self._tally is not None:
+            self._tally.tell_visits(is_wanted)
 
     @property
     def door(self) -> Door:
@@ -203,6 +209,8 @@ class Worker:
                     self._entrance.tell_ready()
 
     def _new_context(self, nursery: trio.Nursery) -> ServingContext:
+        if self._tally is not None:
+            self._tally.tick(self._timers.now())
         return ServingContext(
             registry=self._registry,
             timers=self._timers,

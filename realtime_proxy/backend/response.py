@@ -6,6 +6,7 @@ from typing import Protocol
 
 from realtime_proxy.backend.connection import BackendConnection
 from realtime_proxy.errors import BackendMisbehaved, ProtocolError
+from realtime_proxy.metrics.route_tally import RouteTally
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import Response, ResponseHead
 from realtime_proxy.wire.http1_body import BodyReader
@@ -56,6 +57,7 @@ class NetworkResponse:
         "head",
         "length",
         "source",
+        "tally",
     )
 
     def __init__(
@@ -68,6 +70,7 @@ class NetworkResponse:
     ) -> None:
         self.head = head
         self.source = connection.origin.label
+        self.tally: RouteTally | None = None
         self.length = parser.length
         self._parser = parser
         self._body = body
@@ -106,9 +109,12 @@ class NetworkResponse:
 
     def _fed(self, data: bytes) -> bytes:
         try:
-            return self._body.feed(data)
+            part = self._body.feed(data)
         except ProtocolError as error:
             raise BackendMisbehaved(str(error)) from error
+        if self.tally is not None:
+            self.tally.counts().server_content_bytes_received += len(part)
+        return part
 
     def take_over(self) -> tuple[BackendConnection, bytes]:
         """The connection of a 101, and what has arrived behind that; the caller closes it."""
@@ -135,11 +141,12 @@ class NetworkResponse:
 class LocalResponse:
     """A response made inside the proxy, by the embedded demo backend or a handler."""
 
-    __slots__ = ("_body", "head", "length", "source", "trailers")
+    __slots__ = ("_body", "head", "length", "source", "tally", "trailers")
 
     def __init__(self, response: Response, source: str) -> None:
         self.head = response.head()
         self.source = source
+        self.tally: RouteTally | None = None
         self.length: int | None = len(response.body)
         self.trailers = Headers()
         self._body = response.body
@@ -152,6 +159,8 @@ class LocalResponse:
     def take(self) -> bytes:
         """The whole body, then nothing."""
         body, self._body = self._body, b""
+        if self.tally is not None:
+            self.tally.counts().server_content_bytes_received += len(body)
         return body
 
     async def read(self) -> bytes:

@@ -67,7 +67,7 @@ class ChannelTally:
 
     def _count(self, item: Item, group: Group) -> None:
         count, form = len(group), group.form
-        traffic = self.tally.route(group.route_id)
+        traffic = self.tally.routes[group.route_id].counts()
         traffic.sent += count
         traffic.blocks_sent += self._blocks(item, form) * count
         if form is WireForm.RESPONSE:

@@ -70,6 +70,7 @@ class Hub:
         rate = settings.max_deliveries_per_second
         self._tokens = TokenDesk(rate, timers) if rate else None
         self._configuration: bytes | None = None  # the latest that workers were told
+        self._visits_wanted = True
 
     async def serve(self, worker: int, socket: PairSocket, ready: trio.Event) -> None:
         """Be the other end of one worker's link until cancelled; `ready` is set when it serves."""
@@ -95,6 +96,8 @@ class Hub:
                 link.ready.set()
                 if self._configuration is not None:  # it was started with an older one, perhaps
                     link.socket.send([Kind.CONFIGURE, self._configuration])
+                if not self._visits_wanted:
+                    link.socket.send([Kind.VISITS, b"0"])
             case Kind.HOLD:
                 self._hold(worker, parts[0].decode())
             case Kind.RELEASE:
@@ -162,6 +165,11 @@ class Hub:
     def reopen_logs(self) -> None:
         """Have every worker begin a new log file."""
         self._tell_all([Kind.REOPEN])
+
+    def tell_visits(self, is_wanted: bool) -> None:
+        """Have every worker tell of each client, or not, as nobody would hear of it."""
+        self._visits_wanted = is_wanted
+        self._tell_all([Kind.VISITS, b"%d" % is_wanted])
 
     def _tell_all(self, message: list[bytes]) -> None:
         for link in self._links.values():

@@ -35,6 +35,7 @@ class Kind(bytes, Enum):
     RECOVER = b"V"  # supervisor: know no last ids, and have all holds ask
     CONFIGURE = b"F"  # supervisor: serve by this configuration from now on
     TALLY = b"A"  # worker: what it has counted since the last time
+    VISITS = b"S"  # supervisor: tell of each client from now on (1), or not (0)
     REOPEN = b"O"  # supervisor: begin a new log file
 
 

@@ -31,10 +31,6 @@ class OpenConnections:
         self.websockets: dict[bytes, WebSocket] = {}
         self._http_clients = http_clients
 
-    def name_of(self, client: HttpClient) -> str:
-        """The name of the HTTP request that a connection serves."""
-        return f"{self.sender}:{client.request_number}"
-
     def refresh(self, name: bytes) -> bool:
         """Have a connection ask its backend, if it is one that can; False if it is unknown."""
         websocket = self.websockets.get(name)

@@ -51,6 +51,7 @@ class WorkerLink:
         self.intake = self._intake_of(settings, timers, counters)
         self.on_configure: Callable[[Config], None] = _ignore
         self.on_reopen: Callable[[], None] = _ignore
+        self.on_visits_wanted: Callable[[bool], None] = _ignore
 
     def _intake_of(self, settings: Publish, timers: Timers, counters: Counters) -> Intake:
         limits = Limits.of(settings)
@@ -135,6 +136,8 @@ class WorkerLink:
                 self.intake.recover()
             case Kind.CONFIGURE:
                 self.on_configure(decode_config(parts[0]))
+            case Kind.VISITS:
+                self.on_visits_wanted(parts[0] == b"1")
             case Kind.REOPEN:
                 self.on_reopen()
 

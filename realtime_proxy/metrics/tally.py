@@ -1,24 +1,25 @@
 """What a worker counts while somebody wants to know: the statistics socket, or the metrics port.
 
-It is told of every visit, and has to be told the time now and then. Nothing of it is there when
-nobody asks, so that connections and deliveries cost nothing more.
+It is told of every client, and has to be told the time about every second. Nothing of it is there
+when nobody asks, so that connections and deliveries cost nothing more.
 """
 
 import math
-from collections.abc import Callable, Hashable
-from typing import Self
+from collections.abc import Callable, Collection
+from typing import Protocol, Self
 
 import attrs
 
 from realtime_proxy.config.schema import Config
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.histogram import Histogram
-from realtime_proxy.metrics.tallied import Delivered, Held, Listened, Tallied, Visit, Visited
-from realtime_proxy.metrics.traffic import Traffic
+from realtime_proxy.metrics.presence import Presence
+from realtime_proxy.metrics.route_tally import RouteTally
+from realtime_proxy.metrics.tallied import Delivered, Held, Listened, Tallied, Visited
 
 _MINUTE_SECONDS = 60.0
-# So often all visits are looked at. In lists by time they would take a third more memory each.
-_LOOK_SECONDS = 0.5
+# So far apart at most are the moments at which the time is told.
+_TICK_SECONDS = 1.0
 
 
 @attrs.frozen
@@ -51,47 +52,60 @@ class TallyRules:
         )
 
 
-@attrs.define(eq=False, weakref_slot=False)
-class _Presence:
-    """A visit that lasts: its next minute, and when it is told of again."""
+class Client(Protocol):
+    """A connection on which a client may be."""
 
-    visit: Visit
-    minute_at: float
-    refresh_at: float
-    has_traffic: bool = False
-    held: str = ""
+    @property
+    def presence(self) -> Presence | None:
+        """The client, as long as it is there."""
+
+
+class _Routes(dict[str, RouteTally]):
+    """The counts of every route, made when they are first looked up."""
+
+    def __init__(self, tally: "Tally") -> None:
+        super().__init__()
+        self._tally = tally
+
+    def __missing__(self, name: str) -> RouteTally:
+        route = self[name] = RouteTally(self._tally, name)
+        return route
 
 
 class Tally:
-    """The counts of one worker. `on_change` is called for the first change after each `take`."""
+    """The counts of one worker. `on_change` is called for the first change after each `take`.
+
+    `routes` has those of each route by its id.
+    """
 
     def __init__(
-        self, rules: TallyRules, counters: Counters, on_change: Callable[[], None]
+        self,
+        rules: TallyRules,
+        counters: Counters,
+        on_change: Callable[[], None],
+        sender: str = "",
+        clients: Collection[Client] = (),
     ) -> None:
+        """`sender` names the process in the names of HTTP requests; `clients` are all there are.
+
+        Who has come is looked for there and not kept: that would be another table of their number.
+        """
         self.rules = rules
+        self.routes = _Routes(self)
+        self._tells_visits = rules.refresh_seconds > 0
         self._counters = counters
         self._on_change = on_change
+        self._sender = sender
+        self._clients = clients
         self._is_changed = False
         self._counters_told: dict[str, int] = {}
-        self._traffic: dict[str, Traffic] = {}
-        self._connections: dict[str, int] = {}
-        self._most: dict[str, int] = {}
-        self._held: dict[tuple[str, str], int] = {}
-        self._visits: dict[Hashable, _Presence] = {}
-        self._look_at = 0.0
-        self._visited: list[Visited] = []
+        self._changed_routes: list[RouteTally] = []
+        self._minute_at = self._refresh_at = math.inf  # of who comes now
+        self._visited: list[tuple[Presence, bool]] = []
         self._listened: dict[tuple[str, str], int] = {}
         self._delivered: list[Delivered] = []
         self.delivery_seconds = Histogram()
         self.backlog_bytes = 0
-
-    def route(self, route: str) -> Traffic:
-        """The counts of a route, to add to."""
-        self.changed()
-        traffic = self._traffic.get(route)
-        if traffic is None:
-            traffic = self._traffic[route] = Traffic()
-        return traffic
 
     def changed(self) -> None:
         """Something has to be told."""
@@ -99,84 +113,71 @@ class Tally:
             self._is_changed = True
             self._on_change()
 
-    # -- visits ----------------------------------------------------------------------------
-
-    def begin(self, client: Hashable, visit: Visit, now: float) -> None:
-        """A client has come with a request, or for a WebSocket."""
-        refresh_seconds = self.rules.refresh_seconds
-        self._visits[client] = _Presence(
-            visit, now + _MINUTE_SECONDS, now + refresh_seconds if refresh_seconds else math.inf
-        )
-        traffic = self.route(visit.route)
-        traffic.requests += 1
-        traffic.activity += 1
-        traffic.minutes += 1
-        count = self._connections[visit.route] = self._connections.get(visit.route, 0) + 1
-        self._most[visit.route] = max(count, self._most.get(visit.route, 0))
-        if refresh_seconds:
-            self._visited.append(Visited(visit, ended=False))
-
-    def end(self, client: Hashable) -> None:
-        """Whatever a client came for is over; nothing if it came for nothing."""
-        self.release(client)
-        presence = self._visits.pop(client, None)
-        if presence is None:
-            return
+    def route_changed(self, route: RouteTally) -> None:
+        """A route has something to tell, for the first time since it was taken."""
+        self._changed_routes.append(route)
         self.changed()
-        self._connections[presence.visit.route] -= 1
-        if self.rules.refresh_seconds:
-            self._visited.append(Visited(presence.visit, ended=True))
 
-    def message_passed(self, client: Hashable) -> None:
-        """A message has come or gone on a WebSocket."""
-        presence = self._visits.get(client)
-        if presence is not None:
-            presence.has_traffic = True
+    # -- clients ---------------------------------------------------------------------------
+
+    def tell_visits(self, is_wanted: bool) -> None:
+        """Tell of each client from now on, or not, as nobody would hear of it."""
+        self._tells_visits = is_wanted and self.rules.refresh_seconds > 0
+
+    def begin(self, route_id: str, name: int | bytes, peer: str, *, is_tls: bool) -> Presence:
+        """A client has come with a request, or for a WebSocket. Keep the result until its `end`."""
+        route = self.routes[route_id]
+        presence = Presence(
+            route,
+            name,
+            peer,
+            is_tls=is_tls,
+            minute_at=self._minute_at,
+            refresh_at=self._refresh_at,
+        )
+        counts = route.counts()
+        counts.requests += 1
+        counts.activity += 1
+        counts.minutes += 1
+        route.connections += 1
+        route.most = max(route.most, route.connections)
+        if self._tells_visits:
+            self._visited.append((presence, False))
+        return presence
+
+    def ended(self, presence: Presence) -> None:
+        """A client has left; for `Presence.end` only."""
+        if self._tells_visits:
+            self._visited.append((presence, True))
+        self.changed()
 
     def tick(self, now: float) -> None:
         """Count the minutes of those who stay, and tell of them again."""
-        if now < self._look_at:
-            return
-        self._look_at = now + _LOOK_SECONDS
-        for presence in self._visits.values():
+        refresh_seconds = self.rules.refresh_seconds or math.inf
+        # A minute has passed for sure: who comes next may do so just before the next tick.
+        self._minute_at = now + _TICK_SECONDS + _MINUTE_SECONDS
+        self._refresh_at = now + refresh_seconds
+        shared: dict[float, float] = {}  # one object for all moments that are equal
+        for client in self._clients:
+            presence = client.presence
+            if presence is None:
+                continue
             if presence.minute_at <= now:
-                presence.minute_at += _MINUTE_SECONDS
+                at = presence.minute_at + _MINUTE_SECONDS
+                presence.minute_at = shared.setdefault(at, at)
                 self._minute_passed(presence)
             if presence.refresh_at <= now:
-                presence.refresh_at = now + self.rules.refresh_seconds
-                self.changed()
-                self._visited.append(Visited(presence.visit, ended=False))
+                presence.refresh_at = self._refresh_at
+                if self._tells_visits:
+                    self.changed()
+                    self._visited.append((presence, False))
 
-    def _minute_passed(self, presence: _Presence) -> None:
-        traffic = self.route(presence.visit.route)
-        traffic.minutes += 1
+    def _minute_passed(self, presence: Presence) -> None:
+        counts = presence.route.counts()
+        counts.minutes += 1
         if presence.has_traffic:
             presence.has_traffic = False
-            traffic.activity += 1
-
-    def hold(self, client: Hashable, kind: str) -> None:
-        """What a client came for is held from now on."""
-        presence = self._visits.get(client)
-        if presence is not None and not presence.held:
-            self.changed()
-            presence.held = kind
-            key = presence.visit.route, kind
-            self._held[key] = self._held.get(key, 0) + 1
-
-    def release(self, client: Hashable) -> None:
-        """It is held no longer."""
-        presence = self._visits.get(client)
-        if presence is not None and presence.held:
-            self.changed()
-            self._held[presence.visit.route, presence.held] -= 1
-            presence.held = ""
-
-    def closed(self, client: Hashable, reason: str) -> None:
-        """Say why what a client came for is about to end."""
-        presence = self._visits.get(client)
-        if presence is not None:
-            closed = self.route(presence.visit.route).closed
-            closed[reason] = closed.get(reason, 0) + 1
+            counts.activity += 1
 
     # -- channels --------------------------------------------------------------------------
 
@@ -195,22 +196,27 @@ class Tally:
     def take(self) -> Tallied:
         """What there is to tell, which is then told."""
         self._is_changed = False
-        most = self._most
+        changed, self._changed_routes = self._changed_routes, []
+        routes = self.routes.values()
+        visited, self._visited = self._visited, []
         tallied = Tallied(
-            traffic=self._traffic,
-            connections={
-                route: (count, most.get(route, count)) for route, count in self._connections.items()
-            },
-            held=[Held(*key, count) for key, count in self._held.items()],
-            visited=self._visited,
+            traffic={route.name: route.take() for route in changed},
+            connections={route.name: (route.connections, route.most) for route in routes},
+            held=[
+                Held(route.name, kind, count)
+                for route in routes
+                for kind, count in route.held.items()
+            ],
+            visited=[Visited(one.visit(self._sender), ended) for one, ended in visited],
             listened=[Listened(*key, count) for key, count in self._listened.items()],
             delivered=self._delivered,
             counters=self._new_counts(),
             delivery_seconds=self.delivery_seconds,
             backlog_bytes=self.backlog_bytes,
         )
-        self._traffic, self._visited, self._delivered = {}, [], []
-        self._most, self._listened = dict(self._connections), {}
+        for route in routes:
+            route.most = route.connections
+        self._delivered, self._listened = [], {}
         self.delivery_seconds = Histogram()
         return tallied
 

@@ -76,6 +76,13 @@ class Headers(list[tuple[bytes, bytes]]):
         copy.append((name, value))
         return copy
 
+    def content_bytes(self) -> int:
+        """The size of all names and values, without what is between them."""
+        size = 0
+        for name, value in self:
+            size += len(name) + len(value)
+        return size
+
     def hop_by_hop(self) -> frozenset[bytes]:
         """The names of the fields that must not leave this hop (RFC 9110 7.6.1)."""
         named = self.tokens(b"connection")

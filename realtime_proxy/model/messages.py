@@ -28,6 +28,10 @@ class RequestHead:
         """The target without its query."""
         return self.target.partition(b"?")[0]
 
+    def content_bytes(self) -> int:
+        """The size as statistics estimate it: without separators."""
+        return len(self.method) + len(self.target) + self.headers.content_bytes()
+
 
 @attrs.define
 class ResponseHead:
@@ -37,6 +41,10 @@ class ResponseHead:
     reason: bytes
     headers: Headers
     version: bytes = b"1.1"
+
+    def content_bytes(self) -> int:
+        """The size as statistics estimate it: without separators."""
+        return 3 + len(self.reason) + self.headers.content_bytes()
 
 
 @attrs.define

@@ -20,7 +20,7 @@ from realtime_proxy.errors import (
     GripError,
     ProtocolError,
 )
-from realtime_proxy.metrics.tallied import Visit
+from realtime_proxy.metrics.route_tally import RouteTally
 from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.connection_record import ConnectionRecord
@@ -31,7 +31,6 @@ from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.condition import host_of
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script
-from realtime_proxy.serving.backend_tally import request_head_bytes, response_head_bytes
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody
 from realtime_proxy.serving.request_log import LoggedRequest
@@ -86,6 +85,7 @@ class ClientExchange:
         "_request",
         "_route",
         "_status",
+        "_tally",
         "_tls",
         "_trusted",
     )
@@ -103,6 +103,7 @@ class ClientExchange:
         self._request = request
         self._body = body
         self._route: LiveRoute | None = None
+        self._tally: RouteTally | None = None  # of the route, once that is known, if anybody asks
         self._exchange: Exchange | None = None
         self._tls = False
         self._trusted = False
@@ -123,7 +124,7 @@ class ClientExchange:
         scheme = _SCHEMES[self.is_websocket][tls]
         head = self._inbound_head(route, scheme)
         if self._context.tally is not None:
-            self._arrived(self._context.tally, route, tls=tls)
+            self._arrived(self._context.tally, route)
         if route.chain is not None:
             exchange = self._exchange = self._new_exchange(head, route, scheme)
             decision = await route.chain.request(exchange)
@@ -137,27 +138,23 @@ class ClientExchange:
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
         raise NotImplementedError
 
-    def _arrived(self, tally: Tally, route: LiveRoute, *, tls: bool) -> None:
-        """Begin a visit, which ends with what becomes of the connection."""
-        visit = Visit(
-            self._visit_id(),
-            route.stats_id,
-            "ws" if self.is_websocket else "http",
-            self._client_address(),
-            tls,
-        )
-        tally.begin(self._connection, visit, self._context.timers.now())
-        received = request_head_bytes(self._request.head)
-        tally.route(route.stats_id).client_header_bytes_received += received
+    def _arrived(self, tally: Tally, route: LiveRoute) -> None:
+        """Count the client as present, until what becomes of the connection is over."""
+        name, address = self._name(), self._client_address()
+        presence = tally.begin(route.stats_id, name, address, is_tls=self._tls)
+        self._connection.presence = presence
+        self._tally = presence.route
+        counts = presence.route.counts()
+        counts.client_header_bytes_received += self._request.head.content_bytes()
 
-    def _visit_id(self) -> str:
-        return self._context.connections.name_of(self._connection)
+    def _name(self) -> int | bytes:
+        """What statistics call the client by."""
+        return self._connection.request_number or 0
 
     def _content_sent(self, size: int) -> None:
         """Count a part of a body that the client gets."""
-        if self._context.tally is not None and self._route is not None:
-            traffic = self._context.tally.route(self._route.stats_id)
-            traffic.client_content_bytes_sent += size
+        if self._tally is not None:
+            self._tally.counts().client_content_bytes_sent += size
 
     def _find_route(self, *, tls: bool) -> LiveRoute:
         host = host_of(self._request.host)
@@ -235,9 +232,8 @@ class ClientExchange:
         self._status = head.status
         if isinstance(self._for_page, CrossOrigin):
             head.headers = self._for_page.allowed(head.headers)
-        if self._context.tally is not None and self._route is not None:
-            traffic = self._context.tally.route(self._route.stats_id)
-            traffic.client_header_bytes_sent += response_head_bytes(head)
+        if self._tally is not None:
+            self._tally.counts().client_header_bytes_sent += head.content_bytes()
         old = self._request.head.version == b"1.0"
         data = encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
         self._head_bytes = len(data)
@@ -272,21 +268,19 @@ class ClientExchange:
             self._tell_closed(reason)
             if self._context.request_log.wants(self._route):
                 self._log(after)
-            if self._context.tally is not None:
-                self._count_end(self._context.tally, after, reason)
+            if self._tally is not None:
+                self._count_end(self._tally, after, reason)
         return after
 
-    def _count_end(self, tally: Tally, after: After | None, reason: CloseReason) -> None:
+    def _count_end(self, tally: RouteTally, after: After | None, reason: CloseReason) -> None:
         """Count what has come and gone with a request, and its end unless it is held."""
-        if after is not After.HELD:
-            tally.closed(self._connection, reason.value)
-        if self._route is None:
-            return
-        traffic = tally.route(self._route.stats_id)
-        traffic.client_content_bytes_sent += self._body_bytes
+        if after is not After.HELD and self._connection.presence is not None:
+            tally.closed(reason.value)
+        counts = tally.counts()
+        counts.client_content_bytes_sent += self._body_bytes
         # The body of a request that is repeated was counted before.
         if isinstance(self._body, RequestBody):
-            traffic.client_content_bytes_received += self._body.size
+            counts.client_content_bytes_received += self._body.size
 
     async def _fail(self, error: Failure) -> After:
         route = self._route

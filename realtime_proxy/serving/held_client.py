@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from realtime_proxy.channels.counted import counting
 from realtime_proxy.errors import FilterError
 from realtime_proxy.grip.filters import FilterChain
+from realtime_proxy.metrics.traffic import Traffic
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.item import Item
@@ -116,6 +117,11 @@ class HeldClient:
         if any(chain.asks for chain in filters.values()):
             self.personal.go_by(make_errand())
 
+    def _counts(self) -> Traffic | None:
+        """The counts of its route, to add to now; None if nobody asks."""
+        tally = self.connection.context.tally
+        return None if tally is None else tally.routes[self._route.stats_id].counts()
+
     # -- what is told of it ----------------------------------------------------------------
 
     @property
@@ -125,7 +131,7 @@ class HeldClient:
     def _tell_closed(self, reason: CloseReason) -> None:
         if self._exchange is not None:
             reason = self.connection.context.lifetimes.end(self, reason)
-        if (tally := self.connection.context.tally) is not None:
-            tally.closed(self.connection, reason.value)
+        if (presence := self.connection.presence) is not None:
+            presence.route.closed(reason.value)
         if self._exchange is not None and self._route.chain is not None:
             self._route.chain.closed(self._exchange, reason.value)

@@ -17,6 +17,7 @@ import structlog
 import trio
 
 from realtime_proxy.errors import ProtocolError
+from realtime_proxy.metrics.presence import Presence
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.messages import RequestHead, text_response
 from realtime_proxy.net.client_socket import ClientSocket
@@ -76,6 +77,7 @@ class HttpConnection:
         "_tls",
         "context",
         "peer",
+        "presence",
         "socket",
     )
 
@@ -104,6 +106,7 @@ class HttpConnection:
         self._lingers_until = 0.0
         self._state = _State.WAITING
         self._number: int | None = None
+        self.presence: Presence | None = None  # while anybody asks for statistics
         socket.owner = self
 
     def counts_as_tls(self, head: RequestHead) -> bool:
@@ -364,8 +367,8 @@ class HttpConnection:
 
     def leave_to_repeat(self) -> None:
         """What the backend has said now takes the place of the hold."""
-        if (tally := self.context.tally) is not None:
-            tally.release(self)
+        if self.presence is not None:
+            self.presence.release()
         self._hold = None
 
     def stop_repeat(self) -> None:
@@ -432,5 +435,6 @@ class HttpConnection:
 
     def _visit_over(self) -> None:
         """What the client came for is done."""
-        if (tally := self.context.tally) is not None:
-            tally.end(self)
+        presence, self.presence = self.presence, None
+        if presence is not None:
+            presence.end()

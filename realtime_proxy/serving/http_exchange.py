@@ -127,9 +127,8 @@ class HttpExchange(ClientExchange):
         return await upload.beside(answer)
 
     def _uploaded_more(self, size: int) -> None:
-        if self._context.tally is not None and self._route is not None:
-            traffic = self._context.tally.route(self._route.stats_id)
-            traffic.server_content_bytes_sent += size
+        if self._tally is not None:
+            self._tally.counts().server_content_bytes_sent += size
 
     # -- the way back ----------------------------------------------------------------------
 

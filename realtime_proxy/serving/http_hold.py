@@ -58,8 +58,8 @@ class HttpHold(HeldClient):
         self._join(positions, self)
         if self._route.logs_requests:
             order.log_subscriptions()
-        if (tally := self.connection.context.tally) is not None:
-            tally.hold(self.connection, self.kind)
+        if (presence := self.connection.presence) is not None:
+            presence.hold(self.kind)
         if self._exchange is not None and self._route.chain is not None:
             self._exchange.held = self.kind
             if (record := self._record) is not None:

@@ -8,7 +8,7 @@ import trio
 
 from realtime_proxy.errors import BackendError
 from realtime_proxy.grip.instruct import Instruct
-from realtime_proxy.metrics.tally import Tally
+from realtime_proxy.metrics.route_tally import RouteTally
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
@@ -73,8 +73,9 @@ class RepeatedExchange(HttpExchange):
 
     async def _ask_again(self) -> After:
         route = self._route = self._route_now()
-        if (tally := self._context.tally) is not None:
-            tally.route(route.stats_id).activity += 1
+        if self._context.tally is not None:
+            self._tally = self._context.tally.routes[route.stats_id]
+            self._tally.counts().activity += 1
         async with self._context.recoveries.turn(_LINE, urgent=self._urgent):
             request = self._request_now()
             if (record := self._record) is not None:
@@ -119,7 +120,7 @@ class RepeatedExchange(HttpExchange):
         if after is not None or not self._hold.is_answered:
             super()._log(after)
 
-    def _count_end(self, tally: Tally, after: After | None, reason: CloseReason) -> None:
+    def _count_end(self, tally: RouteTally, after: After | None, reason: CloseReason) -> None:
         hold = self._hold
         if after is not None or (hold.is_over and not hold.is_answered):
             super()._count_end(tally, after, reason)  # else the hold tells of its end

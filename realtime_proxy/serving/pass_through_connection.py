@@ -110,8 +110,8 @@ class PassThroughConnection(WebSocketConnection):
                 self._backend.end(lingers=self._backend_was_told)
 
     def _send_to_backend(self, message: SendToBackend) -> None:
-        if (tally := self.connection.context.tally) is not None:
-            tally.route(self.route_id).server_content_bytes_sent += len(message.content)
+        if (counts := self._counts()) is not None:
+            counts.server_content_bytes_sent += len(message.content)
         self._backend.send(self._backend.form.frame(message.opcode, message.content))
         if self._backend.backlog_bytes and not self._is_draining:
             self._is_draining = True
@@ -165,9 +165,8 @@ class PassThroughConnection(WebSocketConnection):
     def _effects_of(self, event: FrameEvent) -> list[Effect]:
         session = self._session
         if isinstance(event, Message):
-            if (tally := self.connection.context.tally) is not None:
-                size = len(event.content)
-                tally.route(self.route_id).server_content_bytes_received += size
+            if (counts := self._counts()) is not None:
+                counts.server_content_bytes_received += len(event.content)
             return session.backend_message_arrived(event.opcode, event.content)
         if isinstance(event, PeerClosed):
             return session.backend_closed(event.code, event.reason)

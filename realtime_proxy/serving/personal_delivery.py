@@ -179,7 +179,7 @@ class PersonalDelivery:
             if self._exchange is not None and self._exchange.record is not None:
                 self._exchange.record.messages_out += 1
             if (tally := hold.connection.context.tally) is not None:
-                _count_passed(tally.route(hold.route_id), hold.form, item)
+                _count_passed(tally.routes[hold.route_id].counts(), hold.form, item)
             self.last_write_at = hold.connection.context.timers.now()
 
     def _ask_soon(self, request: FilterRequest) -> None:

@@ -13,7 +13,6 @@ from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Action, Item
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.pipeline.exchange import Exchange
-from realtime_proxy.serving.backend_tally import response_head_bytes
 from realtime_proxy.serving.client_exchange import answer_for
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.http_hold import HttpHold
@@ -207,10 +206,9 @@ class ResponseHold(HttpHold):
         self.writer.write(data if form == BodyForm.NONE else data + response.body)
         if (record := self._record) is not None:
             record.status, record.response_headers = response.status, response.headers
-        if (tally := self.connection.context.tally) is not None:
-            traffic = tally.route(self.route_id)
-            traffic.client_header_bytes_sent += response_head_bytes(response.head())
-            traffic.client_content_bytes_sent += length
+        if (counts := self._counts()) is not None:
+            counts.client_header_bytes_sent += response.head().content_bytes()
+            counts.client_content_bytes_sent += length
         self._tell_closed(reason)
         self.connection.resume(keep_alive=poll.keep_alive)
 

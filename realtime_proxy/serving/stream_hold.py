@@ -78,8 +78,8 @@ class StreamHold(HttpHold):
 
     def _content_sent(self, size: int) -> None:
         """Count what is sent to this client alone."""
-        if (tally := self.connection.context.tally) is not None:
-            tally.route(self.route_id).client_content_bytes_sent += size
+        if (counts := self._counts()) is not None:
+            counts.client_content_bytes_sent += size
 
     def _encoded(self, content: bytes, *, is_last: bool = False) -> bytes:
         """Some of the body as it is sent. Raises ProtocolError if it can't be part of a script."""
@@ -148,8 +148,8 @@ class StreamHold(HttpHold):
             if delay := idle_delay(keep_alive.timeout_seconds, silent):
                 self._timer = timers.after(delay, self._keep_alive_due)
                 return
-        if (tally := self.connection.context.tally) is not None:
-            tally.route(self.route_id).activity += 1
+        if (counts := self._counts()) is not None:
+            counts.activity += 1
         if self._append(keep_alive.content):
             self._arm()
 

@@ -11,11 +11,11 @@ from realtime_proxy.backend.response import BackendResponse, LocalResponse, Netw
 from realtime_proxy.backend.zhttp_peers import MAX_BODY_BYTES, ZhttpAddress
 from realtime_proxy.errors import BackendError, BackendUnreachable, ProtocolError
 from realtime_proxy.grip.features import GRIP_FEATURE
+from realtime_proxy.metrics.route_tally import RouteTally
 from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.trailers import trailer_fields
-from realtime_proxy.serving.backend_tally import BackendTally
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
@@ -120,7 +120,9 @@ class Upstream:
     ) -> BackendResponse:
         """The response of one target. Raises BackendError."""
         head = self._head_for(target, request)
-        counts = self._counts()
+        tally, now = self._tally(), self._context.timers.now
+        begun_at = now()
+        response: NetworkResponse | LocalResponse
         try:
             if target.zhttp is not None:
                 response = await self._ask_zhttp(target, target.zhttp, head, request)
@@ -131,13 +133,13 @@ class Upstream:
                 response = await self._context.caller.call(origin, outgoing)
         except BackendError as error:
             error.target = target.label
-            if counts is not None:
-                counts.failed(error)
+            if tally is not None:
+                tally.failed(error.kind)
             raise
-        if counts is None:
-            return response
-        counts.asked(head, request.body_bytes_here)
-        return counts.answered(response)
+        if tally is not None:
+            response.tally = tally
+            _count_trip(tally, head, request.body_bytes_here, response.head, now() - begun_at)
+        return response
 
     async def shake_hands(self, target: LiveTarget, request: BackendRequest) -> NetworkResponse:
         """The answer of one target to a request for another protocol. Raises BackendError."""
@@ -145,25 +147,23 @@ class Upstream:
         origin = target.origin_for(head.headers)
         if origin is None:
             raise BackendError("WebSockets cannot be used with zhttpreq target")
-        counts = self._counts()
+        tally, now = self._tally(), self._context.timers.now
+        begun_at = now()
         try:
             outgoing = attrs.evolve(self._outgoing(head, request, None), upgrades=True)
             response = await self._context.caller.call(origin, outgoing)
         except BackendError as error:
             error.target = target.label
-            if counts is not None:
-                counts.failed(error)
+            if tally is not None:
+                tally.failed(error.kind)
             raise
-        if counts is not None:
-            counts.asked(head, 0)
-            counts.answered(response)
+        if tally is not None:
+            _count_trip(tally, head, 0, response.head, now() - begun_at)
         return response
 
-    def _counts(self) -> BackendTally | None:
+    def _tally(self) -> RouteTally | None:
         tally = self._context.tally
-        if tally is None:
-            return None
-        return BackendTally(tally, self._route.stats_id, self._context.timers.now)
+        return None if tally is None else tally.routes[self._route.stats_id]
 
     def _outgoing(
         self, head: RequestHead, request: BackendRequest, upload: Upload | None
@@ -198,7 +198,7 @@ class Upstream:
 
     async def _ask_local(
         self, target: LiveTarget, head: RequestHead, request: BackendRequest
-    ) -> BackendResponse:
+    ) -> LocalResponse:
         if target.local is None:
             raise BackendUnreachable(f"{target.label} has no address")
         body = await request.whole(MAX_REMEMBERED_BYTES)
@@ -206,7 +206,7 @@ class Upstream:
 
     async def _ask_zhttp(
         self, target: LiveTarget, address: ZhttpAddress, head: RequestHead, request: BackendRequest
-    ) -> BackendResponse:
+    ) -> LocalResponse:
         """One message for the whole request, so that its body has to be here first."""
         peers, arrives = self._context.zhttp, not request.is_complete
         try:
@@ -223,3 +223,14 @@ class Upstream:
                 raise BackendError(str(error)) from error  # what has been read can't be had again
             raise
         return LocalResponse(response, target.label)
+
+
+def _count_trip(
+    tally: RouteTally, asked: RequestHead, body_bytes: int, answered: ResponseHead, seconds: float
+) -> None:
+    """Count a request with what there was of its body, and the head of its answer."""
+    counts = tally.counts()
+    counts.server_header_bytes_sent += asked.content_bytes()
+    counts.server_content_bytes_sent += body_bytes
+    counts.server_header_bytes_received += answered.content_bytes()
+    counts.backend_seconds.observe(seconds)

@@ -13,13 +13,13 @@ import trio
 from realtime_proxy.grip.control_message import (
     Subscribe,
 )
+from realtime_proxy.metrics.traffic import Traffic
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.pipeline.decision import CloseWith, Drop
 from realtime_proxy.pipeline.handler import WebSocketEvent
-from realtime_proxy.serving.backend_tally import response_head_bytes
 from realtime_proxy.serving.websocket_hold import WebSocketHold
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.sessions.access_loss import AccessLoss
@@ -114,12 +114,10 @@ class WebSocketConnection(WebSocketHold):
         content = message.content
         if (record := self._record) is not None:
             record.messages_in += 1
-        if (tally := self.connection.context.tally) is not None:
-            tally.message_passed(self.connection)
-            traffic = tally.route(self.route_id)
-            traffic.client_messages_received += 1
-            traffic.client_content_bytes_received += len(content)
-            traffic.server_messages_sent += 1
+        if (counts := self._counts_of_message()) is not None:
+            counts.client_messages_received += 1
+            counts.client_content_bytes_received += len(content)
+            counts.server_messages_sent += 1
         if chain is not None and exchange is not None and chain.has_websocket_event:
             event = WebSocketEvent(message.opcode.name, content)
             outcome = chain.websocket_event(exchange, event)
@@ -186,13 +184,17 @@ class WebSocketConnection(WebSocketHold):
         raise NotImplementedError
 
     def _send_message(self, message: SendMessage) -> None:
-        if (tally := self.connection.context.tally) is not None:
-            tally.message_passed(self.connection)
-            traffic = tally.route(self.route_id)
-            traffic.server_messages_received += 1
-            traffic.client_messages_sent += 1
-            traffic.client_content_bytes_sent += len(message.content)
+        if (counts := self._counts_of_message()) is not None:
+            counts.server_messages_received += 1
+            counts.client_messages_sent += 1
+            counts.client_content_bytes_sent += len(message.content)
         self.send(self.form.frame(message.opcode, message.content))
+
+    def _counts_of_message(self) -> Traffic | None:
+        """The counts of its route, as a message comes or goes; None if nobody asks."""
+        if (presence := self.connection.presence) is not None:
+            presence.has_traffic = True
+        return self._counts()
 
     def _accept(self, headers: Headers) -> None:
         opening, self._opening = self._opening, None
@@ -200,10 +202,10 @@ class WebSocketConnection(WebSocketHold):
             return
         self.send(opening.acceptance(headers))
         opening.log_answer(self._backend.target.label, 101)
-        if (tally := self.connection.context.tally) is not None:
-            tally.hold(self.connection, "websocket")
+        if (presence := self.connection.presence) is not None:
+            presence.hold("websocket")
             head = ResponseHead(101, b"Switching Protocols", headers)
-            tally.route(self.route_id).client_header_bytes_sent += response_head_bytes(head)
+            presence.route.counts().client_header_bytes_sent += head.content_bytes()
         for channel in self.implicit_channels:
             self._control.subscribe(channel)
         if (record := self._record) is not None:
@@ -245,10 +247,9 @@ class WebSocketConnection(WebSocketHold):
         if (record := self._record) is not None:
             record.status, record.response_headers = head.status, shown.headers
         opening.log_answer(self._backend.target.label, head.status, body_bytes)
-        if (tally := self.connection.context.tally) is not None:
-            traffic = tally.route(self.route_id)
-            traffic.client_header_bytes_sent += response_head_bytes(shown)
-            traffic.client_content_bytes_sent += len(body)
+        if (counts := self._counts()) is not None:
+            counts.client_header_bytes_sent += shown.content_bytes()
+            counts.client_content_bytes_sent += len(body)
         self._release(CloseReason.REFUSED)
         self.connection.resume(keep_alive=opening.request.keep_alive)
 

@@ -207,8 +207,7 @@ class WebSocketControl:
                 return
         if not self._websocket.connection.socket.backlog_bytes:
             self._websocket.send(keep_alive.frame)
-            if (tally := self._websocket.connection.context.tally) is not None:
-                tally.route(self._websocket.route_id).activity += 1
+            self._websocket.count_activity()
         self._arm_keep_alive(keep_alive)
 
     # -- delayed messages ------------------------------------------------------------------

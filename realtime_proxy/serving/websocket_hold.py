@@ -50,6 +50,11 @@ class WebSocketHold(HeldClient):
         self.writer.write(frame)
         self._control.sent_at = self.connection.context.timers.now()
 
+    def count_activity(self) -> None:
+        """Count that a keep-alive was sent."""
+        if (counts := self._counts()) is not None:
+            counts.activity += 1
+
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is not just a message: a close, or a refresh."""
         payload = item.ws_message

@@ -31,7 +31,7 @@ class WebSocketOpening:
     request: IncomingRequest
     route: LiveRoute
     head: RequestHead  # as handlers left it, to be repeated with every event
-    connection_id: str
+    connection_id: bytes
     accept_token: bytes
     trusted: bool
     exchange: Exchange | None

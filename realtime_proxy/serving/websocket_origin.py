@@ -60,7 +60,8 @@ class WebSocketOrigin(WebSocketRequest):
                 return session.answered(response.head)
             body = await whole_body(response, ProtocolError(500, _TOO_LARGE))
             if (tally := self._context.tally) is not None:
-                tally.route(self._route.stats_id).server_content_bytes_received += len(body)
+                counts = tally.routes[self._route.stats_id].counts()
+                counts.server_content_bytes_received += len(body)
             return session.answered(response.head, body)
         except (BackendError, ProtocolError) as error:
             return session.unanswered(self._refusal(error))

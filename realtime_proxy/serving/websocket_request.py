@@ -46,7 +46,7 @@ class WebSocketRequest:
         self._trusted = opening.trusted
         tls = opening.connection.counts_as_tls(opening.request.head)
         self._scheme = "https" if tls else "http"
-        self.id = opening.connection_id.encode()
+        self.id = opening.connection_id
 
     @property
     def target(self) -> LiveTarget:

@@ -51,7 +51,7 @@ class WebSocketUpgrade(ClientExchange):
         if token is None or self._request.framing.has_body:
             raise ProtocolError(400, _INVALID)
         self._accept_token = token
-        self._connection_id = str(uuid.uuid4())
+        self._connection_id = str(uuid.uuid4()).encode()
         return await super()._serve()
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
@@ -87,7 +87,7 @@ class WebSocketUpgrade(ClientExchange):
         if after is not After.HELD:  # else the session tells whether it was accepted
             super()._log(after)
 
-    def _visit_id(self) -> str:
+    def _name(self) -> bytes:
         return self._connection_id
 
     async def _send_response(self, response: Response) -> After:

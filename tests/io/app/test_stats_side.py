@@ -24,6 +24,7 @@ class Socket:
     def __init__(self, endpoint, _mode):
         self.endpoint = endpoint
         self.packets = []
+        self.unwanted = b"conn "
 
     def send(self, parts):
         [message] = parts
@@ -31,7 +32,7 @@ class Socket:
         self.packets.append((kind.decode(), json.loads(rest)))
 
     def is_wanted(self, topic):
-        return topic != b"conn "
+        return topic != self.unwanted
 
     def close(self):
         pass
@@ -50,11 +51,12 @@ def sent(monkeypatch):
     stats = Stats(pub="tcp://127.0.0.1:1", format="json", report_interval_seconds=5)
     counters = Counters()
     side = StatsSide(Config(stats=stats), counters)
-    return side, counters, made[0].packets
+    return side, counters, made[0]
 
 
 async def test_time_brings_reports_and_refreshes(sent, nursery, autojump_clock):
-    side, counters, packets = sent
+    side, counters, listener = sent
+    packets = listener.packets
     nursery.start_soon(side.run)
     await trio.testing.wait_all_tasks_blocked()
     side.add(0, Tallied(listened=[Listened("ws", "a", 1)]))
@@ -70,12 +72,22 @@ async def test_time_brings_reports_and_refreshes(sent, nursery, autojump_clock):
     assert len({packet["from"] for _, packet in packets}) == 1
 
 
-async def test_visits_are_let_go_that_nobody_listens_to(sent):
-    side, _, packets = sent
+async def test_visits_are_not_asked_for_while_nobody_listens(sent, nursery, autojump_clock):
+    side, _, listener = sent
+    packets = listener.packets
+    wanted = []
+    side.on_visits_wanted = wanted.append
+    nursery.start_soon(side.run)
+    await trio.sleep(1)
+    assert wanted == [False]
     visited = [Visited(Visit("1", "r", "http", "", tls=False), ended=False)]
     side.add(0, Tallied(visited=visited, listened=[Listened("ws", "a", 1)]))
     assert [kind for kind, _ in packets] == ["sub"]
-    assert visited == []
+    listener.unwanted = b""
+    await trio.sleep(1)
+    assert wanted == [False, True]
+    side.add(0, Tallied(visited=visited))
+    assert [kind for kind, _ in packets] == ["sub", "conn"]
 
 
 async def test_nobody_who_asks_is_nothing_to_do():

@@ -9,6 +9,8 @@ from realtime_proxy.backend.origin import client_context
 from realtime_proxy.backend.request import BackendCaller, OutgoingRequest
 from realtime_proxy.backend.response import LocalResponse
 from realtime_proxy.errors import BackendMisbehaved, BackendTimeout
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.metrics.tally import Tally, TallyRules
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import Response
 
@@ -58,6 +60,20 @@ async def test_a_body_by_length(respond, pool):
     assert response.complete
     response.close()
     assert kept(pool) == 1
+
+
+async def test_bodies_are_counted_as_they_are_given_out(respond):
+    tally = Tally(TallyRules(), Counters(), lambda: None)
+    response = await respond(HEAD + b"Content-Length: 6\r\n\r\nab", b"cdef")
+    response.tally = tally.routes["r"]
+    assert await response.read() == b"ab"
+    assert tally.take().traffic["r"].server_content_bytes_received == 2
+    assert await read_all(response) == b"cdef"
+    response.close()
+    made = LocalResponse(Response(200, Headers(), b"12345"), "somewhere")
+    made.tally = tally.routes["r"]
+    assert made.take() == b"12345"
+    assert tally.take().traffic["r"].server_content_bytes_received == 4 + 5
 
 
 async def test_a_chunked_body_with_trailers(respond, pool):

@@ -422,6 +422,19 @@ async def test_a_worker_that_was_starting_gets_the_latest_configuration(hub, joi
     assert (kind, decode_config(data).grip.issuer) == (b"F", "latest")
 
 
+async def test_workers_are_told_whether_to_tell_of_single_clients(hub, join):
+    early = join(0)
+    await early.holds("a")
+    hub.tell_visits(is_wanted=False)
+    assert await early.hears() == [b"S", b"0"]
+    late = join(1)
+    late.socket.send([b"Y"])
+    assert await late.hears() == [b"S", b"0"]
+    hub.tell_visits(is_wanted=True)
+    for worker in (early, late):
+        assert await worker.hears() == [b"S", b"1"]
+
+
 # -- the rate ------------------------------------------------------------------------------------
 
 

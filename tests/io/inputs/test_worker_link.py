@@ -387,6 +387,23 @@ async def test_what_the_supervisor_says_of_configurations_and_logs_is_passed_on(
     assert told[-1] == new
 
 
+async def test_whether_single_clients_are_told_is_passed_on(ends):
+    worker, hub = ends
+    told = []
+    worker.link.tell_ready()
+    assert await hub.hears() == [b"Y"]
+    hub.socket.send([b"S", b"0"])  # nobody counts yet
+    worker.link.on_visits_wanted = told.append
+    done = trio.Event()
+    worker.link.on_reopen = done.set
+    hub.socket.send([b"S", b"0"])
+    hub.socket.send([b"S", b"1"])
+    hub.socket.send([b"O"])
+    with trio.fail_after(SECONDS):
+        await done.wait()
+    assert told[-2:] == [False, True]
+
+
 @pytest.mark.parametrize("channels", ["a", "abc"])
 async def test_items_right_behind_a_grant_reach_those_who_waited_for_it(ends, channels):
     worker, hub = ends

@@ -103,6 +103,7 @@ class Client:
         self.context = context
         self.socket = self
         self.written = []
+        self.presence = None
 
     def write(self, data):
         self.written.append(data)

@@ -5,14 +5,31 @@ from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tallied import Delivered, Held, Listened, Visit, Visited
 from realtime_proxy.metrics.tally import Tally, TallyRules
 
-VISIT = Visit("1", "r", "http", "10.0.0.1", tls=False)
+VISIT = Visit("me:1", "r", "http", "10.0.0.1", tls=False)
+
+
+class Client:
+    """A connection; `number` is that of its request."""
+
+    def __init__(self, told, number=1):
+        self._told = told
+        self.presence = told.tally.begin("r", number, "10.0.0.1", is_tls=False)
+        told.clients.append(self)
+
+    def leave(self):
+        self.presence.end()
+        self.presence = None
+        self._told.clients.remove(self)
 
 
 class Told:
     def __init__(self, **rules):
         self.changes = 0
+        self.clients = []
         self.counters = Counters()
-        self.tally = Tally(TallyRules(**rules), self.counters, self.changed)
+        rules = TallyRules(**rules)
+        self.tally = Tally(rules, self.counters, self.changed, "me", self.clients)
+        self.tally.tick(0.0)
 
     def changed(self):
         self.changes += 1
@@ -39,8 +56,8 @@ def test_only_what_somebody_asks_for_is_counted(config, rules):
 
 def test_a_change_is_told_once_until_it_is_taken():
     told = Told()
-    told.tally.route("r").sent += 1
-    told.tally.route("r").sent += 1
+    told.tally.routes["r"].counts().sent += 1
+    told.tally.routes["r"].counts().sent += 1
     assert told.changes == 1
     assert told.tally.take().traffic["r"].sent == 2
     told.tally.changed()
@@ -50,7 +67,7 @@ def test_a_change_is_told_once_until_it_is_taken():
 
 def test_a_visit_is_told_at_its_begin_now_and_then_and_at_its_end():
     told = Told(refresh_seconds=90.0)
-    told.tally.begin("client", VISIT, 0.0)
+    client = Client(told)
     taken = told.tally.take()
     assert taken.visited == [Visited(VISIT, ended=False)]
     assert taken.connections == {"r": (1, 1)}
@@ -59,73 +76,98 @@ def test_a_visit_is_told_at_its_begin_now_and_then_and_at_its_end():
     told.tally.tick(89.0)
     assert told.tally.take().visited == []
     told.tally.tick(90.0)
+    assert told.changes == 3
     assert told.tally.take().visited == [Visited(VISIT, ended=False)]
-    told.tally.end("client")
+    told.tally.tick(179.0)
+    assert told.tally.take().visited == []
+    client.leave()
     taken = told.tally.take()
     assert taken.visited == [Visited(VISIT, ended=True)]
     assert taken.connections == {"r": (0, 1)}
-    told.tally.end("client")
     told.tally.tick(1000.0)
     assert told.tally.take().visited == []
 
 
-def test_visits_may_be_counted_and_not_told():
-    told = Told()
-    told.tally.begin("client", VISIT, 0.0)
+def test_who_has_gone_before_it_is_told_is_told_all_the_same():
+    told = Told(refresh_seconds=90.0)
+    for number in (1, 2):
+        Client(told, number).leave()
+    visited = [(one.visit.id, one.ended) for one in told.tally.take().visited]
+    assert visited == [("me:1", False), ("me:1", True), ("me:2", False), ("me:2", True)]
+
+
+@pytest.mark.parametrize("rules", [{}, {"refresh_seconds": 90.0}])
+def test_visits_may_be_counted_and_not_told(rules):
+    told = Told(**rules)
+    told.tally.tell_visits(is_wanted=not rules)
+    client = Client(told)
     told.tally.tick(1000.0)
-    told.tally.end("client")
+    client.leave()
     taken = told.tally.take()
     assert taken.visited == []
     assert taken.connections == {"r": (0, 1)}
 
 
+def test_who_listens_later_is_told_of_those_who_stay_and_of_those_who_come():
+    told = Told(refresh_seconds=90.0)
+    told.tally.tell_visits(is_wanted=False)
+    Client(told, 1)
+    told.tally.tell_visits(is_wanted=True)
+    Client(told, 2)
+    assert [one.visit.id for one in told.tally.take().visited] == ["me:2"]
+    told.tally.tick(90.0)
+    assert [one.visit.id for one in told.tally.take().visited] == ["me:1", "me:2"]
+
+
 def test_begun_minutes_count_and_traffic_on_a_websocket_is_activity():
     told = Told()
-    told.tally.begin("client", VISIT, 0.0)
-    told.tally.message_passed("client")
-    told.tally.tick(59.0)
+    client = Client(told)
+    client.presence.has_traffic = True
+    told.tally.tick(60.0)  # it may have come just before the first second was over
     assert told.tally.take().traffic["r"].minutes == 1
-    told.tally.tick(60.0)
+    told.tally.tick(61.0)
     traffic = told.tally.take().traffic["r"]
     assert (traffic.minutes, traffic.activity) == (1, 1)
+    told.tally.tick(120.9)
+    assert told.tally.take().traffic == {}
     told.tally.tick(121.0)
     traffic = told.tally.take().traffic["r"]
     assert (traffic.minutes, traffic.activity) == (1, 0)
 
 
+def test_no_minute_counts_of_somebody_who_came_before_the_time_was_known():
+    told = Told()
+    told.tally = Tally(TallyRules(90.0), told.counters, told.changed, "me", told.clients)
+    Client(told)
+    told.tally.tick(147_000.0)
+    taken = told.tally.take()
+    assert (taken.traffic["r"].minutes, len(taken.visited)) == (1, 1)
+
+
+def test_a_connection_on_which_nobody_is_counts_nothing():
+    told = Told(refresh_seconds=1.0)
+    Client(told).presence = None
+    told.tally.take()
+    told.tally.tick(1000.0)
+    assert told.tally.take().traffic == {}
+
+
 def test_the_most_connections_at_once_are_kept_in_mind():
     told = Told()
-    for client in range(3):
-        told.tally.begin(client, VISIT, 0.0)
-    told.tally.end(0)
-    told.tally.end(1)
+    clients = [Client(told) for _ in range(3)]
+    clients[0].leave()
+    clients[1].leave()
     assert told.tally.take().connections == {"r": (1, 3)}
-    told.tally.begin(3, VISIT, 0.0)
-    told.tally.end(2)
-    told.tally.end(3)
+    another = Client(told)
+    clients[2].leave()
+    another.leave()
     assert told.tally.take().connections == {"r": (0, 2)}
 
 
-def test_holds_end_with_their_visit_or_before():
+def test_holds_are_told_by_route():
     told = Told()
-    told.tally.begin("client", VISIT, 0.0)
-    told.tally.hold("client", "response")
-    told.tally.hold("client", "response")
+    Client(told).presence.hold("response")
     assert told.tally.take().held == [Held("r", "response", 1)]
-    told.tally.release("client")
-    told.tally.release("client")
-    assert told.tally.take().held == [Held("r", "response", 0)]
-    told.tally.hold("client", "stream")
-    told.tally.end("client")
-    assert all(held.connections == 0 for held in told.tally.take().held)
-
-
-def test_reasons_are_counted_for_visitors_only():
-    told = Told()
-    told.tally.begin("client", VISIT, 0.0)
-    told.tally.closed("client", "idle")
-    told.tally.closed("stranger", "idle")
-    assert told.tally.take().traffic["r"].closed == {"idle": 1}
 
 
 def test_of_a_channel_only_the_latest_number_is_told():

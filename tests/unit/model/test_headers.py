@@ -56,3 +56,8 @@ def test_connection_names_more_fields_of_this_hop(connection, extra):
 
 def test_text_pairs_become_utf8():
     assert as_headers([("Name", "Zoë")]) == [(b"Name", b"Zo\xc3\xab")]
+
+
+def test_the_size_of_fields_is_that_of_names_and_values():
+    assert Headers().content_bytes() == 0
+    assert Headers([(b"Name", b"value"), (b"A", b"")]).content_bytes() == 10

@@ -1,7 +1,13 @@
 import pytest
 
 from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.messages import RequestHead, Response, reason_phrase, text_response
+from realtime_proxy.model.messages import (
+    RequestHead,
+    Response,
+    ResponseHead,
+    reason_phrase,
+    text_response,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,3 +35,9 @@ def test_a_text_response_is_one_line_of_plain_text():
     assert response.status == 403
     assert response.headers == [(b"Content-Type", b"text/plain")]
     assert response.body == "No é\n".encode()
+
+
+def test_the_size_of_a_head_is_without_separators():
+    headers = Headers([(b"Name", b"value"), (b"A", b"")])
+    assert RequestHead(b"GET", b"/?a", headers).content_bytes() == 3 + 3 + 10
+    assert ResponseHead(200, b"OK", headers).content_bytes() == 3 + 2 + 10
