@@ -105,11 +105,17 @@ class BackendError(RealtimeProxyError):
 
 
 class BackendUnreachable(BackendError):
-    """No connection could be made (refused, timed out, TLS failed), so nothing was sent."""
+    """No connection could be made (refused, timed out, TLS failed), so nothing was sent.
+
+    `is_out_of_files`: it was not the backend's fault, and may work in a moment.
+    """
 
     kind = "unreachable"
 
-    def __init__(self, message: str, *, timed_out: bool = False) -> None:
+    def __init__(
+        self, message: str, *, timed_out: bool = False, is_out_of_files: bool = False
+    ) -> None:
+        self.is_out_of_files = is_out_of_files
         if timed_out:
             self.status = 504
         super().__init__(message)

@@ -1,5 +1,6 @@
 """From a connection that was accepted to one that is served: whose it is, and its TLS."""
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable
@@ -12,27 +13,53 @@ from realtime_proxy.app.listeners import Listener
 from realtime_proxy.app.log_ration import LogRation
 from realtime_proxy.config.server_section import Server
 from realtime_proxy.errors import ProxyHeaderError
+from realtime_proxy.model.messages import text_response
+from realtime_proxy.net.address_limit import AddressLimit
 from realtime_proxy.net.crew import Crew
 from realtime_proxy.net.proxy_header import receive_proxy_header
 from realtime_proxy.net.tls import TlsCodec, handshake, hang_up, reason_of
+from realtime_proxy.wire.http1_server import BodyForm, encode_response_head
 
 Admit = Callable[[socket.socket, TlsCodec | None, str], None]
 
 # Who is turned away may come again as often as he likes.
 _LOGGED_LINES, _LOGGED_SECONDS = 10, 1.0
 
+_REQUEST_BYTES = 65_536
+
 log = structlog.get_logger()
+
+
+def _refusal() -> bytes:
+    """What a client is told whose address has too many connections."""
+    response = text_response(503, "Too many connections from your address.")
+    response.headers.append((b"Retry-After", b"5"))
+    head = encode_response_head(
+        response.head(), BodyForm.LENGTH, len(response.body), keep_alive=False
+    )
+    return head + response.body
+
+
+REFUSAL = _refusal()
 
 
 class Reception:
     """Takes in the connections of listeners; `admit` is given those that may be served.
 
-    `turned_away` is called for each of the others, which is closed by then.
+    `turned_away` is called for each of the others, which is closed by then. Who is admitted is
+    counted in `addresses`.
     """
 
-    def __init__(self, crew: Crew, admit: Admit, turned_away: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        admit: Admit,
+        addresses: AddressLimit,
+        turned_away: Callable[[], None],
+    ) -> None:
         self._crew = crew
         self._admit = admit
+        self._addresses = addresses
         self._turned_away = turned_away
         self._ration = LogRation(_LOGGED_LINES, _LOGGED_SECONDS)
         self._tls: dict[str, ssl.SSLContext] = {}
@@ -54,7 +81,10 @@ class Reception:
 
         def take(raw: socket.socket, peer: str) -> None:
             if listener.tls is None and not listener.proxy_protocol:
-                self._admit(raw, None, peer)
+                if self._addresses.enter(peer):
+                    self._admit(raw, None, peer)
+                else:
+                    self._refuse(raw, peer, REFUSAL)
             else:
                 self._crew.start(partial(self._receive, listener, raw, peer))
 
@@ -64,12 +94,13 @@ class Reception:
         self, listener: Listener, raw: socket.socket, peer: str, _scope: trio.CancelScope
     ) -> None:
         """Settle what comes before HTTP, all of it within the time that a request head has."""
-        codec = None
+        codec, is_counted = None, False
         try:
             with trio.fail_after(self._timeout_seconds):
                 if self._is_proxied(listener):
                     peer = await self._client_of(raw, peer)
-                if listener.tls is not None:
+                is_counted = self._addresses.enter(peer)
+                if is_counted and listener.tls is not None:
                     codec = TlsCodec(self._tls[listener.tls.listen], None)
                     await handshake(raw, codec)
         except ProxyHeaderError as error:
@@ -79,9 +110,24 @@ class Reception:
         except OSError as error:
             self._tell("TLS handshake failed", peer, reason_of(error))
         else:
-            self._admit(raw, codec, peer)
+            if is_counted:
+                self._admit(raw, codec, peer)
+            else:
+                self._refuse(raw, peer, REFUSAL if listener.tls is None else b"")
             return
+        if is_counted:
+            self._addresses.leave(peer)
         await hang_up(raw)
+        self._turned_away()
+
+    def _refuse(self, raw: socket.socket, peer: str, told: bytes) -> None:
+        """Close the connection of an address that has too many."""
+        self._tell("connection refused", peer, "max_connections_per_address is reached")
+        with raw, contextlib.suppress(OSError):  # it has left already
+            if told:
+                raw.send(told)
+                raw.shutdown(socket.SHUT_WR)
+            raw.recv(_REQUEST_BYTES)  # what is left unread would make a reset of the close
         self._turned_away()
 
     def _is_proxied(self, listener: Listener) -> bool:

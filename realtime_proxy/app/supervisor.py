@@ -196,6 +196,10 @@ def _of_one_worker(config: Config, workers: int) -> Config:
     server, publish = config.server, config.publish
     return attrs.evolve(
         config,
-        server=attrs.evolve(server, max_connections=share(server.max_connections)),
+        server=attrs.evolve(
+            server,
+            max_connections=share(server.max_connections),
+            max_total_backlog_bytes=share(server.max_total_backlog_bytes),
+        ),
         publish=attrs.evolve(publish, max_queued_deliveries=share(publish.max_queued_deliveries)),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 import trio
 
+from realtime_proxy.app.bounds import Bounds
 from realtime_proxy.app.descriptors import raise_descriptor_limit
 from realtime_proxy.app.listeners import Listener
 from realtime_proxy.app.logs import reopen_log
@@ -34,9 +35,9 @@ from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.metrics.tally import Tally, TallyRules
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Item
+from realtime_proxy.net.acceptor import Acceptor
 from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.crew import Crew
-from realtime_proxy.net.listeners import Acceptor, Room
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.tls import TlsCodec
 from realtime_proxy.net.watcher import Watcher
@@ -78,7 +79,11 @@ class Worker:
         self._zhttp = ZhttpPeers()
         self._timers = Timers()
         self._watcher = Watcher()
-        self._pool = Pool(config.backend, self._timers, self._watcher)
+        self._counters = Counters()
+        self._bounds = Bounds(config, self._counters)
+        self._pool = Pool(
+            config.backend, self._timers, self._watcher, self._bounds.entrance.descriptors
+        )
         self._open: set[HttpConnection] = set()
         self._services = HandlerServices(
             PooledHttpClient(BackendCaller(self._pool)), HeldIdentities(self._open)
@@ -87,14 +92,12 @@ class Worker:
         self._context: ServingContext | None = None
         self._reception: Reception | None = None
         self._background = trio.CancelScope()
-        self._counters = Counters()
         self._registry = Registry()
         self._connections = OpenConnections(f"worker_{os.getpid()}", self._open)
         self._entrance = self._entrance_of(link_socket)
         self._on_tallied = on_tallied
         self._tally = self._new_tally()
         self._on_closed = self._closed  # made once: each access makes a new object
-        self._room = Room(config.server.max_connections)
 
     def _entrance_of(self, link_socket: PairSocket | None) -> Door | WorkerLink:
         settings, connections = self._config.publish, self._connections
@@ -149,7 +152,7 @@ class Worker:
         """Serve by this configuration from now on; who is connected stays."""
         raise_descriptor_limit(config.server.max_connections)
         self._config, self._parts = config, parts
-        self._room.resize(config.server.max_connections)
+        self._bounds.adopt(config, (connection.peer for connection in self._open))
         self._pool.settings = config.backend
         self._zhttp.keep(zhttp_addresses(config))
         self._entrance.adopt(config.publish)
@@ -196,12 +199,16 @@ class Worker:
             async with trio.open_nursery() as nursery:
                 context = self._context = self._new_context(nursery)
                 serve = partial(self._serve, context)
-                reception = self._reception = Reception(context.crew, serve, self._room.leave)
+                reception = self._reception = Reception(
+                    context.crew, serve, self._bounds.addresses, self._bounds.entrance.room.leave
+                )
                 self._give_configuration(context, reception)
                 self._start_inside(nursery)
                 for listener in listeners:
+                    self._bounds.govern(listener.socket)
                     taker = reception.taker(listener)
-                    nursery.start_soon(Acceptor(listener.socket, taker, self._room).run)
+                    acceptor = Acceptor(listener.socket, taker, self._bounds.entrance)
+                    nursery.start_soon(acceptor.run)
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_GC_THRESHOLDS)
@@ -219,6 +226,7 @@ class Worker:
             caller=BackendCaller(self._pool),
             counters=self._counters,
             zhttp=self._zhttp,
+            unsent=self._bounds.unsent,
             tally=self._tally,
             channels=self._entrance.channels,
             intake=self._entrance.intake,
@@ -242,11 +250,13 @@ class Worker:
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(_SWEEP_SECONDS)
+            now = self._timers.now()
             self._pool.drop_expired()
-            self._entrance.channels.expire(self._timers.now())
+            self._bounds.look(now)
+            self._entrance.channels.expire(now)
             if self._tally is not None:
-                self._tally.tick(self._timers.now())
-                self._tally.backlog_bytes = sum(one.socket.backlog_bytes for one in self._open)
+                self._tally.tick(now)
+                self._tally.backlog_bytes = self._bounds.backlogs.total_bytes
                 self._tally.changed()
 
     # -- clients ---------------------------------------------------------------------------
@@ -256,7 +266,7 @@ class Worker:
     ) -> None:
         """Serve a client whose address is known, and whose TLS stands."""
         self._counters.connections += 1
-        client = ClientSocket(raw, tls, self._watcher, self._config.server.max_backlog_bytes)
+        client = ClientSocket(raw, tls, self._watcher, self._bounds.backlogs)
         connection = HttpConnection(
             context, client, peer, tls=tls is not None, on_closed=self._on_closed
         )
@@ -265,7 +275,7 @@ class Worker:
 
     def _closed(self, connection: HttpConnection) -> None:
         self._open.discard(connection)
-        self._room.leave()
+        self._bounds.left(connection.peer)
 
     def close_all(self) -> None:
         """Close every client connection."""

@@ -16,6 +16,7 @@ from realtime_proxy.errors import (
     BackendTimeout,
     BackendUnreachable,
 )
+from realtime_proxy.net.descriptors import OUT_OF_RESOURCES
 from realtime_proxy.net.timers import Timer, Timers
 from realtime_proxy.net.tls import RECEIVE_BYTES, TlsCodec, handshake
 from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, Watcher
@@ -257,7 +258,8 @@ async def connect(
         raise BackendUnreachable(message, timed_out=True) from error
     except (OSError, ValueError) as error:
         _close(raw)
-        raise BackendUnreachable(f"{origin}: {error}") from error
+        ran_out = _is_out_of_files(error)
+        raise BackendUnreachable(f"{origin}: {error}", is_out_of_files=ran_out) from error
     except BaseException:
         _close(raw)
         raise
@@ -312,6 +314,15 @@ async def _open_address(family: socket.AddressFamily, address: tuple[Any, ...]) 
         raw.close()
         raise
     return raw
+
+
+def _is_out_of_files(error: BaseException) -> bool:
+    """True for a failure of this process; trio has those of all addresses in a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_out_of_files(each) for each in error.exceptions)
+    if isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES:
+        return True
+    return error.__cause__ is not None and _is_out_of_files(error.__cause__)
 
 
 def _close(raw: socket.socket | None) -> None:

@@ -3,10 +3,14 @@
 import re
 from collections import deque
 
+import trio
+
 from realtime_proxy.backend.connection import BackendConnection, connect
 from realtime_proxy.backend.origin import Origin
 from realtime_proxy.config.schema import Backend
+from realtime_proxy.errors import BackendUnreachable
 from realtime_proxy.model.messages import ResponseHead
+from realtime_proxy.net.descriptors import RETRY_SECONDS, Descriptors
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.watcher import Watcher
 
@@ -20,10 +24,13 @@ MAX_ORIGINS = 1_000
 class Pool:
     """Gives out connections to backends, used ones first, the latest returned before others."""
 
-    def __init__(self, settings: Backend, timers: Timers, watcher: Watcher) -> None:
+    def __init__(
+        self, settings: Backend, timers: Timers, watcher: Watcher, descriptors: Descriptors
+    ) -> None:
         self.settings = settings
         self._timers = timers
         self._watcher = watcher
+        self._descriptors = descriptors
         self._idle: dict[Origin, deque[BackendConnection]] = {}
 
     def __repr__(self) -> str:
@@ -35,10 +42,22 @@ class Pool:
         return self.take_idle(origin) or await self.fresh(origin)
 
     async def fresh(self, origin: Origin) -> BackendConnection:
-        """A connection that nobody has used. Raises BackendUnreachable."""
-        return await connect(
-            origin, self._timers, self._watcher, self.settings.connect_timeout_seconds
-        )
+        """A connection that nobody has used. Raises BackendUnreachable.
+
+        If there is no open file for it, those of idle connections are given up, and it is waited
+        for others.
+        """
+        seconds = self.settings.connect_timeout_seconds
+        give_up_at = trio.current_time() + seconds
+        while True:
+            try:
+                return await connect(origin, self._timers, self._watcher, seconds)
+            except BackendUnreachable as error:
+                if not error.is_out_of_files or trio.current_time() >= give_up_at:
+                    raise
+                self._descriptors.ran_out(str(error))
+                self.close()
+                await trio.sleep(RETRY_SECONDS)
 
     def take_idle(self, origin: Origin) -> BackendConnection | None:
         """An idle connection that the backend has not given up, or None."""

@@ -70,6 +70,13 @@ class Server:
     max_connections: int = option(
         50_000, "Client connections at once; more wait in the accept queue.", at_least(1)
     )
+    max_connections_per_address: int = option(
+        0,
+        "Connections at once from one address, an IPv6 one with its /64; more are answered 503 "
+        "(over TLS: closed). Each worker counts its own. Not for this machine and for "
+        "`trusted_proxies`, behind which are many. 0: no limit.",
+        at_least(0),
+    )
     max_header_bytes: int = option(
         16_384, "Largest request head (line and fields); more is answered 431.", at_least(1)
     )
@@ -84,7 +91,7 @@ class Server:
     )
     body_timeout_seconds: float = option(
         60.0,
-        "Longest silence within a request body (answered 408) or of a client that reads nothing.",
+        "Longest silence within a request body; longer is answered 408.",
         above_zero,
     )
     idle_timeout_seconds: float = option(
@@ -99,6 +106,34 @@ class Server:
         2_000_000,
         "Bytes that may wait for a slow client; a client that owes more is closed.",
         at_least(1),
+    )
+    max_backlog_seconds: float = option(
+        60.0,
+        "Time in which a client must take something of what waits for it, and answer the kernel; "
+        "else it is closed.",
+        above_zero,
+    )
+    max_total_backlog_bytes: int = option(
+        500_000_000,
+        "Bytes that may wait for all slow clients together; beyond, those who owe most are closed. "
+        "Each worker has its share. 0: no limit.",
+        at_least(0),
+    )
+    max_unsent_bytes: int = option(
+        131_072,
+        "Bytes that the kernel takes for a client before it can send them (TCP_NOTSENT_LOWAT); "
+        "more waits here. 0: as many as it likes.",
+        at_least(0),
+    )
+    send_buffer_bytes: int = option(
+        0,
+        "Size of the kernel's send buffer of a client (SO_SNDBUF). 0: as the kernel sees fit.",
+        at_least(0),
+    )
+    tcp_keepalive_seconds: float = option(
+        120.0,
+        "Silence after which the kernel asks whether a client is still there. 0: never.",
+        at_least(0),
     )
     max_message_bytes: int = option(
         1_000_000,

@@ -19,4 +19,13 @@ class Counters:
     deliveries_dropped: int = 0  # no room for them among those that wait
     deliveries_delayed: int = 0  # by the limit of the rate; counted by weight
     clients_too_slow: int = 0
+    backlog_bytes_dropped: int = 0  # they waited for clients that were cut
+    # How often a limit was reached: what happens then stands in docs/operations.md.
+    limit_connections: int = 0
+    limit_connections_per_address: int = 0
+    limit_route_connections: int = 0
+    limit_open_files: int = 0
+    limit_backlog_bytes: int = 0
+    limit_backlog_seconds: int = 0
+    limit_total_backlog_bytes: int = 0
     backend_failures: int = 0

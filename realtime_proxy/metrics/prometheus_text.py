@@ -25,6 +25,15 @@ _ITEMS = {
     "lost": "items_lost",
     "skipped": "items_skipped",
 }
+# By the key of the configuration that has the limit.
+_LIMITS = {
+    "server.max_connections": "limit_connections",
+    "server.max_connections_per_address": "limit_connections_per_address",
+    "server.max_backlog_bytes": "limit_backlog_bytes",
+    "server.max_backlog_seconds": "limit_backlog_seconds",
+    "server.max_total_backlog_bytes": "limit_total_backlog_bytes",
+    "open files": "limit_open_files",
+}
 _PUSHPIN: tuple[tuple[str, str, str, Callable[[Statistics], int]], ...] = (
     ("request_received", "counter", "Number of requests received", lambda s: _sum(s, "requests")),
     (
@@ -79,6 +88,7 @@ class _Collector(Collector):
         yield from self._of_clients()
         yield from self._of_items()
         yield from self._of_backends()
+        yield from self._of_limits()
 
     def _of_clients(self) -> Iterator[Metric]:
         statistics = self._statistics
@@ -140,6 +150,18 @@ class _Collector(Collector):
                 failures.add_metric([route, kind], count)
         yield delay
         yield failures
+
+    def _of_limits(self) -> Iterator[Metric]:
+        counters = self._statistics.counters
+        limits = self._counter("limits", "How often a limit was reached.", "limit")
+        for key, name in _LIMITS.items():
+            limits.add_metric([key], counters[name])
+        yield limits
+        dropped = self._counter(
+            "backlog_dropped_bytes", "Bytes that waited for clients that were too slow."
+        )
+        dropped.add_metric([], counters["backlog_bytes_dropped"])
+        yield dropped
 
     def _gauge(self, name: str, text: str, *labels: str) -> GaugeMetricFamily:
         return GaugeMetricFamily(self._prefix + name, text, labels=labels)

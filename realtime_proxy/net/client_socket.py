@@ -1,8 +1,8 @@
 """One client's socket: the only thing that writes to it, and its place with the watcher.
 
-A write is tried at once. Only what the kernel does not take is queued, bounded in bytes, and sent
-when the watcher says that the socket takes more: so publishing to a thousand clients is a thousand
-`send` calls and nothing else.
+A write is tried at once. Only what the kernel does not take is queued, within the limits of
+`Backlogs`, and sent when the watcher says that the socket takes more: so publishing to a thousand
+clients is a thousand `send` calls and nothing else.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from collections import deque
 import trio
 
 from realtime_proxy.model.client_certificate import ClientCertificate
-from realtime_proxy.net.timers import Timers
+from realtime_proxy.net.backlogs import Backlogs
 from realtime_proxy.net.tls import TlsCodec
 from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, WRITE, Watched, Watcher
 
@@ -25,13 +25,14 @@ _ARRIVALS = READ | EDGE
 class _Backlog:
     """What waits until the kernel takes more, and what is to happen then: few clients have one."""
 
-    __slots__ = ("drained", "ends", "parts", "size")
+    __slots__ = ("drained", "ends", "has_moved", "parts", "size")
 
     def __init__(self) -> None:
         self.parts: deque[bytes] = deque()
         self.size = 0
         self.drained: trio.Event | None = None
         self.ends = False
+        self.has_moved = False
 
 
 class ClientSocket:
@@ -39,11 +40,13 @@ class ClientSocket:
 
     `owner.ready` is called for each arrival once, so that the watching of a connection that goes
     from one request to the next, or is held, need not be changed. `has_input` then says that there
-    may be something to receive, `has_ended` that the client has said its last.
+    may be something to receive, `has_ended` that the client has said its last. `overflowed` is the
+    name of the limit for which it was cut, empty if it was not.
     """
 
     __slots__ = (
         "_backlog",
+        "_backlogs",
         "_interest",
         "_raw",
         "_send",
@@ -52,7 +55,6 @@ class ClientSocket:
         "closed",
         "has_ended",
         "has_input",
-        "max_backlog_bytes",
         "overflowed",
         "owner",
     )
@@ -62,19 +64,19 @@ class ClientSocket:
         raw: socket.socket,
         tls: TlsCodec | None,
         watcher: Watcher,
-        max_backlog_bytes: int,
+        backlogs: Backlogs,
     ) -> None:
         self._raw = raw
         self._send = raw.send
         self._tls = tls
         self._watcher = watcher
-        self.max_backlog_bytes = max_backlog_bytes
+        self._backlogs = backlogs
         self._backlog: _Backlog | None = None
         self._interest = _ARRIVALS
         self.has_input = False
         self.has_ended = False
         self.closed = False
-        self.overflowed = False
+        self.overflowed = ""
         self.owner: Watched | None = None
         watcher.add(raw.fileno(), self, _ARRIVALS)
 
@@ -119,20 +121,28 @@ class ClientSocket:
         self._queue(data)
 
     def _queue(self, data: bytes) -> None:
+
         if self.overflowed or self.closed:
             return
         was_empty = self._backlog is None
         backlog = self._backlog = self._backlog or _Backlog()
         backlog.parts.append(data)
         backlog.size += len(data)
-        if backlog.size > self.max_backlog_bytes and len(backlog.parts) > 1:
-            self._overflow()
-        elif was_empty:
+        if was_empty:
+            self._backlogs.begin(self)
             self._watch()
+        self._backlogs.grown(self, len(data), is_first=len(backlog.parts) == 1)
 
-    def _overflow(self) -> None:
+    def has_moved(self) -> bool:
+        """True if anything of what waits was taken since this was last asked."""
+        if self._backlog is None:
+            return True
+        has_moved, self._backlog.has_moved = self._backlog.has_moved, False
+        return has_moved
+
+    def cut(self, limit: str) -> None:
         """Give the client up; the watcher then reports the end, and its owner closes."""
-        self.overflowed = True
+        self.overflowed = limit
         with contextlib.suppress(OSError):  # already gone: the watcher reports that as well
             self._raw.shutdown(socket.SHUT_RDWR)
         self._lost()
@@ -144,7 +154,10 @@ class ClientSocket:
 
     def _drop_backlog(self) -> None:
         backlog, self._backlog = self._backlog, None
-        if backlog is not None and backlog.drained is not None:
+        if backlog is None:
+            return
+        self._backlogs.end(self, backlog.size)
+        if backlog.drained is not None:
             backlog.drained.set()
 
     def _flush(self, backlog: _Backlog) -> None:
@@ -159,6 +172,8 @@ class ClientSocket:
                 self._lost()
                 return
             backlog.size -= sent
+            backlog.has_moved = True
+            self._backlogs.total_bytes -= sent
             if sent < len(data):
                 parts[0] = data[sent:]
                 break
@@ -168,32 +183,25 @@ class ClientSocket:
             if backlog.ends:
                 self.end_output()
 
-    async def send_all(self, data: bytes, timers: Timers, timeout_seconds: float) -> None:
+    async def send_all(self, data: bytes) -> None:
         """Write, and wait until the client has taken everything.
 
-        Raises trio.BrokenResourceError when it is gone or takes nothing for `timeout_seconds`.
+        Raises trio.BrokenResourceError when it is gone, or was cut because it takes nothing.
         """
         # What waits already, an answer of a hold for one, must not count against these bytes.
         if self._backlog:
-            await self._drain(timers, timeout_seconds)
+            await self._drain()
         self.write(data)
         if self._backlog:
-            await self._drain(timers, timeout_seconds)
+            await self._drain()
         if self.overflowed or self.closed:
             raise trio.BrokenResourceError("the client is gone or too slow")
 
-    async def _drain(self, timers: Timers, timeout_seconds: float) -> None:
+    async def _drain(self) -> None:
         while (backlog := self._backlog) is not None:
-            first = backlog.parts[0]
-            backlog.drained = drained = trio.Event()
-            timer = timers.after(timeout_seconds, drained.set)
-            try:
-                await drained.wait()
-            finally:
-                timer.cancel()
-                backlog.drained = None
-            if self._backlog is backlog and backlog.parts[0] is first:
-                self._overflow()
+            if backlog.drained is None:
+                backlog.drained = trio.Event()
+            await backlog.drained.wait()
 
     # -- reading ---------------------------------------------------------------------------
 

@@ -1,45 +1,18 @@
-"""Sockets that clients connect to: opening them, and accepting without a task per connection."""
+"""Sockets that clients connect to, and how they are opened."""
 
 import contextlib
 import errno
 import grp
-import itertools
 import os
 import pwd
 import socket
 import stat
-from collections.abc import Callable
 from pathlib import Path
-
-import structlog
-import trio
 
 from realtime_proxy.config.addresses import Address, TcpAddress, UnixAddress
 from realtime_proxy.errors import ConfigError, Problem
 
 BACKLOG = 4096
-# Accepting fails for these when the process or machine is out of something: wait and try again.
-_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
-_RETRY_SECONDS = 0.1
-# For these it fails when the client, or the way to it, has gone already: take the next.
-_CLIENT_GONE = frozenset(
-    (
-        errno.ECONNABORTED,
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ENETUNREACH,
-        errno.ENONET,
-        errno.ENOPROTOOPT,
-        errno.EOPNOTSUPP,
-        errno.EPERM,
-        errno.EPROTO,
-    )
-)
-# A flood of new clients must not keep the others waiting.
-_ACCEPTED_AT_ONCE = 64
-
-log = structlog.get_logger()
 
 
 def open_listener(address: Address, key_path: str = "server.listen") -> socket.socket:
@@ -135,74 +108,3 @@ def _remove_dead_socket(path: Path) -> None:
                 probe.connect(str(path))
             except ConnectionRefusedError:
                 path.unlink()
-
-
-class Acceptor:
-    """Accepts connections of one listener, as long as there is room for more."""
-
-    def __init__(
-        self,
-        listener: socket.socket,
-        take: Callable[[socket.socket, str], None],
-        room: "Room",
-    ) -> None:
-        self._listener = listener
-        self._take = take
-        self._room = room
-
-    async def run(self) -> None:
-        """Accept until cancelled, then close the listener."""
-        with self._listener:
-            for count in itertools.count():
-                await self._room.wait()
-                if count % _ACCEPTED_AT_ONCE == 0:
-                    await trio.lowlevel.checkpoint()
-                try:
-                    raw, address = self._listener.accept()
-                except BlockingIOError:
-                    await trio.lowlevel.wait_readable(self._listener)
-                except OSError as error:
-                    if error.errno in _OUT_OF_RESOURCES:
-                        log.error("can't accept connections", problem=error.strerror)
-                        await trio.sleep(_RETRY_SECONDS)
-                    elif error.errno not in _CLIENT_GONE:
-                        raise
-                else:
-                    self._accepted(raw, address)
-
-    def _accepted(self, raw: socket.socket, address: object) -> None:
-        raw.setblocking(False)
-        if raw.family != socket.AF_UNIX:
-            with contextlib.suppress(OSError):  # the client has left already
-                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer = str(address[0]) if isinstance(address, tuple) else ""
-        self._room.enter()
-        self._take(raw, peer)
-
-
-class Room:
-    """How many connections there may be; those who come later wait to be accepted."""
-
-    def __init__(self, size: int) -> None:
-        self._size = self._places = size
-        self._lot = trio.lowlevel.ParkingLot()
-
-    def resize(self, size: int) -> None:
-        """Have room for so many from now on; whoever is in stays."""
-        self._places += size - self._size
-        self._size = size
-        self._lot.unpark_all()
-
-    def enter(self) -> None:
-        """One more connection."""
-        self._places -= 1
-
-    def leave(self) -> None:
-        """One connection less."""
-        self._places += 1
-        self._lot.unpark()
-
-    async def wait(self) -> None:
-        """Wait until there is a place."""
-        while self._places <= 0:
-            await self._lot.park()

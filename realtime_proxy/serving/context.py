@@ -19,6 +19,7 @@ from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.headers import HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.net.backlogs import Backlogs
 from realtime_proxy.net.crew import Crew
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.watcher import Watcher
@@ -58,6 +59,7 @@ class ServingContext:
     caller: BackendCaller
     counters: Counters
     zhttp: ZhttpPeers
+    unsent: Backlogs  # what WebSockets of backends have not taken
     tally: Tally | None = None  # there only while somebody wants to know
     farewells: Farewells = attrs.field(init=False)
     server: Server = attrs.field(init=False)

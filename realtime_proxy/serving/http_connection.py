@@ -286,9 +286,7 @@ class HttpConnection:
 
     async def send(self, data: bytes) -> None:
         """Send, and wait until the client has taken it. Raises trio.BrokenResourceError."""
-        await self.socket.send_all(
-            data, self.context.timers, self.context.server.body_timeout_seconds
-        )
+        await self.socket.send_all(data)
 
     async def _refuse(self, error: ProtocolError) -> None:
         """Answer what is not a request we can serve, and close."""
@@ -422,7 +420,8 @@ class HttpConnection:
         self._cancel_timer()
         if reason is CloseReason.CLIENT_TOO_SLOW:
             self.context.counters.clients_too_slow += 1
-            log.warning("client closed", peer=self.peer, reason=reason.value)
+            limit = self.socket.overflowed
+            log.warning("client closed", peer=self.peer, reason=reason.value, limit=limit)
         hold, self._hold, self._takes_input = self._hold, None, None
         if reset:
             self.socket.abort()

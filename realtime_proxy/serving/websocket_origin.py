@@ -104,9 +104,7 @@ class WebSocketOrigin(WebSocketRequest):
             connection.close()
             raise
         raw, tls = connection.leave()
-        # The client is not read while anything waits here: this is what one read may come to.
-        max_backlog_bytes = self._max_message_bytes + self._context.server.max_backlog_bytes
-        self._socket = ClientSocket(raw, tls, self._context.watcher, max_backlog_bytes)
+        self._socket = ClientSocket(raw, tls, self._context.watcher, self._context.unsent)
         self._socket.owner = owner
 
     # -- frames ----------------------------------------------------------------------------
@@ -157,8 +155,7 @@ class WebSocketOrigin(WebSocketRequest):
     async def reads(self) -> None:
         """Wait until the backend has taken all. Raises trio.BrokenResourceError if it does not."""
         if self._socket is not None:
-            seconds = self._context.server.body_timeout_seconds
-            await self._socket.send_all(b"", self._context.timers, seconds)
+            await self._socket.send_all(b"")
 
     # -- the end ---------------------------------------------------------------------------
 

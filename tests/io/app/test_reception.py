@@ -11,6 +11,8 @@ import trustme
 from realtime_proxy.app.listeners import Listener
 from realtime_proxy.app.reception import Reception
 from realtime_proxy.config.server_section import Server, Tls
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.net.address_limit import AddressLimit
 from realtime_proxy.net.certificates import ClientAuthorities, server_context
 from realtime_proxy.net.crew import Crew
 from realtime_proxy.net.tls import TlsCodec, handshake
@@ -46,6 +48,8 @@ class Arrivals:
     def __init__(self):
         self.admitted = []
         self.turned_away = 0
+        self.counters = Counters()
+        self.addresses = AddressLimit(self.counters)
         self.settled = trio.Event()
 
     def admit(self, raw, tls, peer):
@@ -65,7 +69,7 @@ def arrivals():
 @pytest.fixture
 def receive(nursery, arrivals, contexts):
     """Has a connection of a listener received; gives its other end."""
-    reception = Reception(Crew(nursery), arrivals.admit, arrivals.turn_away)
+    reception = Reception(Crew(nursery), arrivals.admit, arrivals.addresses, arrivals.turn_away)
     reception.adopt(Server(tls=(TLS,)), {TLS.listen: contexts[0]}, lambda peer: peer == PROXY)
     opened = []
 
@@ -176,3 +180,64 @@ async def test_strangers_do_not_fill_the_log(receive, arrivals):
         while arrivals.turned_away < 30:
             await trio.testing.wait_all_tasks_blocked()
     assert len(receive.logged) == 10
+
+
+# -- too many of one address ---------------------------------------------------------------
+
+
+@pytest.fixture
+def one_each(arrivals):
+    """Every address may have one connection."""
+    arrivals.addresses.adopt(1, lambda peer: peer == PROXY, ())
+
+
+async def test_an_address_gets_only_so_many_connections(one_each, receive, arrivals):
+    receive(PLAIN, STRANGER)
+    other = receive(PLAIN, STRANGER)
+    assert other.recv(1_000).startswith(b"HTTP/1.1 503 ")
+    assert other.recv(1_000) == b""
+    receive(PLAIN, "192.0.2.2")
+    assert (len(arrivals.admitted), arrivals.turned_away) == (2, 1)
+    assert arrivals.counters.limit_connections_per_address == 1
+    assert receive.logged[0]["peer"] == STRANGER
+    assert "max_connections_per_address" in receive.logged[0]["problem"]
+
+
+async def test_who_has_asked_already_can_read_why_not(one_each, arrivals, nursery, contexts):
+    reception = Reception(Crew(nursery), arrivals.admit, arrivals.addresses, arrivals.turn_away)
+    arrivals.addresses.enter(STRANGER)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        with client:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            raw, _ = listener.accept()
+            reception.taker(PLAIN)(raw, STRANGER)
+            assert b"Retry-After" in client.recv(1_000)
+            assert client.recv(1_000) == b""
+    nursery.cancel_scope.cancel()
+
+
+async def test_behind_a_proxy_it_is_the_client_that_counts(one_each, receive, arrivals):
+    for expected in (1, 1):
+        receive(PROXIED).send(HEADER)
+        await settled(arrivals)
+        arrivals.settled = trio.Event()
+        assert len(arrivals.admitted) == expected
+    assert arrivals.turned_away == 1
+
+
+async def test_over_tls_the_connection_is_closed(one_each, receive, arrivals):
+    arrivals.addresses.enter("10.1.2.3")
+    other = receive(Listener(None, TLS))
+    other.send(HEADER)
+    assert await end_of(other) == b""
+    assert arrivals.turned_away == 1
+
+
+async def test_who_does_not_get_in_is_not_counted_as_there(one_each, receive, arrivals):
+    other = receive(Listener(None, TLS))
+    other.send(HEADER + b"nonsense for a handshake")
+    other.shutdown(socket.SHUT_WR)
+    await settled(arrivals)
+    assert arrivals.turned_away == 1
+    assert arrivals.addresses.enter("10.1.2.3")

@@ -10,6 +10,8 @@ import trustme
 from realtime_proxy.backend.origin import Origin
 from realtime_proxy.backend.pool import Pool
 from realtime_proxy.config.schema import Backend
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.net.descriptors import Descriptors
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.watcher import Watcher
 
@@ -167,7 +169,7 @@ async def watcher(nursery):
 @pytest.fixture
 def pool(settings, timers, watcher):
     """A pool, emptied at the end of the test."""
-    made = Pool(settings, timers, watcher)
+    made = Pool(settings, timers, watcher, Descriptors(Counters()))
     yield made
     made.close()
 

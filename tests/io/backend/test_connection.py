@@ -1,3 +1,4 @@
+import errno
 import socket
 import ssl
 
@@ -475,3 +476,34 @@ async def test_an_untrusted_backend_that_is_not_there(wheel, names, watcher):
     names(["127.0.0.1"])
     with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="refused"):
         await connect(origin, wheel, watcher, SECONDS)
+
+
+def out_of_files():
+    return OSError(errno.EMFILE, "Too many open files")
+
+
+def all_attempts_failed():
+    """As trio tells that no address of a name could be connected to."""
+    error = OSError("all attempts to connect failed")
+    error.__cause__ = ExceptionGroup("", [OSError(errno.ECONNREFUSED, "no"), out_of_files()])
+    return error
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_ours"),
+    [
+        (out_of_files(), True),
+        (all_attempts_failed(), True),
+        (OSError(errno.ECONNREFUSED, "Connection refused"), False),
+    ],
+)
+async def test_that_there_was_no_open_file_is_no_fault_of_the_backend(
+    wheel, watcher, monkeypatch, failure, is_ours
+):
+    async def refuse(_origin):
+        raise failure
+
+    monkeypatch.setattr(connection_module, "_open", refuse)
+    with pytest.raises(BackendUnreachable) as caught:
+        await connect(Origin("127.0.0.1", 1), wheel, watcher, SECONDS)
+    assert caught.value.is_out_of_files == is_ours

@@ -5,8 +5,11 @@ import trio
 from realtime_proxy.backend import pool as pool_module
 from realtime_proxy.backend.pool import Pool
 from realtime_proxy.config.schema import Backend
+from realtime_proxy.errors import BackendUnreachable
+from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import ResponseHead
+from realtime_proxy.net.descriptors import Descriptors
 
 SECONDS = 10
 
@@ -21,7 +24,9 @@ PLAIN = response()
 @pytest.fixture
 def pool(wheel, watcher):
     """Keeps connections for ten seconds, at most two."""
-    made = Pool(Backend(idle_seconds=10, max_idle_connections=2), wheel, watcher)
+    made = Pool(
+        Backend(idle_seconds=10, max_idle_connections=2), wheel, watcher, Descriptors(Counters())
+    )
     yield made
     made.close()
 
@@ -92,7 +97,7 @@ async def test_origins_that_clients_name_are_bounded(pool, backend, fresh, monke
 
 async def test_none_are_kept_if_none_are_wanted(wheel, watcher, fresh):
     connection = await fresh()
-    pool = Pool(Backend(max_idle_connections=0), wheel, watcher)
+    pool = Pool(Backend(max_idle_connections=0), wheel, watcher, Descriptors(Counters()))
     pool.give_back(connection, PLAIN)
     assert not is_open(connection)
     pool.drop_expired()
@@ -187,3 +192,40 @@ async def test_other_settings_count_from_now_on(pool, backend, fresh):
     for connection in connections:
         pool.give_back(connection, PLAIN)
     assert [is_open(connection) for connection in connections] == [True, False]
+
+
+async def test_without_an_open_file_idle_connections_are_given_up_and_it_is_tried_again(
+    wheel, watcher, fresh, backend, monkeypatch, autojump_clock
+):
+    counters = Counters()
+    pool = Pool(Backend(), wheel, watcher, Descriptors(counters))
+    idle, tries = await fresh(), []
+    pool.give_back(idle, PLAIN)
+    real = pool_module.connect
+
+    async def connect(*arguments):
+        tries.append(arguments)
+        if len(tries) < 3:
+            raise BackendUnreachable("no files", is_out_of_files=True)
+        return await real(*arguments)
+
+    monkeypatch.setattr(pool_module, "connect", connect)
+    with trio.fail_after(SECONDS):
+        connection = await pool.fresh(backend.origin)
+    assert not is_open(idle)
+    assert len(tries) == 3
+    assert counters.limit_open_files == 1
+    connection.close()
+
+
+async def test_that_there_is_no_open_file_is_told_in_the_end(
+    wheel, watcher, backend, monkeypatch, autojump_clock
+):
+    pool = Pool(Backend(connect_timeout_seconds=1), wheel, watcher, Descriptors(Counters()))
+
+    async def connect(*_):
+        raise BackendUnreachable("no files", is_out_of_files=True)
+
+    monkeypatch.setattr(pool_module, "connect", connect)
+    with trio.fail_after(SECONDS), pytest.raises(BackendUnreachable, match="no files"):
+        await pool.fresh(backend.origin)

@@ -5,6 +5,8 @@ import pytest
 import trio
 import trio.testing
 
+from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.net.backlogs import Backlogs
 from realtime_proxy.net.client_socket import RECEIVE_BYTES, ClientSocket
 from realtime_proxy.net.tls import TlsCodec, handshake
 from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, WRITE
@@ -12,6 +14,12 @@ from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, WRITE
 SECONDS = 10
 MUCH = bytes(range(256)) * 2_000  # more than the buffers of a pair take
 LIMIT = len(MUCH) * 4
+
+
+def backlogs(limit=LIMIT, seconds=5):
+    made = Backlogs(Counters())
+    made.max_bytes, made.max_seconds = limit, seconds
+    return made
 
 
 class Owner:
@@ -39,9 +47,10 @@ class Owner:
 def connect(pair, watcher):
     """Makes a client socket and the peer's end of it."""
 
-    def make(kind="unix", limit=LIMIT):
+    def make(kind="unix", limit=LIMIT, waiting=None):
         ours, theirs = pair(kind)
-        return ClientSocket(ours, None, watcher, limit), theirs
+        bounds = backlogs(limit) if waiting is None else waiting
+        return ClientSocket(ours, None, watcher, bounds), theirs
 
     return make
 
@@ -162,19 +171,19 @@ async def test_writing_after_the_close_does_nothing(connect):
 # -- waiting for the client ----------------------------------------------------------------
 
 
-async def test_send_all_returns_at_once_if_all_is_taken(connect, timers):
+async def test_send_all_returns_at_once_if_all_is_taken(connect):
     client, peer = connect()
     with trio.fail_after(SECONDS):
-        await client.send_all(b"abc", timers, SECONDS)
+        await client.send_all(b"abc")
     assert peer.recv(10) == b"abc"
 
 
-async def test_send_all_waits_until_the_client_has_taken_everything(connect, timers, nursery):
+async def test_send_all_waits_until_the_client_has_taken_everything(connect, nursery):
     client, peer = connect()
     done = trio.Event()
 
     async def send():
-        await client.send_all(MUCH, timers, SECONDS)
+        await client.send_all(MUCH)
         done.set()
 
     with trio.fail_after(SECONDS):
@@ -185,64 +194,91 @@ async def test_send_all_waits_until_the_client_has_taken_everything(connect, tim
         await done.wait()
 
 
-class Patience:
-    """Timers of which a test says when they are over."""
-
-    def __init__(self):
-        self.waiting = []
-
-    def after(self, _seconds, callback):
-        self.waiting.append(callback)
-        return self
-
-    def cancel(self):
-        self.waiting.pop()
-
-    async def end(self):
-        await trio.testing.wait_all_tasks_blocked()
-        [callback] = self.waiting
-        callback()
-        await trio.testing.wait_all_tasks_blocked()
-
-
-async def test_send_all_bears_with_what_was_owed_before(connect, timers):
+async def test_send_all_bears_with_what_was_owed_before(connect):
     client, peer = connect(limit=10)
     with trio.fail_after(SECONDS):
         client.write(MUCH)  # one item may be larger than the limit
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.send_all, b"next", timers, SECONDS)
+            nursery.start_soon(client.send_all, b"next")
             assert await read_exactly(peer, len(MUCH) + 4) == MUCH + b"next"
     assert not client.overflowed
 
 
 async def test_send_all_gives_up_one_who_takes_nothing(connect, nursery):
-    client, _ = connect()
-    patience = Patience()
+    waiting = backlogs()
+    client, _ = connect(waiting=waiting)
+
+    async def time_passes():
+        for now in (0, 5):
+            await trio.testing.wait_all_tasks_blocked()
+            waiting.look(now)
+
     with trio.fail_after(SECONDS):
-        nursery.start_soon(patience.end)
+        nursery.start_soon(time_passes)
         with pytest.raises(trio.BrokenResourceError):
-            await client.send_all(MUCH, patience, 1)
-    assert client.overflowed
+            await client.send_all(MUCH)
+    assert client.overflowed == "max_backlog_seconds"
 
 
 async def test_send_all_bears_with_one_who_takes_a_little(connect, nursery):
     """What others add meanwhile is not mistaken for a standstill."""
-    client, peer = connect(limit=LIMIT * 10)
-    patience = Patience()
+    waiting = backlogs(LIMIT * 10)
+    client, peer = connect(waiting=waiting)
     with trio.fail_after(SECONDS):
-        nursery.start_soon(client.send_all, MUCH, patience, 1)
-        for _ in range(4):
+        nursery.start_soon(client.send_all, MUCH)
+        for now in range(0, 20, 4):
             await trio.testing.wait_all_tasks_blocked()
             await read_exactly(peer, 20_000)
             client.write(b"x" * 30_000)
-            await patience.end()
+            await turns()
+            waiting.look(now)
             assert not client.overflowed
-        await read_exactly(peer, len(MUCH) + 4 * 10_000)
+        await read_exactly(peer, len(MUCH) + 5 * 10_000)
         await trio.testing.wait_all_tasks_blocked()
-    assert not patience.waiting
+    assert len(waiting) == 0
+    assert waiting.total_bytes == 0
 
 
-async def test_send_all_ends_when_the_connection_is_closed(connect, timers, nursery):
+async def test_two_may_wait_for_one_client(connect):
+    client, peer = connect()
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.send_all, MUCH)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(client.send_all, b"")
+            await trio.testing.wait_all_tasks_blocked()
+            assert await read_exactly(peer, len(MUCH)) == MUCH
+
+
+async def test_of_those_who_owe_too_much_together_the_worst_is_given_up(connect):
+    waiting = backlogs()
+    waiting.max_total_bytes = len(MUCH) * 2
+    worst, _ = connect(waiting=waiting)
+    other, peer = connect(waiting=waiting)
+    owner = Owner(worst, closes=True)
+    with trio.fail_after(SECONDS):
+        worst.write(MUCH)
+        worst.write(MUCH)
+        other.write(MUCH)
+        await owner.wait()
+        assert worst.overflowed == "max_total_backlog_bytes"
+        assert waiting.total_bytes == other.backlog_bytes
+        assert await read_exactly(peer, len(MUCH)) == MUCH
+        await turns()
+    assert waiting.total_bytes == 0
+
+
+async def test_what_waited_for_one_who_is_closed_counts_no_longer(connect):
+    waiting = backlogs()
+    client, _ = connect(waiting=waiting)
+    client.write(MUCH)
+    assert waiting.total_bytes == client.backlog_bytes > 0
+    client.close()
+    assert waiting.total_bytes == 0
+    assert len(waiting) == 0
+
+
+async def test_send_all_ends_when_the_connection_is_closed(connect, nursery):
     client, _ = connect()
 
     async def close():
@@ -251,13 +287,13 @@ async def test_send_all_ends_when_the_connection_is_closed(connect, timers, nurs
 
     nursery.start_soon(close)
     with trio.fail_after(SECONDS), pytest.raises(trio.BrokenResourceError):
-        await client.send_all(MUCH, timers, SECONDS)
+        await client.send_all(MUCH)
 
 
-async def test_send_all_that_is_cancelled_leaves_the_rest_to_the_watcher(connect, timers):
+async def test_send_all_that_is_cancelled_leaves_the_rest_to_the_watcher(connect):
     client, peer = connect()
     with trio.move_on_after(0) as scope:
-        await client.send_all(MUCH, timers, SECONDS)
+        await client.send_all(MUCH)
     assert scope.cancelled_caught
     with trio.fail_after(SECONDS):
         assert await read_exactly(peer, len(MUCH)) == MUCH
@@ -431,7 +467,7 @@ def test_room_to_write_alone_is_not_for_the_owner(pair):
 
     ours, _ = pair()
     still = Still()
-    client = ClientSocket(ours, None, still, LIMIT)
+    client = ClientSocket(ours, None, still, backlogs())
     owner = Owner(client)
     client.write(MUCH)
     assert still.events == READ | EDGE | WRITE
@@ -539,7 +575,7 @@ async def connect_tls(pair, watcher, contexts):
             async with trio.open_nursery() as shaking:
                 shaking.start_soon(handshake, ours, codec)
                 shaking.start_soon(handshake, theirs, peer.tls)
-        return ClientSocket(ours, codec, watcher, limit), peer
+        return ClientSocket(ours, codec, watcher, backlogs(limit)), peer
 
     return make
 
@@ -585,7 +621,7 @@ async def test_a_goodbye_behind_the_last_bytes_is_told(connect_tls, watch, kind)
 async def test_an_encrypted_backlog_follows_in_order(connect_tls, timers, nursery):
     client, peer = await connect_tls()
     with trio.fail_after(SECONDS):
-        nursery.start_soon(client.send_all, MUCH, timers, SECONDS)
+        nursery.start_soon(client.send_all, MUCH)
         await trio.testing.wait_all_tasks_blocked()
         client.write(b"then")
         assert await peer.read_exactly(len(MUCH) + 4) == MUCH + b"then"
@@ -653,6 +689,6 @@ async def test_a_request_that_comes_along_with_the_handshake_is_not_left_there(
         assert peer.handshake(codec.output())
         theirs.send(peer.output() + peer.seal(b"GET /"))
         await handshake(ours, codec)
-    client = ClientSocket(ours, codec, watcher, LIMIT)
+    client = ClientSocket(ours, codec, watcher, backlogs())
     assert client.receive() == b"GET /"
     assert client.receive() is None

@@ -1,4 +1,3 @@
-import errno
 import grp
 import os
 import pwd
@@ -6,14 +5,10 @@ import socket
 import stat
 
 import pytest
-import trio
-import trio.testing
 
 from realtime_proxy.config.addresses import TcpAddress, UnixAddress
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.net.listeners import (
-    Acceptor,
-    Room,
     open_listener,
     open_listeners,
 )
@@ -155,160 +150,3 @@ def test_a_file_that_is_no_socket_is_left_alone(listen, tmp_path):
 def test_a_path_in_no_folder_is_refused(listen, tmp_path):
     with pytest.raises(ConfigError, match="No such file"):
         listen(UnixAddress(str(tmp_path / "none" / "socket")))
-
-
-# -- accepting -----------------------------------------------------------------------------
-
-
-class Taken(list):
-    """The connections that were accepted, closed at the end of the test."""
-
-    def __init__(self, sockets):
-        self._sockets = sockets
-        self.came = trio.Event()
-
-    def __call__(self, raw, peer):
-        self._sockets.append(raw)
-        self.append((raw, peer))
-        self.came.set()
-
-
-@pytest.fixture
-def taken(sockets):
-    return Taken(sockets)
-
-
-@pytest.fixture
-def dial(sockets):
-    """Connects to a listener."""
-
-    def make(listener):
-        client = socket.socket(listener.family)
-        sockets.append(client)
-        client.connect(listener.getsockname())
-        return client
-
-    return make
-
-
-async def test_accepting_on_tcp(listen, taken, dial, nursery):
-    listener = listen(TcpAddress("127.0.0.1", 0))
-    nursery.start_soon(Acceptor(listener, taken, Room(10)).run)
-    with trio.fail_after(SECONDS):
-        dial(listener)
-        dial(listener)
-        await trio.testing.wait_all_tasks_blocked()
-    assert [peer for _, peer in taken] == ["127.0.0.1"] * 2
-    assert {raw.gettimeout() for raw, _ in taken} == {0.0}
-    assert taken[0][0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-
-
-async def test_accepting_on_a_path(listen, taken, dial, nursery, tmp_path):
-    listener = listen(UnixAddress(str(tmp_path / "socket")))
-    nursery.start_soon(Acceptor(listener, taken, Room(10)).run)
-    with trio.fail_after(SECONDS):
-        dial(listener)
-        await trio.testing.wait_all_tasks_blocked()
-    assert [peer for _, peer in taken] == [""]
-
-
-async def test_those_for_whom_there_is_no_room_wait(listen, taken, dial, nursery):
-    listener = listen(TcpAddress("127.0.0.1", 0))
-    room = Room(2)
-    nursery.start_soon(Acceptor(listener, taken, room).run)
-    with trio.fail_after(SECONDS):
-        for _ in range(4):
-            dial(listener)
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(taken) == 2
-        room.leave()
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(taken) == 3
-        room.leave()
-        room.leave()
-        await trio.testing.wait_all_tasks_blocked()
-    assert len(taken) == 4
-
-
-async def test_there_may_be_more_or_less_room_from_some_moment_on(listen, taken, dial, nursery):
-    listener = listen(TcpAddress("127.0.0.1", 0))
-    room = Room(1)
-    nursery.start_soon(Acceptor(listener, taken, room).run)
-    with trio.fail_after(SECONDS):
-        for _ in range(4):
-            dial(listener)
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(taken) == 1
-        room.resize(3)
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(taken) == 3
-        room.resize(1)
-        room.leave()
-        room.leave()
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(taken) == 3
-        room.leave()
-        await trio.testing.wait_all_tasks_blocked()
-    assert len(taken) == 4
-
-
-async def test_two_listeners_share_their_room(listen, taken, dial, nursery):
-    listeners = [listen(TcpAddress("127.0.0.1", 0)) for _ in range(2)]
-    room = Room(1)
-    for listener in listeners:
-        nursery.start_soon(Acceptor(listener, taken, room).run)
-    with trio.fail_after(SECONDS):
-        await trio.testing.wait_all_tasks_blocked()
-        for listener in listeners:
-            dial(listener)
-        await trio.testing.wait_all_tasks_blocked()
-    assert len(taken) == 1
-
-
-async def test_a_listener_is_closed_when_accepting_ends(listen, taken):
-    listener = listen(TcpAddress("127.0.0.1", 0))
-    with trio.fail_after(SECONDS):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(Acceptor(listener, taken, Room(1)).run)
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
-    assert listener.fileno() == -1
-
-
-class Failing:
-    """A listener whose `accept` fails with these errors first."""
-
-    def __init__(self, listener, *errors):
-        self._listener = listener
-        self._errors = list(errors)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._listener.close()
-
-    def fileno(self):
-        return self._listener.fileno()
-
-    def accept(self):
-        if self._errors:
-            raise OSError(self._errors.pop(0), "failed")
-        return self._listener.accept()
-
-
-@pytest.mark.parametrize("error", [errno.ECONNABORTED, errno.EPROTO, errno.EMFILE, errno.ENOBUFS])
-async def test_accepting_outlives_troubles_that_pass(
-    listen, taken, dial, nursery, autojump_clock, error
-):
-    listener = listen(TcpAddress("127.0.0.1", 0))
-    dial(listener)
-    nursery.start_soon(Acceptor(Failing(listener, error, error), taken, Room(1)).run)
-    with trio.fail_after(SECONDS):
-        await taken.came.wait()
-
-
-async def test_accepting_ends_with_troubles_that_stay(listen, taken):
-    listener = Failing(listen(TcpAddress("127.0.0.1", 0)), errno.EINVAL)
-    with trio.fail_after(SECONDS), pytest.raises(OSError, match="failed"):
-        await Acceptor(listener, taken, Room(1)).run()
