@@ -59,7 +59,7 @@ class Proxy:
         self._config = folder / "routes.toml"
         self._config.write_text(
             f'[server]\nlisten = ["127.0.0.1:{self.port}"]\nworkers = {workers}\n'
-            f"max_connections = {max_connections}\nidle_timeout_seconds = 900\n"
+            f"drain_seconds = 0\nmax_connections = {max_connections}\nidle_timeout_seconds = 900\n"
             f"header_timeout_seconds = 120\n{tls}"
             '[grip]\nkey = "a key of thirty-two bytes or more"\n'
             f'[publish]\npull = "tcp://127.0.0.1:{self._pull}"\nsub = []\ncommand = ""\nhttp = ""\n'

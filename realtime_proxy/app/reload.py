@@ -29,6 +29,7 @@ class Reloader(Generic[T]):
     """Watches the configuration's files, and reloads when one changes or when asked to.
 
     `prepare` makes what a configuration needs and runs in a thread; `adopt` puts both in place.
+    `running` is the configuration that is used.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Reloader(Generic[T]):
         adopt: Callable[[Config, T], None],
     ) -> None:
         self._source = source
-        self._running = running
+        self.running = running
         self._prepare = prepare
         self._adopt = adopt
         self._asked = trio.Event()
@@ -52,7 +53,7 @@ class Reloader(Generic[T]):
 
     def hang_up(self) -> None:
         """What SIGHUP means: begin a new log file, and reload."""
-        reopen_log(self._running.log)
+        reopen_log(self.running.log)
         self.ask()
 
     async def run(self) -> None:
@@ -77,7 +78,7 @@ class Reloader(Generic[T]):
     def _has_changed_meanwhile(self) -> bool:
         """True if the file is another one since it was read, before it was watched."""
         try:
-            return self._source.load() != self._running
+            return self._source.load() != self.running
         except ConfigError:
             return True
 
@@ -87,11 +88,11 @@ class Reloader(Generic[T]):
         except ConfigError as error:
             tell_problems(error)
             return
-        config, waiting = until_restart(self._running, wanted)
+        config, waiting = until_restart(self.running, wanted)
         if waiting:
             log.warning("restart to apply changes", keys=waiting)
         if await put_in_place(config, self._prepare, self._adopt):
-            self._running = config
+            self.running = config
             self._files.follow(config)
             tell_routes(config)
 

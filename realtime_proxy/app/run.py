@@ -81,7 +81,12 @@ async def _serve_alone(config: Config, source: Source) -> None:
             admin_side.adopt(config.admin, parts.admin_key)
 
         reloader = Reloader(source, config, worker.prepare, adopt)
-        await _until_told(run, reloader.run, reloader.hang_up, worker.close_all)
+
+        async def drain() -> None:
+            admin_side.turn(Readiness.DRAINING)
+            await worker.drain(reloader.running.server.drain_seconds)
+
+        await _until_told(run, reloader.run, reloader.hang_up, drain, worker.close_all)
 
 
 async def _serve_with_workers(config: Config, source: Source, workers: int) -> None:
@@ -96,30 +101,44 @@ async def _serve_with_workers(config: Config, source: Source, workers: int) -> N
             supervisor.reopen_logs()
             reloader.hang_up()
 
-        await _until_told(run, reloader.run, hang_up, lambda: None)
+        async def drain() -> None:
+            await supervisor.drain(reloader.running.server.drain_seconds)
+
+        await _until_told(run, reloader.run, hang_up, drain, lambda: None)
 
 
 async def _until_told(
     run: Callable[[], Awaitable[None]],
     reload: Callable[[], Awaitable[None]],
     hang_up: Callable[[], None],
-    stop: Callable[[], None],
+    drain: Callable[[], Awaitable[None]],
+    cut: Callable[[], None],
 ) -> None:
-    """Run both until a signal says to stop."""
+    """Run both until a signal says to stop; then drain, unless another one cuts that short."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with trio.open_signal_receiver(*numbers) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
             nursery.start_soon(reload)
+            is_draining = False
             async for number in signals:
+                name = signal.Signals(number).name
                 if number == signal.SIGHUP:
-                    log.info("reloading", signal="SIGHUP")
+                    log.info("reloading", signal=name)
                     hang_up()
-                    continue
-                log.info("stopping", signal=signal.Signals(number).name)
-                stop()
-                nursery.cancel_scope.cancel()
-                break
+                elif not is_draining:
+                    log.info("stopping", signal=name)
+                    nursery.start_soon(_drain, drain, nursery.cancel_scope)
+                    is_draining = True
+                else:
+                    log.warning("stopping at once", signal=name)
+                    cut()
+                    nursery.cancel_scope.cancel()
+
+
+async def _drain(drain: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
+    await drain()
+    scope.cancel()
 
 
 def _tell_started(config: Config, listeners: list[Listener], workers: int = 1) -> None:

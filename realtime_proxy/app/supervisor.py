@@ -32,6 +32,7 @@ from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.readiness import Readiness
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
+from realtime_proxy.serving.drain import FINISH_SECONDS
 
 # Workers of one slot are not started faster than this: they may die at once, for ever. With the
 # start of the next one it stays within two seconds.
@@ -67,6 +68,9 @@ class Supervisor:
         self._hub.on_tallied = self._stats_side.add
         self._hub.on_gone = self._stats_side.forget
         self._stats_side.on_visits_wanted = self._hub.tell_visits
+        self._is_draining = False
+        self._kept = workers
+        self._all_ended = trio.Event()
         for listeners in self.slots:
             for listener in listeners:
                 self._opened.callback(listener.socket.close)
@@ -113,21 +117,37 @@ class Supervisor:
                 self.admin_side.turn(Readiness.READY)
                 started()
 
+    async def drain(self, seconds: float) -> None:
+        """Have all workers let their clients go over so many seconds; back when they have ended."""
+        self._is_draining = True
+        self.admin_side.turn(Readiness.DRAINING)
+        self._hub.drain(seconds)
+        for listeners in self.slots:
+            for listener in listeners:
+                listener.socket.close()
+        with trio.move_on_after(seconds + FINISH_SECONDS + _START_INTERVAL_SECONDS):
+            await self._all_ended.wait()
+
     async def _keep_worker(self, slot: int, link: str, lifeline: int, ready: trio.Event) -> None:
         """Have one worker in this slot, whatever happens to it once it has served."""
         generation = 0
-        while True:
+        while not self._is_draining:
             begun_at = trio.current_time()
             try:
                 end = await self._run_worker(slot, f"{link}-{generation}", lifeline, ready)
             except OSError as error:  # too many processes, or no memory
                 end = str(error)
+            if self._is_draining:
+                break
             if not ready.is_set():
                 message = f"a worker ended before it could serve ({end}); see the log"
                 raise ConfigError([Problem("server.workers", message)])
             log.error("worker ended, and is replaced", worker=slot, end=end)
             await trio.sleep_until(begun_at + _START_INTERVAL_SECONDS)
             generation += 1
+        self._kept -= 1
+        if not self._kept:
+            self._all_ended.set()
 
     async def _run_worker(self, slot: int, link: str, lifeline: int, ready: trio.Event) -> str:
         """Start a worker, be the other end of its link, and tell how it has ended."""

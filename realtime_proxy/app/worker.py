@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from random import SystemRandom
 
 import structlog
 import trio
@@ -45,11 +46,14 @@ from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.background import run_logged
 from realtime_proxy.pipeline.services import HandlerServices
 from realtime_proxy.serving.context import ServingContext
+from realtime_proxy.serving.drain import FINISH_SECONDS, Drain
 from realtime_proxy.serving.held_identities import HeldIdentities
 from realtime_proxy.serving.http_connection import HttpConnection
 from realtime_proxy.serving.live_target import zhttp_addresses
 
 _SWEEP_SECONDS = 1.0
+# While clients are let go, so often is looked whether all have left.
+_LOOK_SECONDS = 0.05
 # What is counted is told so much later, and together.
 _TELL_SECONDS = 0.05
 # Full collections are rare once start-up is frozen: connections are few tracked objects each.
@@ -98,6 +102,8 @@ class Worker:
         self._on_tallied = on_tallied
         self._tally = self._new_tally()
         self._on_closed = self._closed  # made once: each access makes a new object
+        self._acceptors: set[Acceptor] = set()
+        self._running = trio.CancelScope()
 
     def _entrance_of(self, link_socket: PairSocket | None) -> Door | WorkerLink:
         settings, connections = self._config.publish, self._connections
@@ -181,22 +187,27 @@ class Worker:
                         nursery.start_soon(run_logged, handler)
                     await trio.sleep_forever()
 
-    async def _obey(self, link: WorkerLink) -> None:
+    async def _obey(self, link: WorkerLink, nursery: trio.Nursery) -> None:
         """Do as the supervisor says: each configuration was fine when it looked."""
         link.on_reopen = lambda: reopen_log(self._config.log)
         send, receive = trio.open_memory_channel[Config](math.inf)
         link.on_configure = send.send_nowait
+        link.on_drain = lambda seconds: nursery.start_soon(self.drain, seconds)
         async for config in receive:
             await put_in_place(config, self.prepare, self.adopt)
 
     # -- serving ---------------------------------------------------------------------------
 
     async def run(self, listeners: list[Listener]) -> None:
-        """Serve the clients of these listeners, which are closed at the end."""
+        """Serve the clients of these listeners, until all are gone that `drain` lets go.
+
+        The listeners are closed at the end.
+        """
         with contextlib.ExitStack() as resources:
             resources.callback(self._watcher.close)
             resources.callback(self._pool.close)
             async with trio.open_nursery() as nursery:
+                self._running = nursery.cancel_scope
                 context = self._context = self._new_context(nursery)
                 serve = partial(self._serve, context)
                 reception = self._reception = Reception(
@@ -206,9 +217,7 @@ class Worker:
                 self._start_inside(nursery)
                 for listener in listeners:
                     self._bounds.govern(listener.socket)
-                    taker = reception.taker(listener)
-                    acceptor = Acceptor(listener.socket, taker, self._bounds.entrance)
-                    nursery.start_soon(acceptor.run)
+                    nursery.start_soon(self._accept, listener, reception)
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_GC_THRESHOLDS)
@@ -243,7 +252,7 @@ class Worker:
         nursery.start_soon(self._sweep)
         nursery.start_soon(self._zhttp.run)
         if isinstance(self._entrance, WorkerLink):
-            nursery.start_soon(self._obey, self._entrance)
+            nursery.start_soon(self._obey, self._entrance, nursery)
             nursery.start_soon(self._entrance.run)
         nursery.start_soon(self._run_handlers)
 
@@ -261,6 +270,13 @@ class Worker:
 
     # -- clients ---------------------------------------------------------------------------
 
+    async def _accept(self, listener: Listener, reception: Reception) -> None:
+        taker = reception.taker(listener)
+        acceptor = Acceptor(listener.socket, taker, self._bounds.entrance)
+        self._acceptors.add(acceptor)
+        await acceptor.run()
+        self._acceptors.remove(acceptor)
+
     def _serve(
         self, context: ServingContext, raw: socket.socket, tls: TlsCodec | None, peer: str
     ) -> None:
@@ -276,6 +292,28 @@ class Worker:
     def _closed(self, connection: HttpConnection) -> None:
         self._open.discard(connection)
         self._bounds.left(connection.peer)
+
+    # -- the end ---------------------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new clients, let those go that are held over so many seconds, and end `run`.
+
+        Requests that are under way are finished, if that does not take much longer.
+        """
+        context = self._context
+        if context is not None and context.drain is None:
+            if self._open:
+                log.info("draining", connections=len(self._open), seconds=seconds)
+            drain = context.drain = Drain(self._timers, seconds, SystemRandom())
+            for acceptor in self._acceptors:
+                acceptor.end()
+            drain.begin(list(self._open))
+            with trio.move_on_after(seconds + FINISH_SECONDS):
+                # Backends are still told of clients that have left.
+                while self._acceptors or self._open or context.crew.at_work:  # noqa: ASYNC110
+                    await trio.sleep(_LOOK_SECONDS)
+        self.close_all()
+        self._running.cancel()
 
     def close_all(self) -> None:
         """Close every client connection."""

@@ -59,13 +59,19 @@ def main() -> int:
 async def _serve(worker: Worker, order: WorkerOrder) -> None:
     listeners = [Listener(socket.socket(fileno=fd), *rest) for fd, rest in order.listeners]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(worker.run, listeners)
         nursery.start_soon(_end_with_supervisor, order, nursery.cancel_scope)
-        with trio.open_signal_receiver(signal.SIGTERM) as signals:
-            async for _ in signals:
-                break
-        worker.close_all()
+        nursery.start_soon(_cut_when_told, worker, nursery.cancel_scope)
+        await worker.run(listeners)
         nursery.cancel_scope.cancel()
+
+
+async def _cut_when_told(worker: Worker, scope: trio.CancelScope) -> None:
+    """End at once on TERM: who has clients let go says so over the link."""
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            break
+    worker.close_all()
+    scope.cancel()
 
 
 async def _end_with_supervisor(order: WorkerOrder, scope: trio.CancelScope) -> None:

@@ -141,6 +141,12 @@ class Server:
         at_least(1),
     )
     compression: bool = option(False, "`compression` of a route, on all routes.")
+    drain_seconds: float = option(
+        20.0,
+        "At a stop, the time over which held clients are let go one after the other; what is still "
+        "open five seconds later is cut.",
+        at_least(0),
+    )
     cross_origin: bool = option(False, "`cross_origin` of a route, on all routes.")
     debug: bool = option(False, "`debug` of a route, on all routes.")
 

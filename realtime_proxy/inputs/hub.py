@@ -171,6 +171,10 @@ class Hub:
         self._visits_wanted = is_wanted
         self._tell_all([Kind.VISITS, b"%d" % is_wanted])
 
+    def drain(self, seconds: float) -> None:
+        """Have every worker let its clients go over so many seconds, and end."""
+        self._tell_all([Kind.DRAIN, b"%f" % seconds])
+
     def _tell_all(self, message: list[bytes]) -> None:
         for link in self._links.values():
             link.socket.send(message)

@@ -37,6 +37,7 @@ class Kind(bytes, Enum):
     TALLY = b"A"  # worker: what it has counted since the last time
     VISITS = b"S"  # supervisor: tell of each client from now on (1), or not (0)
     REOPEN = b"O"  # supervisor: begin a new log file
+    DRAIN = b"Z"  # supervisor: take no new clients, let the others go over so many seconds, and end
 
 
 def encode_tallied(tallied: Tallied) -> bytes:

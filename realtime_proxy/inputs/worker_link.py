@@ -52,6 +52,7 @@ class WorkerLink:
         self.on_configure: Callable[[Config], None] = _ignore
         self.on_reopen: Callable[[], None] = _ignore
         self.on_visits_wanted: Callable[[bool], None] = _ignore
+        self.on_drain: Callable[[float], None] = _ignore
 
     def _intake_of(self, settings: Publish, timers: Timers, counters: Counters) -> Intake:
         limits = Limits.of(settings)
@@ -140,6 +141,8 @@ class WorkerLink:
                 self.on_visits_wanted(parts[0] == b"1")
             case Kind.REOPEN:
                 self.on_reopen()
+            case Kind.DRAIN:
+                self.on_drain(float(parts[0]))
 
     def _granted(self, channel: str, last_id: str | None = None) -> None:
         # Of an earlier time when this worker had the channel, older items may still be in line; and

@@ -1,5 +1,6 @@
 """Accepting clients without a task for each, as long as there is room for more."""
 
+import contextlib
 import errno
 import itertools
 import socket
@@ -99,9 +100,15 @@ class Acceptor:
         self._listener = listener
         self._take = take
         self._entrance = entrance
+        self._is_ending = False
+
+    def end(self) -> None:
+        """Accept those who wait already, and nobody after them."""
+        self._is_ending = True
+        trio.lowlevel.notify_closing(self._listener)  # wakes whoever waits for it
 
     async def run(self) -> None:
-        """Accept until cancelled, then close the listener."""
+        """Accept until it is to end, or cancelled; then close the listener."""
         room, descriptors = self._entrance.room, self._entrance.descriptors
         with self._listener:
             for count in itertools.count():
@@ -112,7 +119,10 @@ class Acceptor:
                 try:
                     raw, address = self._listener.accept()
                 except BlockingIOError:
-                    await trio.lowlevel.wait_readable(self._listener)
+                    if self._is_ending:
+                        return
+                    with contextlib.suppress(trio.ClosedResourceError):  # it is to end
+                        await trio.lowlevel.wait_readable(self._listener)
                 except OSError as error:
                     if error.errno in OUT_OF_RESOURCES:
                         descriptors.ran_out(error.strerror or str(error))

@@ -21,10 +21,16 @@ class Crew:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._idle: list[_Member] = []
+        self._members = 0
 
     def __len__(self) -> int:
         """How many tasks wait for work."""
         return len(self._idle)
+
+    @property
+    def at_work(self) -> int:
+        """How many tasks have work to do."""
+        return self._members - len(self._idle)
 
     def start(self, work: Work, on_cancelled: Callable[[], None] | None = None) -> None:
         """Have work done soon; it gets the scope by which it may be cancelled until it is done.
@@ -33,12 +39,19 @@ class Crew:
         variables are the caller's, and what it raises ends the nursery.
         """
         if not self._idle:
-            self._nursery.start_soon(_Member(self._idle, work, on_cancelled).run)
+            self._members += 1
+            self._nursery.start_soon(self._have, _Member(self._idle, work, on_cancelled))
             return
         member = self._idle.pop()
         member.work, member.on_cancelled = work, on_cancelled
         member.task.context = contextvars.copy_context()
         trio.lowlevel.reschedule(member.task)
+
+    async def _have(self, member: "_Member") -> None:
+        try:
+            await member.run()
+        finally:
+            self._members -= 1
 
 
 class _Member:

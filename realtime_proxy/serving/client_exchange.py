@@ -246,7 +246,12 @@ class ClientExchange:
         return None if self._exchange is None else self._exchange.record
 
     def _keeps_alive(self, form: str) -> bool:
-        return self._request.keep_alive and form != BodyForm.CLOSE and self._body.complete
+        return (
+            self._request.keep_alive
+            and form != BodyForm.CLOSE
+            and self._body.complete
+            and self._context.drain is None
+        )
 
     # -- failures --------------------------------------------------------------------------
 

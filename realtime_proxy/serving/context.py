@@ -25,6 +25,7 @@ from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.routing.forwarding import Forwarding
 from realtime_proxy.routing.table import RouteTable
+from realtime_proxy.serving.drain import Drain
 from realtime_proxy.serving.farewells import Farewells
 from realtime_proxy.serving.filter_requests import FilterRequests
 from realtime_proxy.serving.lifetimes import Lifetimes
@@ -61,6 +62,7 @@ class ServingContext:
     zhttp: ZhttpPeers
     unsent: Backlogs  # what WebSockets of backends have not taken
     tally: Tally | None = None  # there only while somebody wants to know
+    drain: Drain | None = None  # there only before a stop
     farewells: Farewells = attrs.field(init=False)
     server: Server = attrs.field(init=False)
     grip: Grip = attrs.field(init=False)

@@ -75,6 +75,11 @@ class HeldClient:
 
     # -- items -----------------------------------------------------------------------------
 
+    @property
+    def is_filtering(self) -> bool:
+        """True while items for this client are on their way through its filters."""
+        return self.personal is not None and self.personal.is_busy
+
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is more than bytes to append."""
         raise NotImplementedError

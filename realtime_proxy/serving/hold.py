@@ -11,6 +11,9 @@ class Hold(Protocol):
     def client_gone(self, reason: CloseReason) -> None:
         """The connection has ended."""
 
+    def let_go(self) -> bool:
+        """End as it should end for a client that is to come back. False if that has to wait."""
+
 
 class InputHold(Hold, Protocol):
     """A hold that also takes what the client sends."""

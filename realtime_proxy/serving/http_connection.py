@@ -29,6 +29,7 @@ from realtime_proxy.serving.held_client import HeldClient
 from realtime_proxy.serving.hold import Hold, InputHold
 from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.http_repeat import RepeatedExchange, Superseded
+from realtime_proxy.serving.lingering import LINGER_SECONDS, Lingering
 from realtime_proxy.serving.request_body import NO_BODY, RequestBody, StoredBody
 from realtime_proxy.serving.response_hold import ResponseHold
 from realtime_proxy.serving.websocket_upgrade import WebSocketUpgrade
@@ -40,12 +41,8 @@ from realtime_proxy.wire.http1_server import (
 )
 from realtime_proxy.wire.websocket_handshake import is_upgrade
 
-# After the last response, so long is waited for the client to close (RFC 9112 9.6); one that is
-# still sending gets more time, as its response would be lost with a reset.
-LINGER_SECONDS = 2.0
 # A client that always has one more request ready must not keep others waiting.
 _REQUESTS_AT_ONCE = 16
-MAX_LINGER_SECONDS = 30.0
 
 log = structlog.get_logger()
 
@@ -66,7 +63,6 @@ class HttpConnection:
         "_hold",
         "_is_request_read",
         "_leftover",
-        "_lingers_until",
         "_number",
         "_on_closed",
         "_parser",
@@ -100,10 +96,9 @@ class HttpConnection:
         self._hold: Hold | None = None
         self._takes_input: InputHold | None = None
         self._scope: trio.CancelScope | None = None
-        self._timer: Timer | None = None
+        self._timer: Timer | Lingering | None = None
         self._expired = False
         self._is_request_read = False
-        self._lingers_until = 0.0
         self._state = _State.WAITING
         self._number: int | None = None
         self.presence: Presence | None = None  # while anybody asks for statistics
@@ -123,6 +118,11 @@ class HttpConnection:
         """The client that is held; None while it is not, or not yet accepted."""
         return self._hold if isinstance(self._hold, HeldClient) else None
 
+    @property
+    def is_held(self) -> bool:
+        """True if a hold has this connection, or asks for its client again."""
+        return self._hold is not None
+
     # -- waiting ---------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -140,10 +140,21 @@ class HttpConnection:
         """Wait for a request without a task."""
         self._state = _State.WAITING
         self._parser = None
-        self._timer = self.context.timers.after(
-            self.context.server.idle_timeout_seconds, self._idle_too_long
-        )
+        is_draining = self.context.drain is not None
+        seconds = LINGER_SECONDS if is_draining else self.context.server.idle_timeout_seconds
+        self._timer = self.context.timers.after(seconds, self._idle_too_long)
         self.socket.watch_arrivals()
+
+    def leave_if_idle(self) -> None:
+        """End unless a request is under way, held, or about to come."""
+        if self._state is not _State.WAITING:
+            return
+        self._wake()  # it may have asked already
+        if self._state is _State.WAITING and self._number is not None:
+            self.close(CloseReason.SHUTDOWN)
+        elif self._state is _State.WAITING:  # it has connected just now, to ask
+            self._cancel_timer()
+            self.wait()
 
     def _idle_too_long(self) -> None:
         self.close(CloseReason.IDLE)
@@ -161,8 +172,6 @@ class HttpConnection:
                     self._takes_input.input_arrived()
                 elif events & HUNG_UP:
                     self.close(self._reason_of_end())
-            case _State.LINGERING:
-                self._skip_input()
 
     def _reason_of_end(self) -> CloseReason:
         if self.socket.overflowed:
@@ -314,6 +323,12 @@ class HttpConnection:
         if self._parser is not None:
             self._leftover, self._parser = self._parser.buffer, None
         self.socket.watch_arrivals()
+        if (drain := self.context.drain) is not None:
+            drain.held(self)
+
+    def let_go(self) -> bool:
+        """End a hold as its client should see it that is to come back. False if it has to wait."""
+        return self._hold is None or self._hold.let_go()
 
     def take_input(self, hold: InputHold) -> None:
         """From now on the hold also takes what the client sends."""
@@ -331,7 +346,7 @@ class HttpConnection:
         """The hold is over and all its bytes are written: take the next request, or close."""
         self._hold = self._takes_input = None
         self._visit_over()
-        if not keep_alive:
+        if not keep_alive or self.context.drain is not None:
             self._linger()
         elif self._leftover:
             self._start(self._serve)
@@ -389,21 +404,7 @@ class HttpConnection:
         self._visit_over()
         self._hold = self._takes_input = None
         self._state = _State.LINGERING
-        self.socket.end_output()
-        timers = self.context.timers
-        self._lingers_until = timers.now() + MAX_LINGER_SECONDS
-        self._timer = timers.after(LINGER_SECONDS, self._lingered)
-        self.socket.watch_input()
-
-    def _skip_input(self) -> None:
-        data = self.socket.receive()
-        if data == b"":
-            self.close(CloseReason.FINISHED)
-        elif data:
-            self._cancel_timer()
-            timers = self.context.timers
-            left = min(LINGER_SECONDS, self._lingers_until - timers.now())
-            self._timer = timers.after(max(0.0, left), self._lingered)
+        self._timer = Lingering(self.socket, self.context.timers, self._lingered)
 
     def _lingered(self) -> None:
         self.close(CloseReason.FINISHED)

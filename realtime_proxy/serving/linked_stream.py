@@ -114,7 +114,7 @@ class LinkedStream(StreamHold):
 
     def _gather(self) -> None:
         """Ask for what is missing, once it is settled what the client has."""
-        if self.personal is not None and self.personal.is_busy:
+        if self.personal is not None and self.is_filtering:
             intake = self.connection.context.intake
             self.personal.when_settled(lambda: intake.at_rest(self._gather))
         else:
@@ -330,7 +330,7 @@ class LinkedStream(StreamHold):
         await trio.lowlevel.checkpoint_if_cancelled()
 
     def _body_begins(self) -> bool:
-        if self.personal is not None and self.personal.is_busy:
+        if self.is_filtering:
             return False
         self._perform(self._machine.body_begins(self._positions()))
         return True
@@ -360,6 +360,10 @@ class LinkedStream(StreamHold):
             self._timer = None
 
     # -- the end ---------------------------------------------------------------------------
+
+    def let_go(self) -> bool:
+        """End the body; not within what a link gives it."""
+        return self._machine.state is not State.RECEIVING and super().let_go()
 
     def _release(self) -> None:
         self._machine.ended()

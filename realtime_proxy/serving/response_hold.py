@@ -179,10 +179,18 @@ class ResponseHold(HttpHold):
         self._stage = _Stage.OVER
         super().client_gone(reason)
 
-    def _time_out(self) -> None:
+    def _time_out(self, reason: CloseReason = CloseReason.TIMED_OUT) -> None:
         poll = self.remembered()
         answer = Response(poll.status, Headers(poll.headers), poll.body, poll.reason)
-        self._answer(poll, answer, CloseReason.TIMED_OUT)
+        self._answer(poll, answer, reason)
+
+    def let_go(self) -> bool:
+        """Answer as at the deadline. False while an item for it is on its way through a filter."""
+        if self.is_filtering:
+            return False
+        if not self.is_over:
+            self._time_out(CloseReason.SHUTDOWN)
+        return True
 
     def lose_access(self, loss: AccessLoss) -> None:
         """Answer in place of the backend."""
@@ -200,8 +208,9 @@ class ResponseHold(HttpHold):
         length = len(response.body)
         form = response_form(request, response.status, length)
         old = poll.version == b"1.0"
+        keep_alive = poll.keep_alive and self.connection.context.drain is None
         data = encode_response_head(
-            response.head(), form, length, keep_alive=poll.keep_alive, old_client=old
+            response.head(), form, length, keep_alive=keep_alive, old_client=old
         )
         self.writer.write(data if form == BodyForm.NONE else data + response.body)
         if (record := self._record) is not None:
@@ -210,7 +219,7 @@ class ResponseHold(HttpHold):
             counts.client_header_bytes_sent += response.head().content_bytes()
             counts.client_content_bytes_sent += length
         self._tell_closed(reason)
-        self.connection.resume(keep_alive=poll.keep_alive)
+        self.connection.resume(keep_alive=keep_alive)
 
 
 class ToldPoll(ResponseHold):

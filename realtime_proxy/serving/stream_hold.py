@@ -11,6 +11,7 @@ from realtime_proxy.sessions.access_loss import AccessLoss
 from realtime_proxy.sessions.expiry_notice import ExpiryNotice
 from realtime_proxy.sessions.keep_alive import first_delay, idle_delay
 from realtime_proxy.wire.encodings import WireForm
+from realtime_proxy.wire.event_stream import is_event_stream, retry_field
 from realtime_proxy.wire.http1_server import (
     LAST_CHUNK,
     BodyForm,
@@ -37,6 +38,7 @@ class StreamHold(HttpHold):
         wire_form = WireForm.CHUNK if chunked else WireForm.RAW
         super().__init__(order, WireForm.ITEM if order.script is not None else wire_form)
         self._script = order.script
+        self._has_events = is_event_stream(order.headers)
         self._form = form
         self._keep_alive = keep_alive
         self._keeps_connection = chunked and order.request.keep_alive
@@ -112,6 +114,18 @@ class StreamHold(HttpHold):
             self.writer.write(LAST_CHUNK)
         self._tell_closed(reason)
         self.connection.resume(keep_alive=self._keeps_connection)
+
+    def let_go(self) -> bool:
+        """End the body, of events with a time to come back. False while items are filtered."""
+        if self.is_filtering:
+            return False
+        drain = self.connection.context.drain
+        last = b""
+        if drain is not None and self._has_events:
+            last = retry_field(drain.retry_milliseconds())
+        if not last or self._append(last):
+            self.end(CloseReason.SHUTDOWN)
+        return True
 
     def fail(self, problem: str, *, is_cut: bool = False) -> None:
         """End the body because of a backend; if some of it is missing, so that the client can tell.

@@ -37,7 +37,7 @@ from realtime_proxy.sessions.effects import (
     SendToBackend,
 )
 from realtime_proxy.sessions.expiry_notice import ExpiryNotice
-from realtime_proxy.wire.websocket_frame import Opcode, encode_close
+from realtime_proxy.wire.websocket_frame import SERVICE_RESTART, Opcode, encode_close
 from realtime_proxy.wire.websocket_reader import FrameReader, Message, PeerClosed, PeerFailed
 
 CLOSE_SECONDS = 10.0
@@ -151,6 +151,13 @@ class WebSocketConnection(WebSocketHold):
         """The client's connection has ended."""
         self._release(reason)
         self._perform(self._session.client_gone())
+
+    def let_go(self) -> bool:
+        """Have both sides close; not before the backend has said whether it accepts."""
+        if not self._session.is_accepted:
+            return False
+        self._perform(self._session.close(SERVICE_RESTART, "", CloseReason.SHUTDOWN))
+        return True
 
     # -- effects ---------------------------------------------------------------------------
 

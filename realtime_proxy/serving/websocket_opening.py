@@ -60,7 +60,8 @@ class WebSocketOpening:
         shown = ResponseHead(head.status, head.reason, head.headers.without(hidden))
         request = self.request
         form = response_form(request.head, head.status, len(body))
-        data = encode_response_head(shown, form, len(body), keep_alive=request.keep_alive)
+        keep_alive = request.keep_alive and self.connection.context.drain is None
+        data = encode_response_head(shown, form, len(body), keep_alive=keep_alive)
         return (shown, data, 0) if form == BodyForm.NONE else (shown, data + body, len(body))
 
     def log_answer(self, backend: str, status: int | None, body_bytes: int = 0) -> None:

@@ -70,6 +70,7 @@ class WebSocketOverHttp:
 
     __slots__ = (
         "_client_close",
+        "_end",
         "_has_news",
         "_in_flight",
         "_meta",
@@ -104,6 +105,7 @@ class WebSocketOverHttp:
         self._refresh_waits = False
         self._poll_seconds: int | None = None
         self._client_close: tuple[int | None, str] = (None, "")
+        self._end = CloseReason.PUBLISHED_CLOSE  # why, once both sides were told to close
         self._meta: dict[bytes, tuple[bytes, bytes]] | None = None  # most backends store nothing
 
     @property
@@ -160,7 +162,7 @@ class WebSocketOverHttp:
                 return [EndClient(CloseReason.BACKEND_CLOSED), *self._call()]
             case _State.CLOSED_HERE:
                 self._state = _State.ENDED
-                return [EndClient(CloseReason.PUBLISHED_CLOSE), *self._call()]
+                return [EndClient(self._end), *self._call()]
             case _State.DETACHED:
                 self._state = _State.ENDED
                 end = EndClient(CloseReason.CLIENT_CLOSED)
@@ -175,16 +177,18 @@ class WebSocketOverHttp:
             self._wait(Event(b"DISCONNECT"))
         return self._call()
 
-    def close(self, code: int | None, reason: str) -> list[Effect]:
-        """A published close, or one of the proxy's own: both sides are told."""
+    def close(
+        self, code: int | None, reason: str, end: CloseReason = CloseReason.PUBLISHED_CLOSE
+    ) -> list[Effect]:
+        """A published close, or one of the proxy's own: both sides are told. `end` is for logs."""
         if not self.is_open:
             return []
         if self._state is _State.CLIENT_CLOSED:  # its own close has come, so nothing is awaited
             self._state = _State.ENDED
-            return [SendClose(code, reason), EndClient(CloseReason.PUBLISHED_CLOSE), *self._call()]
+            return [SendClose(code, reason), EndClient(end), *self._call()]
         if self._state is _State.OPEN:
             self._wait(Event(b"CLOSE"))
-        self._state = _State.CLOSED_HERE
+        self._state, self._end = _State.CLOSED_HERE, end
         return [SendClose(code, reason), *self._call()]
 
     # -- what the backend does -------------------------------------------------------------

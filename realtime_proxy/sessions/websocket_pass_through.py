@@ -129,14 +129,16 @@ class WebSocketPassThrough:
         self._backend = _Side.GONE
         return [EndBackend()]
 
-    def close(self, code: int | None, reason: str) -> list[Effect]:
-        """A published close, or one of the proxy's own: both sides are told."""
+    def close(
+        self, code: int | None, reason: str, end: CloseReason = CloseReason.PUBLISHED_CLOSE
+    ) -> list[Effect]:
+        """A published close, or one of the proxy's own: both sides are told. `end` is for logs."""
         if self._client is _Side.DONE:  # its own close has come, so nothing is awaited
             self._client = _Side.GONE
-            return [SendClose(code, reason), EndClient(CloseReason.PUBLISHED_CLOSE)]
+            return [SendClose(code, reason), EndClient(end)]
         if self._client is not _Side.OPEN:
             return []
-        self._client, self._end = _Side.TOLD, CloseReason.PUBLISHED_CLOSE
+        self._client, self._end = _Side.TOLD, end
         return [SendClose(code, reason), *self._tell_backend()]
 
     def _tell_backend(self) -> list[Effect]:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.sessions.effects import Effect
 
 
@@ -25,5 +26,7 @@ class WebSocketSession(Protocol):
     def client_gone(self) -> list[Effect]:
         """The client's connection is lost, or was ended without a close from it."""
 
-    def close(self, code: int | None, reason: str) -> list[Effect]:
-        """A published close, or one of the proxy's own: both sides are told."""
+    def close(
+        self, code: int | None, reason: str, end: CloseReason = CloseReason.PUBLISHED_CLOSE
+    ) -> list[Effect]:
+        """A published close, or one of the proxy's own: both sides are told. `end` is for logs."""

@@ -10,6 +10,7 @@ NO_STATUS = 1005
 INVALID_PAYLOAD = 1007
 MESSAGE_TOO_BIG = 1009
 INTERNAL_ERROR = 1011
+SERVICE_RESTART = 1012  # registered with IANA; clients come back after a while of their choice
 
 
 class Opcode(IntEnum):

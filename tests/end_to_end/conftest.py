@@ -27,6 +27,7 @@ LOG = 'level = "debug"'
 CONFIG = """
 [server]
 listen = ["127.0.0.1:{port}"{listen}]
+drain_seconds = {drain_seconds}
 {server}
 
 [publish]
@@ -51,7 +52,16 @@ class Program:
     """A running `realtime-proxy`. `port` takes clients, `control_port` and `sub` publishers."""
 
     def __init__(
-        self, folder, rest, *, server="", listen="", publish=NO_UPDATES, handlers=(), log=LOG
+        self,
+        folder,
+        rest,
+        *,
+        server="",
+        listen="",
+        publish=NO_UPDATES,
+        handlers=(),
+        log=LOG,
+        drain_seconds=0,
     ):
         """`handlers` are files beside the configuration: pairs of a name and a source."""
         for name, source in handlers:
@@ -61,6 +71,7 @@ class Program:
         self._seen = 0
         self.file = folder / "routes.toml"
         self.sub, self.command = f"ipc://{folder}/sub", f"ipc://{folder}/command"
+        self._drain_seconds = drain_seconds
         self._listen = "".join(f', "{address}"' for address in listen.split())
         with reserved_ports(2) as (self.port, self.control_port):
             self.configure(rest, server=server, publish=publish, log=log)
@@ -84,6 +95,7 @@ class Program:
                 port=self.port,
                 control_port=self.control_port,
                 listen=self._listen,
+                drain_seconds=self._drain_seconds,
                 server=server,
                 sub=self.sub,
                 command=self.command,

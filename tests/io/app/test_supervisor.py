@@ -155,3 +155,34 @@ async def test_a_worker_has_a_group_of_its_own(folder, workers_are, supervisor):
     await run_until(supervisor, lambda: len(lives(folder)) == 2)
     groups = [file.name.split(".")[1:] for file in folder.glob("group.*")]
     assert all(pid == group != str(os.getpgrp()) for pid, group in groups)
+
+
+async def test_workers_are_told_to_drain_and_are_not_replaced(folder, workers_are, supervisor):
+    workers_are(then="open(f'told.{os.getpid()}', 'wb').writelines(link._socket.recv_multipart())")
+    started = trio.Event()
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisor.run, started.set)
+            await started.wait()
+            while len(lives(folder)) < 2:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            await supervisor.drain(3.0)
+            nursery.cancel_scope.cancel()
+    told = {file.read_bytes() for file in folder.glob("told.*")}
+    assert told == {b"Z3.000000"}
+    assert len(lives(folder)) == 2
+    assert all(listener.socket.fileno() == -1 for slot in supervisor.slots for listener in slot)
+
+
+async def test_draining_workers_that_do_not_end_are_not_waited_for_without_end(
+    workers_are, supervisor, monkeypatch
+):
+    monkeypatch.setattr(supervisor_module, "FINISH_SECONDS", 0.1)
+    workers_are()
+    started = trio.Event()
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisor.run, started.set)
+            await started.wait()
+            await supervisor.drain(0.1)
+            nursery.cancel_scope.cancel()

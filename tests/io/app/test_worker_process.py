@@ -94,6 +94,19 @@ async def test_it_serves_and_ends_when_told(played):
         assert await end_of(process) == (0, b"")
 
 
+async def test_it_ends_when_its_clients_are_let_go(played):
+    async with played.worker() as (process, link):
+        with trio.fail_after(SECONDS):
+            assert await link.receive() == [[b"Y"]]
+            async with await trio.open_tcp_stream(*played.listener.getsockname()) as client:
+                await client.send_all(b"GET /stream?channel=demo HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert await link.receive() == [[b"H", b"demo"]]
+                link.send([b"G", b"demo"])
+                link.send([b"Z", b"0.1"])
+                assert b"".join([data async for data in client]).endswith(b"\r\n0\r\n\r\n")
+        assert await end_of(process) == (0, b"")
+
+
 async def test_it_ends_with_its_supervisor_and_clears_up(played):
     async with played.worker() as (process, link):
         with trio.fail_after(SECONDS):

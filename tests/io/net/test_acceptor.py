@@ -157,6 +157,31 @@ async def test_a_listener_is_closed_when_accepting_ends(listen, taken):
     assert listener.fileno() == -1
 
 
+async def test_ending_takes_those_first_who_wait(listen, taken, dial):
+    listener = listen(TcpAddress("127.0.0.1", 0))
+    for _ in range(200):
+        dial(listener)
+    acceptor = Acceptor(listener, taken, entrance(1_000))
+    acceptor.end()
+    with trio.fail_after(SECONDS):
+        await acceptor.run()
+    assert len(taken) == 200
+    assert listener.fileno() == -1
+
+
+async def test_ending_while_nobody_comes(listen, taken, dial):
+    listener = listen(TcpAddress("127.0.0.1", 0))
+    acceptor = Acceptor(listener, taken, entrance(10))
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(acceptor.run)
+            await trio.testing.wait_all_tasks_blocked()
+            dial(listener)
+            acceptor.end()
+    assert len(taken) == 1
+    assert listener.fileno() == -1
+
+
 class Failing:
     """A listener whose `accept` fails with these errors first."""
 

@@ -53,6 +53,21 @@ async def test_a_task_is_used_again(crew):
     assert log == ["done", "done"]
 
 
+async def test_those_at_work_are_counted(crew):
+    log = []
+    assert crew.at_work == 0
+    jobs = [Job(crew, log) for _ in range(3)]
+    assert crew.at_work == 3  # before any has begun
+    await trio.testing.wait_all_tasks_blocked()
+    await jobs[0].end()
+    assert crew.at_work == 2
+    jobs[1].scope.cancel()
+    await trio.testing.wait_all_tasks_blocked()
+    assert crew.at_work == 1
+    await jobs[2].end()
+    assert (crew.at_work, len(crew)) == (0, 2)
+
+
 async def test_work_goes_on_side_by_side(crew):
     log = []
     jobs = [Job(crew, log) for _ in range(5)]

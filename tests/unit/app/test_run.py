@@ -76,37 +76,70 @@ def test_other_failures_are_not_hidden(served, monkeypatch):
 
 @attrs.define
 class Serving:
-    """A server that runs until it is cancelled."""
+    """A server that runs until it is cancelled, and drains until it may end."""
 
-    stopped: bool = False
-    cancelled_after_stop: bool = False
+    drained: bool = False
+    was_cancelled: bool = False
+    cut_before_the_end: bool = False
     hung_up: int = 0
+    may_end: trio.Event = attrs.field(factory=trio.Event)
 
     async def run(self):
         try:
             await trio.sleep_forever()
         finally:
-            self.cancelled_after_stop = self.stopped
+            self.was_cancelled = True
 
     def hang_up(self):
         self.hung_up += 1
 
-    def stop(self):
-        self.stopped = True
+    async def drain(self):
+        await self.may_end.wait()
+        self.drained = True
+
+    def cut(self):
+        self.cut_before_the_end = not self.was_cancelled
+
+    async def until_told(self):
+        parts = (self.run, trio.sleep_forever, self.hang_up, self.drain, self.cut)
+        await run_module._until_told(*parts)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_stops(number, monkeypatch):
+@pytest.fixture
+def _log(monkeypatch):
     monkeypatch.setattr(run_module, "log", run_module.structlog.get_logger())
-    serving, told = Serving(), run_module._until_told
+
+
+@pytest.mark.usefixtures("_log")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_has_it_drain_and_then_end(number):
+    serving = Serving()
     with trio.fail_after(SECONDS), capture_logs() as logs:
         async with trio.open_nursery() as nursery:
-            parts = (serving.run, trio.sleep_forever, serving.hang_up, serving.stop)
-            nursery.start_soon(told, *parts)
+            nursery.start_soon(serving.until_told)
             await trio.testing.wait_all_tasks_blocked()
             signal.raise_signal(signal.SIGHUP)
             await trio.testing.wait_all_tasks_blocked()
-            assert (serving.hung_up, serving.stopped) == (1, False)
+            assert serving.hung_up == 1
             signal.raise_signal(number)
-    assert serving.cancelled_after_stop
+            await trio.testing.wait_all_tasks_blocked()
+            assert not serving.was_cancelled
+            serving.may_end.set()
+    assert serving.drained
+    assert serving.was_cancelled
     assert [line["signal"] for line in logs] == ["SIGHUP", number.name]
+
+
+@pytest.mark.usefixtures("_log")
+async def test_a_second_signal_cuts_that_short():
+    serving = Serving()
+    with trio.fail_after(SECONDS), capture_logs():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serving.until_told)
+            await trio.testing.wait_all_tasks_blocked()
+            signal.raise_signal(signal.SIGTERM)
+            await trio.testing.wait_all_tasks_blocked()
+            signal.raise_signal(signal.SIGINT)
+    assert serving.was_cancelled
+    assert serving.cut_before_the_end
+    assert not serving.drained

@@ -385,6 +385,12 @@ def test_published_close_while_the_client_closes():
     assert answer(session, "CLOSE") == []
 
 
+def test_why_it_was_closed_here_is_told_at_the_end():
+    session = opened()
+    session.close(1012, "", CloseReason.SHUTDOWN)
+    assert session.client_closed(1012, "") == [ends(CloseReason.SHUTDOWN)]
+
+
 @pytest.mark.parametrize("status", [500, 404])
 def test_published_close_that_the_backend_refuses(status):
     """The client has its close already, so it gets no other."""

@@ -207,6 +207,11 @@ def test_close_tells_both(session):
     assert session.backend_closed(None, "") == [EndBackend()]
 
 
+def test_why_it_was_closed_here_is_told_at_the_end(session):
+    session.close(1012, "", CloseReason.SHUTDOWN)
+    assert session.client_closed(1012, "") == [EndClient(CloseReason.SHUTDOWN)]
+
+
 def test_close_where_the_client_is_lost_then(session):
     session.close(4100, "out")
     assert session.client_gone() == []  # the backend still has its time
