@@ -62,7 +62,7 @@ async def _serve_alone(config: Config, source: Source) -> None:
         opened.callback(publish_side.close)
         worker = Worker(config, base_dir, on_tallied=partial(stats_side.add, 0))
         stats_side.on_visits_wanted = worker.tell_visits
-        admin_side = AdminSide(config.admin, worker.door, base_dir)
+        admin_side = AdminSide(config.admin, worker.door.overview, base_dir)
         opened.callback(admin_side.close)
         listeners = listeners_of_slots(config.server, 1)[0]
 

@@ -61,7 +61,7 @@ class Supervisor:
             opened.callback(self._publish_side.close)
             self._stats_side = StatsSide(config, counters, several=True)
             opened.callback(self._stats_side.close)
-            self.admin_side = AdminSide(config.admin, self._hub, base_dir)
+            self.admin_side = AdminSide(config.admin, self._hub.overview, base_dir)
             opened.callback(self.admin_side.close)
             self.slots = listeners_of_slots(config.server, workers)
             self._opened = opened.pop_all()

@@ -45,11 +45,13 @@ from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.background import run_logged
 from realtime_proxy.pipeline.services import HandlerServices
+from realtime_proxy.serving.connection_list import ConnectionList
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.drain import FINISH_SECONDS, Drain
 from realtime_proxy.serving.held_identities import HeldIdentities
 from realtime_proxy.serving.http_connection import HttpConnection
 from realtime_proxy.serving.live_target import zhttp_addresses
+from realtime_proxy.serving.roll import Roll
 
 _SWEEP_SECONDS = 1.0
 # While clients are let go, so often is looked whether all have left.
@@ -214,6 +216,7 @@ class Worker:
                     context.crew, serve, self._bounds.addresses, self._bounds.entrance.room.leave
                 )
                 self._give_configuration(context, reception)
+                self._entrance.inspector = ConnectionList(context)
                 self._start_inside(nursery)
                 for listener in listeners:
                     self._bounds.govern(listener.socket)
@@ -240,6 +243,7 @@ class Worker:
             channels=self._entrance.channels,
             intake=self._entrance.intake,
             connections=self._connections,
+            roll=Roll() if self._config.admin.listen else None,
         )
 
     def _publish_one(self, item: Item) -> int:

@@ -42,4 +42,4 @@ class CountedGroup(Group):
         for writer in self.writers:
             if isinstance(writer, CountingWriter):
                 writer.record.messages_out += messages
-        return super().write_all(data, now, slice_size=slice_size)
+        return super().write_all(data, now, messages, slice_size)

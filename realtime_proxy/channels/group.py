@@ -17,12 +17,23 @@ log = structlog.get_logger()
 class Subscription:
     """One subscriber's place in one group."""
 
-    __slots__ = ("group", "index", "subscriber")
+    __slots__ = ("_before", "group", "index", "subscriber")
 
     def __init__(self, group: "Group", index: int, subscriber: Subscriber) -> None:
         self.group = group
         self.index = index
+        self._before = group.messages  # the same object for all who join at the same time
         self.subscriber: Subscriber | None = subscriber
+
+    @property
+    def messages(self) -> int:
+        """How many have been written to the group since; what goes to each by itself is not."""
+        return self.group.messages - self._before
+
+    def move(self, group: "Group", index: int) -> None:
+        """Be in another group from now on, as if it had always been there."""
+        self._before += group.messages - self.group.messages
+        self.group, self.index = group, index
 
 
 # Form, personal, shared, position, counted, route.
@@ -47,6 +58,7 @@ class Group:
         "is_shared",
         "key",
         "last_write_at",
+        "messages",
         "personal",
         "position",
         "route_id",
@@ -65,6 +77,7 @@ class Group:
         self.subscriptions: list[Subscription] = []
         self.writers: list[Writer] = []
         self.last_write_at = 0.0
+        self.messages = 0
         self._running = False
         self._gaps = 0
 
@@ -92,8 +105,7 @@ class Group:
     def take_in(self, other: "Group") -> None:
         """Have the members of another group of the same channel and form, too."""
         for subscription in other.subscriptions:
-            subscription.group = self
-            subscription.index = len(self.subscriptions)
+            subscription.move(self, len(self.subscriptions))
             self.subscriptions.append(subscription)
         self.writers += other.writers
         self.last_write_at = max(self.last_write_at, other.last_write_at)
@@ -123,15 +135,16 @@ class Group:
         self,
         data: bytes,
         now: float,
-        messages: int = 1,  # noqa: ARG002
+        messages: int = 1,
         slice_size: int = SLICE,
     ) -> Iterator[int]:
         """Write the same bytes to all, yielding between slices so that others can run.
 
-        `messages` says how many the bytes consist of, for those who count. What is yielded is how
-        many the next slice has.
+        `messages` says how many the bytes consist of. What is yielded is how many the next slice
+        has.
         """
         count = len(self.writers)
+        self.messages += messages
         self._running = True
         try:
             for start in range(0, count, slice_size):

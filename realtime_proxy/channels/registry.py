@@ -9,6 +9,7 @@ from realtime_proxy.model.item import Item
 from realtime_proxy.wire.encodings import WireForm
 
 _NONE: tuple[Group, ...] = ()
+_KINDS = {WireForm.RESPONSE: "response", WireForm.FRAME: "websocket"}
 
 
 class Registry:
@@ -123,6 +124,14 @@ class Registry:
         groups = self.groups(item.channel)
         concerned = (group for group in groups if group.form.concerns(item))
         return sum(len(group) for group in concerned if group.route_id == route_id)
+
+    def subscribers(self, channel: str) -> dict[str, int]:
+        """How many subscribers a channel has, by kind (those of scripts are streams)."""
+        counts: dict[str, int] = {}
+        for group in self.groups(channel):
+            kind = _KINDS.get(group.form, "http-stream")
+            counts[kind] = counts.get(kind, 0) + len(group)
+        return counts
 
     @property
     def _parts_routes(self) -> bool:

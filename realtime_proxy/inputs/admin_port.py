@@ -1,11 +1,21 @@
 """The admin port: what load balancers and operators ask over HTTP, answered in JSON."""
 
-from typing import Any, Protocol
-from urllib.parse import quote
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 import structlog
 
+from realtime_proxy.inputs.admin_query import (
+    QueryError,
+    parse_dismissal,
+    parse_listing,
+    parse_paging,
+)
+from realtime_proxy.inputs.listing import first_names, list_connections
+from realtime_proxy.inputs.overview import Overview, Unanswered
+from realtime_proxy.model.connection_filter import ConnectionFilter
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.model.readiness import Readiness
@@ -17,23 +27,22 @@ _READ = (b"GET", b"HEAD")
 
 log = structlog.get_logger()
 
-
-class Instance(Protocol):
-    """The instance that is asked about: its only process, or the supervisor of several."""
-
-    @property
-    def serving_workers(self) -> int:
-        """How many processes serve clients at this moment."""
+# What answers a method, given the rest of its path (None: there is none) and the query.
+_Method = Callable[[str | None, str], Awaitable[Response]]
 
 
 class AdminPort:
     """Answers load balancers, who need no key, and operators, if `guard` lets them in."""
 
-    def __init__(self, instance: Instance, guard: PortGuard) -> None:
-        self._instance = instance
+    def __init__(self, overview: Overview, guard: PortGuard) -> None:
+        self._overview = overview
         self.guard = guard
         self.readiness = Readiness.STARTING
         self._probes = {b"/livez": self._live, b"/readyz": self._ready}
+        self._resources: dict[bytes, dict[bytes, _Method]] = {
+            b"connections": {b"GET": self._show_connections, b"DELETE": self._dismiss},
+            b"channels": {b"GET": self._show_channels},
+        }
 
     async def answer(self, head: RequestHead, _body: bytes) -> InternalReply:
         """The reply to one request."""
@@ -52,19 +61,79 @@ class AdminPort:
             return probe() if head.method in _READ else _not_allowed(head, _READ)
         if (refusal := self.guard.refusal(head.headers)) is not None:
             return refusal
-        return _problem(404, f"there is no {quote(head.path)} here")
+        _, name, *rest = head.path.split(b"/", 2) if head.path[:1] == b"/" else (b"", b"")
+        methods = self._resources.get(name)
+        if methods is None:
+            return _problem(404, f"there is no {quote(head.path)} here")
+        method = methods.get(b"GET" if head.method == b"HEAD" else head.method)
+        if method is None:
+            return _not_allowed(head, (*methods, b"HEAD"))
+        return await _tried(method, rest[0] if rest else b"", head.target.partition(b"?")[2])
+
+    # -- load balancers --------------------------------------------------------------------
 
     def _live(self) -> Response:
         return _json(200, {"status": "alive"})
 
     def _ready(self) -> Response:
-        workers = self._instance.serving_workers
+        workers = self._overview.serving_workers
         status, why = self.readiness.name.lower(), self.readiness.value
         if self.readiness is Readiness.READY:
             if workers:
                 return _json(200, {"status": status, "workers": workers})
             status, why = "starting", "no worker serves clients"
         return _json(503, {"status": status, "reason": why})
+
+    # -- operators -------------------------------------------------------------------------
+
+    async def _show_connections(self, connection_id: str | None, query: str) -> Response:
+        which, paging = parse_listing(query)
+        if connection_id is not None:
+            which = msgspec.structs.replace(which, id=connection_id)
+        found, following = await list_connections(self._overview, which, paging)
+        if connection_id is None:
+            return _json(200, {"connections": found, "next": following})
+        return _json(200, found[0]) if found else _unknown("connection", connection_id)
+
+    async def _dismiss(self, connection_id: str | None, query: str) -> Response:
+        which, dismissal = parse_dismissal(query, connection_id)
+        closed = await self._overview.dismiss(which, dismissal)
+        log.info("connections closed", closed=closed, why=dismissal.text, **_named(which))
+        if connection_id is not None and not closed:
+            return _unknown("connection", connection_id)
+        return _json(200, {"closed": closed})
+
+    async def _show_channels(self, name: str | None, query: str) -> Response:
+        paging = parse_paging(query)
+        if name is not None:
+            if not self._overview.is_held(name):
+                return _unknown("channel", name)
+            return _json(200, (await self._overview.channels([name]))[0])
+        names = await first_names(self._overview.channel_names(), paging.after, paging.limit + 1)
+        shown = names[: paging.limit]
+        following = shown[-1] if len(names) > len(shown) else None
+        channels = await self._overview.channels(shown)
+        return _json(200, {"channels": channels, "next": following})
+
+
+async def _tried(method: _Method, rest: bytes, query: bytes) -> Response:
+    """What a method answers, or what is wrong with what was asked."""
+    try:
+        return await method(_text(rest) or None, query.decode("ascii"))
+    except UnicodeError:
+        return _problem(400, "the path or the query is not UTF-8, percent-encoded")
+    except QueryError as error:
+        return _problem(400, str(error))
+    except Unanswered as error:
+        return _problem(504, str(error))
+
+
+def _text(part: bytes) -> str:
+    return unquote_to_bytes(part).decode()
+
+
+def _named(which: ConnectionFilter) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(which).items() if value}
 
 
 def _json(status: int, value: Any) -> Response:
@@ -74,6 +143,10 @@ def _json(status: int, value: Any) -> Response:
 
 def _problem(status: int, text: str) -> Response:
     return _json(status, {"error": text})
+
+
+def _unknown(noun: str, name: str) -> Response:
+    return _problem(404, f"there is no {noun} {name!r}")
 
 
 def _not_allowed(head: RequestHead, methods: tuple[bytes, ...]) -> Response:

@@ -11,6 +11,8 @@ from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.inputs.limited_intake import LimitedIntake
 from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.inputs.order import Order
+from realtime_proxy.inputs.overview import Inspector
+from realtime_proxy.inputs.own_overview import OwnOverview
 from realtime_proxy.inputs.publishing import Reach, Topics
 from realtime_proxy.inputs.tokens import OwnTokens, TokenDesk
 from realtime_proxy.metrics.counters import Counters
@@ -42,6 +44,7 @@ class Door:
             forward=self.intake.submit,
             update=lambda channel: self.intake.update([channel]),
         )
+        self.overview = OwnOverview(registry, self.channels, self._order)
 
     def _intake_of(self, settings: Publish, timers: Timers, counters: Counters) -> Intake:
         limits = Limits.of(settings)
@@ -56,8 +59,6 @@ class Door:
         """Go by these settings from now on."""
         self.channels.linger_seconds = settings.subscription_linger_seconds
         self._order.adopt(settings)
-
-    serving_workers = 1  # this process
 
     # -- publishers ------------------------------------------------------------------------
 
@@ -95,6 +96,17 @@ class Door:
     def show_channels(self, topics: Topics) -> None:
         """From now on, have these know which channels are held."""
         self._order.show_channels(self.channels.names(), topics)
+
+    # -- operators -------------------------------------------------------------------------
+
+    @property
+    def inspector(self) -> Inspector | None:
+        """What knows the connections, once they are served."""
+        return self.overview.inspector
+
+    @inspector.setter
+    def inspector(self, inspector: Inspector) -> None:
+        self.overview.inspector = inspector
 
     # -- the owner of channels ---------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """The supervisor's end of the links: every published item to the workers that hold its channel."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 import structlog
@@ -8,6 +8,7 @@ import trio
 
 from realtime_proxy.channels.membership import HubChannels
 from realtime_proxy.config.schema import Config, Publish
+from realtime_proxy.inputs.hub_overview import HubOverview
 from realtime_proxy.inputs.link_messages import (
     Kind,
     decode_item,
@@ -17,7 +18,7 @@ from realtime_proxy.inputs.link_messages import (
 )
 from realtime_proxy.inputs.order import Order
 from realtime_proxy.inputs.publishing import Reach, Topics
-from realtime_proxy.inputs.questions import Questions
+from realtime_proxy.inputs.questions import UNASKED, Questions
 from realtime_proxy.inputs.tokens import TokenDesk
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tallied import Tallied
@@ -65,6 +66,7 @@ class Hub:
         )
         self._links: dict[int, _Link] = {}
         self._questions = Questions()
+        self.overview = HubOverview(self, self._channels, self._order)
         self.on_tallied: Callable[[int, Tallied], None] = _ignore
         self.on_gone: Callable[[int], None] = _ignore
         rate = settings.max_deliveries_per_second
@@ -111,6 +113,8 @@ class Hub:
                 self._give_tokens_to(worker, link, int(parts[0]))
             case Kind.PUBLISH:
                 self.submit(decode_item(part) for part in parts)
+            case Kind.DISMISS:
+                self._tell_all([Kind.DISMISS, UNASKED, *parts])
             case Kind.ANSWER:
                 self._questions.answered(worker, int(parts[0]), parts[1:])
             case Kind.TALLY:
@@ -237,10 +241,9 @@ class Hub:
             link.socket.send([Kind.LOST, b"%d" % link.lost])
             link.lost = 0
 
-    @property
-    def serving_workers(self) -> int:
-        """How many workers serve clients at this moment."""
-        return sum(link.is_serving for link in self._links.values())
+    def serving(self) -> list[int]:
+        """The workers that serve clients at this moment, in order."""
+        return sorted(worker for worker, link in self._links.items() if link.is_serving)
 
     # -- questions -------------------------------------------------------------------------
 
@@ -253,28 +256,33 @@ class Hub:
                     question.put_to(worker)
                     link.socket.send([Kind.COUNT, b"%d" % question.number, *parts])
             await question.settled()
-        reaches = [Reach(*map(int, answer)) for answer in question.answers]
+        reaches = [Reach(*map(int, answer)) for answer in question.answers.values()]
         return Reach(*(sum(reach[index] for reach in reaches) for index in range(2)))
 
     async def refresh_connection(self, name: bytes) -> bool:
         """Have a connection ask its backend, if it is a WebSocket; False if it is unknown."""
-        answers, _ = await self._ask_all(Kind.REFRESH, [name])
-        return [b"1"] in answers
+        answers, _ = await self.ask(Kind.REFRESH, [name], self.serving())
+        return [b"1"] in answers.values()
 
     async def connected(self, names: list[bytes]) -> list[bytes] | None:
         """Those of the names that are connections; None if a worker does not answer in time."""
-        answers, is_complete = await self._ask_all(Kind.CONNECTED, names)
-        found = {name for answer in answers for name in answer}
+        answers, is_complete = await self.ask(Kind.CONNECTED, names, self.serving())
+        found = {name for answer in answers.values() for name in answer}
         return [name for name in names if name in found] if is_complete else None
 
-    async def _ask_all(self, kind: Kind, parts: list[bytes]) -> tuple[list[list[bytes]], bool]:
-        """The answers of all workers that serve, and whether that is all of them."""
+    async def ask(
+        self,
+        kind: Kind,
+        parts: list[bytes],
+        workers: Sequence[int],
+        seconds: float | None = None,
+    ) -> tuple[dict[int, list[bytes]], bool]:
+        """The answers of these workers, and whether those are all there will be."""
         with self._questions.new() as question:
-            for worker, link in self._links.items():
-                if link.is_serving:
-                    question.put_to(worker)
-                    link.socket.send([kind, b"%d" % question.number, *parts])
-            is_complete = await question.settled()
+            for worker in workers:
+                question.put_to(worker)
+                self._links[worker].socket.send([kind, b"%d" % question.number, *parts])
+            is_complete = await question.settled(seconds)
         return question.answers, is_complete
 
 

@@ -29,6 +29,10 @@ class Kind(bytes, Enum):
     REFRESH = b"E"  # supervisor: a question: its number; have this connection ask, if it is here
     CONNECTED = b"K"  # supervisor: a question: its number; which of these connections are here?
     REFRESH_CHANNEL = b"W"  # supervisor: have the WebSockets of this channel ask their backends
+    LIST = b"J"  # supervisor: a question: its number; a page of the connections meant
+    SUBSCRIBERS = b"M"  # supervisor: a question: its number; who is subscribed to these channels?
+    # supervisor: a question: its number; end the connections meant. worker: have all do so
+    DISMISS = b"X"
     TOKENS = b"B"  # supervisor: leave to deliver so many
     LOST = b"L"  # supervisor: so many items before this were not sent
     UPDATE = b"U"  # supervisor: have the holds of this channel ask their backends

@@ -8,14 +8,16 @@ import trio
 
 # A worker that is so busy for so long is not waited for.
 ANSWER_SECONDS = 2.0
+# The number of a question whose answers nobody waits for.
+UNASKED = b"-1"
 
 
 @attrs.define(eq=False)
 class Question:
-    """A question that is being answered. `answers` has the parts of each answer so far."""
+    """A question that is being answered. `answers` has the parts of each worker's so far."""
 
     number: int
-    answers: list[list[bytes]] = attrs.field(factory=list)
+    answers: dict[int, list[bytes]] = attrs.field(factory=dict)
     _missing: set[int] = attrs.field(factory=set)
     _settled: trio.Event = attrs.field(factory=trio.Event)
 
@@ -29,14 +31,14 @@ class Question:
             return
         self._missing.discard(worker)
         if answer is not None:
-            self.answers.append(answer)
+            self.answers[worker] = answer
         if not self._missing:
             self._settled.set()
 
-    async def settled(self) -> bool:
+    async def settled(self, seconds: float | None = None) -> bool:
         """Wait until all have answered; False if that took too long."""
         if self._missing:
-            with trio.move_on_after(ANSWER_SECONDS):
+            with trio.move_on_after(ANSWER_SECONDS if seconds is None else seconds):
                 await self._settled.wait()
         return not self._missing
 

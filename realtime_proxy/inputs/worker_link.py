@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import msgspec
 import structlog
+import trio
 
 from realtime_proxy.channels.limits import Limits
 from realtime_proxy.channels.membership import Grant
@@ -20,12 +22,19 @@ from realtime_proxy.inputs.link_messages import (
     encode_tallied,
 )
 from realtime_proxy.inputs.open_connections import OpenConnections
+from realtime_proxy.inputs.overview import Inspector
 from realtime_proxy.inputs.tokens import SharedTokens
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tallied import Tallied
+from realtime_proxy.model.connection_filter import ConnectionFilter
+from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_filter = msgspec.msgpack.Decoder(ConnectionFilter).decode
+_decode_dismissal = msgspec.msgpack.Decoder(Dismissal).decode
 
 log = structlog.get_logger()
 
@@ -53,6 +62,7 @@ class WorkerLink:
         self.on_reopen: Callable[[], None] = _ignore
         self.on_visits_wanted: Callable[[bool], None] = _ignore
         self.on_drain: Callable[[float], None] = _ignore
+        self.inspector: Inspector | None = None  # there before this worker is ready
 
     def _intake_of(self, settings: Publish, timers: Timers, counters: Counters) -> Intake:
         limits = Limits.of(settings)
@@ -99,13 +109,18 @@ class WorkerLink:
         self._socket.send([Kind.PUBLISH, encode_item(item)])
         return self._registry.count(item)
 
+    def dismiss_everywhere(self, which: ConnectionFilter, dismissal: Dismissal) -> None:
+        """Have all workers, this one too, end the connections meant."""
+        self._socket.send([Kind.DISMISS, _encode(which), _encode(dismissal)])
+
     async def run(self) -> None:
         """Take what the supervisor sends, until cancelled."""
-        while True:
-            for message in await self._socket.receive():
-                self._arrived(message)
+        async with trio.open_nursery() as nursery:
+            while True:
+                for message in await self._socket.receive():
+                    self._arrived(message, nursery)
 
-    def _arrived(self, message: list[bytes]) -> None:
+    def _arrived(self, message: list[bytes], nursery: trio.Nursery) -> None:
         kind, *parts = message
         match Kind(kind):
             case Kind.GRANTED:
@@ -130,6 +145,11 @@ class WorkerLink:
             case Kind.CONNECTED:
                 names = self._connections.connected(parts[1:])
                 self._socket.send([Kind.ANSWER, parts[0], *names])
+            case Kind.LIST | Kind.DISMISS if self.inspector is not None:
+                nursery.start_soon(self._inspect, self.inspector, Kind(kind), parts)
+            case Kind.SUBSCRIBERS:
+                counts = [self._registry.subscribers(name.decode()) for name in parts[1:]]
+                self._socket.send([Kind.ANSWER, parts[0], _encode(counts)])
             case Kind.TOKENS:
                 if self._tokens is not None:
                     self._tokens.given(int(parts[0]))
@@ -143,6 +163,21 @@ class WorkerLink:
                 self.on_reopen()
             case Kind.DRAIN:
                 self.on_drain(float(parts[0]))
+
+    async def _inspect(self, inspector: Inspector, kind: Kind, parts: list[bytes]) -> None:
+        """Look through the connections, which takes a while if there are many."""
+        number, which = parts[0], _decode_filter(parts[1])
+        try:
+            if kind is Kind.LIST:
+                page = await inspector.page(which, int(parts[2]), int(parts[3]))
+                answer = _encode(page)
+            else:
+                answer = b"%d" % await inspector.dismiss(which, _decode_dismissal(parts[2]))
+        except Exception:
+            # A defect met on one connection must not end the worker.
+            log.exception("inspection failed")
+        else:
+            self._socket.send([Kind.ANSWER, number, answer])
 
     def _granted(self, channel: str, last_id: str | None = None) -> None:
         # Of an earlier time when this worker had the channel, older items may still be in line; and

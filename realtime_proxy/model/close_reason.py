@@ -20,4 +20,5 @@ class CloseReason(Enum):
     EXPIRED = "expired"  # the credential's time is over
     REVOKED = "revoked"  # the credential counts no more
     SHUTDOWN = "shutdown"
+    ADMIN_CLOSED = "admin-closed"  # an operator wanted it to end
     INTERNAL_ERROR = "internal-error"

@@ -20,6 +20,9 @@ from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, WRITE, Watched, Watc
 RECEIVE_BYTES = 65_536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
 _ARRIVALS = READ | EDGE
+# `tcpi_bytes_acked` within `struct tcp_info` (linux/tcp.h), since Linux 4.1.
+_BYTES_ACKED = struct.Struct("@120xQ")
+_TCP_INFO_BYTES = _BYTES_ACKED.size
 
 
 class _Backlog:
@@ -84,6 +87,20 @@ class ClientSocket:
     def client_certificate(self) -> ClientCertificate | None:
         """The certificate that the client has shown, if it came over TLS and was asked for one."""
         return None if self._tls is None else self._tls.client_certificate
+
+    @property
+    def number(self) -> int:
+        """The descriptor; -1 once it is closed."""
+        return self._raw.fileno()
+
+    @property
+    def bytes_sent(self) -> int | None:
+        """How much the client has acknowledged, TLS included; None if the kernel does not tell."""
+        try:
+            info = self._raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        except OSError:  # no TCP, or closed
+            return None
+        return None if len(info) < _TCP_INFO_BYTES else _BYTES_ACKED.unpack_from(info)[0]
 
     # -- writing ---------------------------------------------------------------------------
 

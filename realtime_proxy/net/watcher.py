@@ -6,6 +6,7 @@ cost about twenty times the memory. The rest of the house sees only `ready()` be
 """
 
 import select
+from collections.abc import Iterator
 from typing import Protocol
 
 import structlog
@@ -46,6 +47,16 @@ class Watcher:
         """Begin to watch a descriptor."""
         self._watched[fd] = watched
         self._epoll.register(fd, events)
+
+    def watched(self, after: int = -1) -> Iterator[tuple[int, Watched]]:
+        """All that wait here, by descriptors above `after`, in order.
+
+        Who comes or goes meanwhile may be in it or not.
+        """
+        for fd in range(after + 1, max(self._watched, default=-1) + 1):
+            watched = self._watched.get(fd)
+            if watched is not None:
+                yield fd, watched
 
     def change(self, fd: int, events: int) -> None:
         """Watch for these events from now on; what is there already is told at once."""

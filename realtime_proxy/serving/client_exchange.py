@@ -24,10 +24,11 @@ from realtime_proxy.metrics.route_tally import RouteTally
 from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.connection_record import ConnectionRecord
+from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.headers import HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead, text_response
 from realtime_proxy.pipeline.decision import Answer, Refuse
-from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.routing.condition import host_of
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script
@@ -116,7 +117,15 @@ class ClientExchange:
 
     async def run(self) -> After:
         """Serve the request. Raises trio.BrokenResourceError when the client is gone."""
-        return await self._guarded(self._serve)
+        roll = self._context.roll
+        if roll is None:
+            return await self._guarded(self._serve)
+        number = self._connection.socket.number
+        roll.began(number, self)
+        after = await self._guarded(self._serve)
+        if after is After.HELD:
+            roll.held(number, self)
+        return after
 
     async def _serve(self) -> After:
         tls = self._tls = self._connection.counts_as_tls(self._request.head)
@@ -206,6 +215,36 @@ class ClientExchange:
             route.log.info("request refused", route=route.id, why=decision.why)
         return await self._send_response(decision.response)
 
+    # -- what operators see ----------------------------------------------------------------
+
+    channels: tuple[str, ...] = ()
+    group_messages = 0
+
+    @property
+    def connection(self) -> "HttpConnection":
+        """The connection it came on."""
+        return self._connection
+
+    @property
+    def route(self) -> LiveRoute | None:
+        """The route of the request; None if it is not known yet, or there is none."""
+        return self._route
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who has sent it; None if no handler has found out yet."""
+        return None if self._exchange is None else self._exchange.identity
+
+    def came_for(self) -> tuple[bytes, bytes]:
+        """The URI, with its secrets, and the client's address."""
+        scheme = _SCHEMES[self.is_websocket][self._tls].encode()
+        uri = b"%b://%b%b" % (scheme, self._request.host, self._request.head.target)
+        return uri, self._client_address().encode()
+
+    def dismiss(self, dismissal: Dismissal) -> None:
+        """Cut it: nothing is known of its response."""
+        self._connection.cut(dismissal.reason)
+
     # -- responses of our own --------------------------------------------------------------
 
     async def _send_response(self, response: Response) -> After:
@@ -263,7 +302,7 @@ class ClientExchange:
             reason = CloseReason.BACKEND_FAILED
             after = await self._fail(error)
         except (trio.BrokenResourceError, trio.Cancelled):
-            reason = CloseReason.CLIENT_GONE
+            reason = self._connection.reason_of_cut
             raise
         except Exception:
             log.exception("request failed", route=self._route.id if self._route else None)

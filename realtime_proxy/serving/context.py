@@ -36,6 +36,7 @@ from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.poll_line import PollLine
 from realtime_proxy.serving.recovery_room import RecoveryRoom
 from realtime_proxy.serving.request_log import RequestLog
+from realtime_proxy.serving.roll import Roll
 from realtime_proxy.wire.http1_server import HeadLimits
 
 # Of these the proxy makes its own towards backends, or answers itself.
@@ -63,6 +64,7 @@ class ServingContext:
     unsent: Backlogs  # what WebSockets of backends have not taken
     tally: Tally | None = None  # there only while somebody wants to know
     drain: Drain | None = None  # there only before a stop
+    roll: Roll | None = None  # there only with an admin port
     farewells: Farewells = attrs.field(init=False)
     server: Server = attrs.field(init=False)
     grip: Grip = attrs.field(init=False)

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from realtime_proxy.channels.counted import counting
+from realtime_proxy.channels.group import Subscription
 from realtime_proxy.errors import FilterError
 from realtime_proxy.grip.filters import FilterChain
 from realtime_proxy.metrics.traffic import Traffic
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.connection_record import ConnectionRecord
+from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import Item
 from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.serving.errand import Errand
@@ -71,6 +73,36 @@ class HeldClient:
 
     def lose_access(self, loss: AccessLoss) -> None:
         """Close it in the way of its kind, and say why."""
+        raise NotImplementedError
+
+    # -- what operators see ----------------------------------------------------------------
+
+    @property
+    def route(self) -> LiveRoute:
+        """The route it was held with."""
+        return self._route
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels subscribed to, by their whole names."""
+        return [place.group.channel for place in self._places]
+
+    @property
+    def group_messages(self) -> int:
+        """How many messages its groups have been given since it is in them."""
+        return sum(place.messages for place in self._places)
+
+    @property
+    def _places(self) -> tuple[Subscription, ...]:
+        raise NotImplementedError
+
+    def sent(self, messages: int = 1) -> None:
+        """Note messages that its groups do not count, or that those counted which it leaves."""
+        if messages and (roll := self.connection.context.roll) is not None:
+            roll.sent(self.connection.socket.number, messages)
+
+    def dismiss(self, dismissal: Dismissal) -> None:
+        """End before its time, in the way of its kind."""
         raise NotImplementedError
 
     # -- items -----------------------------------------------------------------------------

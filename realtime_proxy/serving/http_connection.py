@@ -59,7 +59,7 @@ class HttpConnection:
     """A client's connection to a listener of ours. `peer` is its address, empty on unix sockets."""
 
     __slots__ = (
-        "_expired",
+        "_cut_for",
         "_hold",
         "_is_request_read",
         "_leftover",
@@ -97,7 +97,7 @@ class HttpConnection:
         self._takes_input: InputHold | None = None
         self._scope: trio.CancelScope | None = None
         self._timer: Timer | Lingering | None = None
-        self._expired = False
+        self._cut_for: CloseReason | None = None
         self._is_request_read = False
         self._state = _State.WAITING
         self._number: int | None = None
@@ -127,6 +127,8 @@ class HttpConnection:
 
     def begin(self) -> None:
         """Serve what the client has sent already, which it often has; else wait for it."""
+        if (roll := self.context.roll) is not None:
+            roll.connected(self.socket.number)
         data = self.socket.receive()
         if data is None:
             self.wait()
@@ -176,7 +178,7 @@ class HttpConnection:
     def _reason_of_end(self) -> CloseReason:
         if self.socket.overflowed:
             return CloseReason.CLIENT_TOO_SLOW
-        return CloseReason.CLIENT_GONE
+        return self.reason_of_cut
 
     def _wake(self) -> None:
         data = self.socket.receive()
@@ -211,6 +213,17 @@ class HttpConnection:
         finally:
             if self._scope is scope:  # else a hold has ended meanwhile, and another task works
                 self._scope = None
+
+    def cut(self, reason: CloseReason) -> None:
+        """End a request that is worked on: its client gets no more of the response."""
+        if self._state is _State.WORKING and self._scope is not None:
+            self._cut_for = reason
+            self._scope.cancel()
+
+    @property
+    def reason_of_cut(self) -> CloseReason:
+        """Why a request was cut short: its client has left, unless there was another reason."""
+        return self._cut_for or CloseReason.CLIENT_GONE
 
     def _cut_short(self) -> None:
         """The client has left while its request was worked on."""
@@ -255,7 +268,7 @@ class HttpConnection:
                     )
                 await self.socket.wait_readable()
                 continue
-            if self._expired:
+            if self._cut_for is not None:
                 raise ProtocolError(408, "The request head took too long to arrive.")
             if not data:
                 self.close(CloseReason.CLIENT_GONE)
@@ -265,7 +278,7 @@ class HttpConnection:
         return request
 
     def _head_too_slow(self) -> None:
-        self._expired = True
+        self._cut_for = CloseReason.IDLE
         self.socket.end_input()
 
     def _body(self, request: IncomingRequest, parser: RequestParser) -> RequestBody | StoredBody:
@@ -435,6 +448,8 @@ class HttpConnection:
 
     def _visit_over(self) -> None:
         """What the client came for is done."""
+        if (roll := self.context.roll) is not None:
+            roll.over(self.socket.number)
         presence, self.presence = self.presence, None
         if presence is not None:
             presence.end()

@@ -26,6 +26,10 @@ class HttpHold(HeldClient):
         self._timer: Timer | None = None
         self._subscriptions: tuple[Subscription, ...] = ()
 
+    @property
+    def _places(self) -> tuple[Subscription, ...]:
+        return self._subscriptions
+
     def last_ids(self) -> dict[str, str | None]:
         """The channels, as the backend names them, with the last ids that the client has."""
         prefix = self._route.channel_prefix
@@ -51,6 +55,7 @@ class HttpHold(HeldClient):
                 places[index] = registry.subscribe(
                     channel, self, shared=group.is_shared, position=position
                 )
+                self.sent(place.messages)
                 registry.unsubscribe(place)
         self._subscriptions = tuple(places)
 
@@ -89,6 +94,7 @@ class HttpHold(HeldClient):
 
     def _count_item(self) -> None:
         """Count an item that this hold has acted on by itself."""
+        self.sent()
         if (record := self._record) is not None:
             record.messages_out += 1
 

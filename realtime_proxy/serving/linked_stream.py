@@ -210,6 +210,7 @@ class LinkedStream(StreamHold):
         before, self._subscriptions = self._subscriptions, ()
         self._join(positions, subscriber)
         for place in before:  # only now, so that no channel is deserted in between
+            self.sent(place.messages)
             registry.unsubscribe(place)
 
     def _follow(self, positions: Positions) -> None:
@@ -229,6 +230,7 @@ class LinkedStream(StreamHold):
             self.item_arrived(item)
         else:
             self.writer.write(data)
+            self.sent()
             if item.http_stream is not None:
                 self._content_sent(len(item.http_stream.content))
 

@@ -50,6 +50,9 @@ class PersonalHold(Subscriber, Protocol):
     def skipped(self, item: Item, error: FilterError) -> None:
         """Do without an item on which a filter failed."""
 
+    def sent(self) -> None:
+        """Note that a message has gone to this client alone."""
+
     def fall_back(self, channel: str, position: str) -> None:
         """Be at this earlier place in a channel. Nothing may be on its way round."""
 
@@ -176,6 +179,7 @@ class PersonalDelivery:
             hold.item_arrived(item)
         else:
             hold.writer.write(data)
+            hold.sent()
             if self._exchange is not None and self._exchange.record is not None:
                 self._exchange.record.messages_out += 1
             if (tally := hold.connection.context.tally) is not None:

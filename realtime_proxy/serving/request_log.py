@@ -55,7 +55,11 @@ class RequestLog:
 
     def uri(self, scheme: str, host: bytes, target: bytes) -> str:
         """What a client asks for, as logs may show it."""
-        return self._redaction.url(b"%b://%b%b" % (scheme.encode(), host, target))
+        return self.shown(b"%b://%b%b" % (scheme.encode(), host, target))
+
+    def shown(self, uri: bytes) -> str:
+        """The same of what is a URI already."""
+        return self._redaction.url(uri)
 
     def write(self, request: LoggedRequest) -> None:
         """Write a record; for who asked `wants` before."""

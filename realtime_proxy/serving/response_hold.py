@@ -9,6 +9,7 @@ from realtime_proxy.grip.filters import mismatch_without_filters
 from realtime_proxy.grip.instruct import Instruct
 from realtime_proxy.grip.json_patch import patched_body
 from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Action, Item
 from realtime_proxy.model.messages import RequestHead, Response
@@ -17,7 +18,6 @@ from realtime_proxy.serving.client_exchange import answer_for
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.http_hold import HttpHold
 from realtime_proxy.serving.links import Links
-from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.sessions.access_loss import AccessLoss
 from realtime_proxy.sessions.http_response import answer_of_item
 from realtime_proxy.sessions.remembered_poll import RememberedPoll
@@ -99,11 +99,6 @@ class ResponseHold(HttpHold):
             self._answer(poll, failure, CloseReason.BACKEND_FAILED)
 
     # -- asking the backend again ----------------------------------------------------------
-
-    @property
-    def route(self) -> LiveRoute:
-        """The route it was held with."""
-        return self._route
 
     @property
     def exchange(self) -> Exchange | None:
@@ -191,6 +186,11 @@ class ResponseHold(HttpHold):
         if not self.is_over:
             self._time_out(CloseReason.SHUTDOWN)
         return True
+
+    def dismiss(self, dismissal: Dismissal) -> None:
+        """Answer as at the deadline."""
+        if not self.is_over:
+            self._time_out(dismissal.reason)
 
     def lose_access(self, loss: AccessLoss) -> None:
         """Answer in place of the backend."""

@@ -4,6 +4,7 @@ from realtime_proxy.errors import FilterError, ProtocolError
 from realtime_proxy.grip.filters import mismatch_without_filters
 from realtime_proxy.grip.instruct import KeepAlive, KeepAliveMode
 from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import Action, Item
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.http_hold import HttpHold
@@ -42,7 +43,6 @@ class StreamHold(HttpHold):
         self._form = form
         self._keep_alive = keep_alive
         self._keeps_connection = chunked and order.request.keep_alive
-        self._has_events = order.headers.media_type() == b"text/event-stream"
         self._armed_at = 0.0
         self._subscribe(order, order.positions)
 
@@ -126,6 +126,15 @@ class StreamHold(HttpHold):
         if not last or self._append(last):
             self.end(CloseReason.SHUTDOWN)
         return True
+
+    @property
+    def has_events(self) -> bool:
+        """True if the body is one of server-sent events."""
+        return self._has_events
+
+    def dismiss(self, dismissal: Dismissal) -> None:
+        """End the body as it should end."""
+        self.end(dismissal.reason)
 
     def fail(self, problem: str, *, is_cut: bool = False) -> None:
         """End the body because of a backend; if some of it is missing, so that the client can tell.

@@ -15,6 +15,7 @@ from realtime_proxy.grip.control_message import (
 )
 from realtime_proxy.metrics.traffic import Traffic
 from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.net.timers import Timer
@@ -159,6 +160,14 @@ class WebSocketConnection(WebSocketHold):
         self._perform(self._session.close(SERVICE_RESTART, "", CloseReason.SHUTDOWN))
         return True
 
+    def dismiss(self, dismissal: Dismissal) -> None:
+        """Have both sides close; what the backend has not accepted yet is cut."""
+        if self._session.is_accepted:
+            loss = AccessLoss(dismissal.reason, dismissal.code, dismissal.text)
+            self.connection.context.lifetimes.lose(self, loss)
+        else:
+            self.connection.close(dismissal.reason)
+
     # -- effects ---------------------------------------------------------------------------
 
     def _perform(self, effects: Iterable[Effect]) -> None:
@@ -172,6 +181,7 @@ class WebSocketConnection(WebSocketHold):
                 case SendMessage():
                     if (record := self._record) is not None:
                         record.messages_out += 1
+                    self.sent()
                     self._send_message(effect)
                 case Control():
                     self._control.follow(effect.message)
@@ -227,7 +237,7 @@ class WebSocketConnection(WebSocketHold):
 
     def _note_channels(self) -> None:
         if (record := self._record) is not None and not self._is_released:
-            record.channels = tuple(self._control.channels)
+            record.channels = tuple(self.channels)
 
     def _tell_opened(self) -> None:
         """Tell handlers that the client was accepted, with its first channels."""

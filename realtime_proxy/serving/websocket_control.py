@@ -98,9 +98,9 @@ class WebSocketControl:
     # -- channels --------------------------------------------------------------------------
 
     @property
-    def channels(self) -> list[str]:
-        """The channels subscribed to, by their whole names."""
-        return [subscription.group.channel for subscription in self._subscriptions]
+    def places(self) -> tuple[Subscription, ...]:
+        """The places in channels that are subscribed to."""
+        return self._subscriptions
 
     def subscribe(self, channel: str) -> bool:
         """Subscribe to a channel by its whole name; False if there are too many already."""
@@ -155,6 +155,7 @@ class WebSocketControl:
             registry.subscribe(place.group.channel, self._websocket, shared=True) for place in old
         )
         for place in old:
+            self._websocket.sent(place.messages)
             registry.unsubscribe(place)
 
     def _unsubscribe(self, channel: str) -> None:
@@ -163,6 +164,7 @@ class WebSocketControl:
             return
         self._subscriptions = tuple(p for p in self._subscriptions if p is not subscription)
         self._set_filters(channel, NO_FILTERS)
+        self._websocket.sent(subscription.messages)
         self._websocket.connection.context.registry.unsubscribe(subscription)
 
     def _set_meta(self, message: SetMeta) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from realtime_proxy.channels.group import Subscription
 from realtime_proxy.errors import FilterError
 from realtime_proxy.grip.filters import FilterChain, mismatch_without_filters
 from realtime_proxy.model.item import Action, Item
@@ -28,6 +29,15 @@ class WebSocketHold(HeldClient):
         super().__init__(opening.connection, opening.route, opening.exchange, opening.form)
         self._control = WebSocketControl(self)
         self._is_released = False
+
+    @property
+    def id(self) -> str:
+        """Its `Connection-Id`."""
+        return self._backend.id.decode()
+
+    @property
+    def _places(self) -> tuple[Subscription, ...]:
+        return self._control.places
 
     @property
     def channel_prefix(self) -> str:
@@ -81,7 +91,7 @@ class WebSocketHold(HeldClient):
     def last_ids(self) -> dict[str, str | None]:
         """The channels, as the backend names them; last ids are never known of a WebSocket."""
         prefix = self.channel_prefix
-        return {name.removeprefix(prefix): None for name in self._control.channels}
+        return {name.removeprefix(prefix): None for name in self.channels}
 
     def filter_by(self, chains: dict[str, FilterChain], meta: Mapping[str, str]) -> None:
         """From the next item on, use these filters, by whole names of channels, and this meta."""

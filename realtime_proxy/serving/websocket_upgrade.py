@@ -87,6 +87,11 @@ class WebSocketUpgrade(ClientExchange):
         if after is not After.HELD:  # else the session tells whether it was accepted
             super()._log(after)
 
+    @property
+    def id(self) -> str:
+        """The `Connection-Id` that the WebSocket will have."""
+        return self._connection_id.decode()
+
     def _name(self) -> bytes:
         return self._connection_id
 

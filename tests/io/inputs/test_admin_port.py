@@ -4,7 +4,12 @@ import attrs
 import pytest
 
 from realtime_proxy.inputs.admin_port import AdminPort
+from realtime_proxy.inputs.overview import Unanswered
+from realtime_proxy.model.connection_filter import ConnectionFilter
+from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.listed_channel import listed_channel
+from realtime_proxy.model.listed_connection import ConnectionPage, ListedConnection
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.model.readiness import Readiness
 from realtime_proxy.net.bearer_key import BearerKey
@@ -12,21 +17,48 @@ from realtime_proxy.net.own_hosts import OwnHosts
 from realtime_proxy.net.port_guard import PortGuard
 
 PROBES = (b"/livez", b"/readyz")
+ONE = ListedConnection("x:1", 0, "sse", "r", "", None, ["a"], "", 1.5, 2.5, None, 4, 0, None)
+
+
+PAGE = ConnectionPage([], None)
 
 
 @attrs.define
-class Instance:
-    """What is asked about."""
+class Overview:
+    """An instance with one connection and two channels."""
 
     serving_workers: int = 1
+    dismissed: list = attrs.field(factory=list)
+    error: Exception | None = None
+
+    def workers(self):
+        return [0]
+
+    async def page(self, worker, which, after, limit):
+        if self.error is not None:
+            raise self.error
+        return PAGE if which.id not in (None, "x:1") else ConnectionPage([ONE], None)
+
+    async def dismiss(self, which, dismissal):
+        self.dismissed.append((which, dismissal))
+        return 0 if which.id == "gone" else 3
+
+    def is_held(self, channel):
+        return channel in self.channel_names()
+
+    def channel_names(self):
+        return ["b", "a/\u00fc", "c"]
+
+    async def channels(self, names):
+        return [listed_channel(name, {0: {"response": 1}}, None) for name in names]
 
 
 class Operator:
     """Asks the port."""
 
     def __init__(self, key=None):
-        self.instance = Instance()
-        self.port = AdminPort(self.instance, PortGuard("admin", OwnHosts(), "no", key))
+        self.overview = Overview()
+        self.port = AdminPort(self.overview, PortGuard("admin", OwnHosts(), "no", key))
 
     async def ask(self, target, method=b"GET", **fields):
         headers = Headers((name.encode(), value.encode()) for name, value in fields.items())
@@ -51,7 +83,7 @@ async def test_it_is_ready_between_start_and_end(operator):
     status, body = await operator.ask(b"/readyz")
     assert (status, body["status"], body["reason"]) == (503, "starting", "it is starting")
     operator.port.readiness = Readiness.READY
-    operator.instance.serving_workers = 2
+    operator.overview.serving_workers = 2
     assert await operator.ask(b"/readyz") == (200, {"status": "ready", "workers": 2})
     operator.port.readiness = Readiness.DRAINING
     status, body = await operator.ask(b"/readyz")
@@ -60,7 +92,7 @@ async def test_it_is_ready_between_start_and_end(operator):
 
 async def test_it_is_not_ready_while_no_worker_serves(operator):
     operator.port.readiness = Readiness.READY
-    operator.instance.serving_workers = 0
+    operator.overview.serving_workers = 0
     status, body = await operator.ask(b"/readyz")
     assert (status, body["reason"]) == (503, "no worker serves clients")
 
@@ -94,3 +126,85 @@ async def test_pages_find_nothing(operator):
         404,
         {"error": "there is no /nothing here"},
     )
+
+
+# -- what operators ask ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [b"/connections", b"/connections/", b"/connections?kind=sse"])
+async def test_connections(operator, target):
+    status, body = await operator.ask(target)
+    assert (status, body["next"]) == (200, None)
+    [one] = body["connections"]
+    assert (one["id"], one["kind"], one["channels"], one["bytes_sent"]) == (
+        "x:1",
+        "sse",
+        ["a"],
+        None,
+    )
+
+
+async def test_one_connection(operator):
+    assert (await operator.ask(b"/connections/x%3A1"))[1]["id"] == "x:1"
+    assert await operator.ask(b"/connections/x:2") == (
+        404,
+        {"error": "there is no connection 'x:2'"},
+    )
+
+
+async def test_connections_are_ended(operator):
+    assert await operator.ask(b"/connections?route=r", b"DELETE") == (200, {"closed": 3})
+    assert await operator.ask(b"/connections/x:1?code=4000", b"DELETE") == (200, {"closed": 3})
+    assert operator.overview.dismissed == [
+        (ConnectionFilter(route="r"), Dismissal()),
+        (ConnectionFilter(id="x:1"), Dismissal(4000)),
+    ]
+    assert (await operator.ask(b"/connections/gone", b"DELETE"))[0] == 404
+
+
+async def test_nobody_is_ended_without_a_word_of_whom(operator):
+    for target in (b"/connections", b"/connections/", b"/connections?", b"/connections?reason=x"):
+        status, body = await operator.ask(target, b"DELETE")
+        assert (status, "which connections" in body["error"]) == (400, True)
+    assert operator.overview.dismissed == []
+
+
+async def test_channels(operator):
+    status, body = await operator.ask(b"/channels?limit=2")
+    assert (status, [one["name"] for one in body["channels"]]) == (200, ["a/\u00fc", "b"])
+    assert body["next"] == "b"
+    assert (await operator.ask(b"/channels?after=b"))[1] == {
+        "channels": [
+            {"name": "c", "subscribers": {"response": 1}, "workers": {"0": 1}, "last_id": None}
+        ],
+        "next": None,
+    }
+
+
+@pytest.mark.parametrize("target", [b"/channels/a/%C3%BC", b"/channels/a%2F%C3%BC"])
+async def test_one_channel(operator, target):
+    assert (await operator.ask(target))[1]["subscribers"] == {"response": 1}
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "error"),
+    [
+        (b"GET", b"/channels/d", 404, "there is no channel 'd'"),
+        (b"GET", b"/channels/%ff", 400, "not UTF-8"),
+        (b"GET", b"/channels?limit=\xff", 400, "not UTF-8"),
+        (b"GET", b"/connections?limit=0", 400, "`limit` is 0"),
+        (b"GET", b"*", 404, "no %2A here"),
+        (b"GET", b"/", 404, "there is no / here"),
+        (b"PUT", b"/connections", 405, "accepted: GET, DELETE, HEAD"),
+        (b"DELETE", b"/channels/b", 405, "accepted: GET, HEAD"),
+    ],
+)
+async def test_what_makes_no_sense_is_told(operator, method, target, status, error):
+    answered, body = await operator.ask(target, method)
+    assert answered == status
+    assert error in body["error"]
+
+
+async def test_a_worker_that_does_not_answer_is_told(operator):
+    operator.overview.error = Unanswered("no answer from worker 1")
+    assert await operator.ask(b"/connections") == (504, {"error": "no answer from worker 1"})

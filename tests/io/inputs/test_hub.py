@@ -9,7 +9,7 @@ import trio.testing
 from realtime_proxy.config.schema import Config, Grip, Publish
 from realtime_proxy.inputs import questions
 from realtime_proxy.inputs.hub import Hub
-from realtime_proxy.inputs.link_messages import decode_config, decode_item, encode_item
+from realtime_proxy.inputs.link_messages import Kind, decode_config, decode_item, encode_item
 from realtime_proxy.inputs.tokens import TokenDesk
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import HttpResponse, HttpStream, Item
@@ -515,3 +515,29 @@ async def test_websockets_of_a_channel_are_refreshed_by_who_holds_it(hub, join):
     hub.refresh_channel("nobody's")
     assert await one.hears() == [b"W", b"a"]
     await other.is_heard()  # and was not asked
+
+
+async def test_what_one_worker_wants_to_end_ends_in_all(hub, join):
+    workers = await serving(join, 0, 1)
+    workers[1].socket.send([b"X", b"which", b"dismissal"])
+    for worker in workers:
+        kind, number, *parts = await worker.hears()
+        assert (kind, parts) == (b"X", [b"which", b"dismissal"])
+        worker.socket.send([b"N", number, b"3"])  # nobody waits for that
+    await workers[0].is_heard()
+
+
+async def test_some_workers_may_be_asked(hub, join):
+    workers = await serving(join, 0, 3)
+    assert hub.serving() == [0, 3]
+    results = []
+
+    async def ask():
+        results.append(await hub.ask(Kind.LIST, [b"x"], [3]))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        kind, number, part = await workers[1].hears()
+        assert (kind, part) == (b"J", b"x")
+        workers[1].socket.send([b"N", number, b"a", b"b"])
+    assert results == [({3: [b"a", b"b"]}, True)]

@@ -18,7 +18,7 @@ async def test_a_question_is_settled_when_all_have_answered_or_are_gone():
         assert scope.cancelled_caught
         questions.answered(3, question.number, [])
         assert await question.settled()
-    assert question.answers == [[b"a"], []]
+    assert question.answers == {1: [b"a"], 3: []}
     questions.answered(1, question.number, [b"late"])
 
 
@@ -41,4 +41,4 @@ def test_questions_do_not_mix():
         one.put_to(1)
         other.put_to(1)
         questions.answered(1, other.number, [b"b"])
-        assert (one.answers, other.answers) == ([], [[b"b"]])
+        assert (one.answers, other.answers) == ({}, {1: [b"b"]})

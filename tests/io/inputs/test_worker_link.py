@@ -1,8 +1,10 @@
 """A worker's end of a link, with the supervisor's played by the tests, and both ends together."""
 
+import msgspec
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Config, Grip, Publish
@@ -12,6 +14,8 @@ from realtime_proxy.inputs.link_messages import decode_item, encode_config, enco
 from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.connection_filter import ConnectionFilter
+from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import HttpStream, Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
@@ -379,7 +383,7 @@ async def test_what_the_supervisor_says_of_configurations_and_logs_is_passed_on(
     assert await hub.hears() == [b"Y"]
     hub.socket.send([b"O"])  # nobody is interested yet
     worker.link.on_configure = told.append
-    worker.link.on_reopen = done.set
+    worker.link.on_reopen = lambda: told and done.set()  # the first may come only now
     hub.socket.send([b"F", encode_config(new)])
     hub.socket.send([b"O"])
     with trio.fail_after(SECONDS):
@@ -425,3 +429,53 @@ async def test_items_right_behind_a_grant_reach_those_who_waited_for_it(ends, ch
         worker.unsubscribe(places)
         for _ in channels:
             assert (await hub.hears())[0] == b"R"
+
+
+async def connected(worker, hub):
+    """Come back when each can speak to the other."""
+    worker.link.tell_ready()
+    assert await hub.hears() == [b"Y"]
+
+
+class Inspector:
+    """Says what it was asked; fails at a limit of 0."""
+
+    async def page(self, which, after, limit):
+        return [which.route, after, limit, 1 / limit]
+
+    async def dismiss(self, which, dismissal):
+        await trio.lowlevel.checkpoint()
+        return 7 if (which.route, dismissal.code) == ("r", 4000) else 0
+
+
+async def test_questions_about_connections_are_answered(ends):
+    worker, hub = ends
+    worker.link.inspector = Inspector()
+    await connected(worker, hub)
+    which = msgspec.msgpack.encode(ConnectionFilter(route="r"))
+    hub.socket.send([b"J", b"3", which, b"-1", b"2"])
+    kind, number, page = await hub.hears()
+    assert (kind, number, msgspec.msgpack.decode(page)) == (b"N", b"3", ["r", -1, 2, 0.5])
+    with capture_logs() as logs:
+        hub.socket.send([b"J", b"4", which, b"-1", b"0"])
+        hub.socket.send([b"X", b"5", which, msgspec.msgpack.encode(Dismissal(4000))])
+        assert await hub.hears() == [b"N", b"5", b"7"]
+    assert [line["event"] for line in logs] == ["inspection failed"]
+
+
+async def test_subscribers_of_channels_are_counted(ends):
+    worker, hub = ends
+    await connected(worker, hub)
+    worker.registry.subscribe("a", RecordingSubscriber(WireForm.RESPONSE))
+    hub.socket.send([b"M", b"3", b"a", b"b"])
+    kind, number, counts = await hub.hears()
+    assert (kind, number, msgspec.msgpack.decode(counts)) == (b"N", b"3", [{"response": 1}, {}])
+
+
+async def test_one_worker_may_have_all_end_connections(ends):
+    worker, hub = ends
+    which, dismissal = ConnectionFilter(consumer="alice"), Dismissal(4001, "revoked")
+    worker.link.dismiss_everywhere(which, dismissal)
+    kind, *parts = await hub.hears()
+    assert kind == b"X"
+    assert parts == [msgspec.msgpack.encode(which), msgspec.msgpack.encode(dismissal)]

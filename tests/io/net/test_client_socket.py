@@ -692,3 +692,21 @@ async def test_a_request_that_comes_along_with_the_handshake_is_not_left_there(
     client = ClientSocket(ours, codec, watcher, backlogs())
     assert client.receive() == b"GET /"
     assert client.receive() is None
+
+
+async def test_the_kernel_tells_what_the_client_has_taken(connect):
+    client, peer = connect("tcp")
+    client.write(b"x" * 1_000)
+    assert await read_exactly(peer, 1_000)
+    with trio.fail_after(SECONDS):
+        while client.bytes_sent < 1_000:  # noqa: ASYNC110  it is acknowledged a little later
+            await trio.sleep(0.01)
+    assert client.bytes_sent <= 1_001  # the handshake may count for one
+
+
+async def test_it_does_not_tell_of_unix_sockets_and_closed_ones(connect):
+    client, _ = connect("unix")
+    assert client.bytes_sent is None
+    assert client.number >= 0
+    client.close()
+    assert (client.bytes_sent, client.number) == (None, -1)

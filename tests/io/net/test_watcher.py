@@ -141,3 +141,21 @@ async def test_many_at_once_are_all_called(guest):
         for watched, _, _ in made:
             await watched.came.wait()
     assert {len(watched.events) for watched, _, _ in made} == {1}
+
+
+async def test_who_is_watched_is_gone_through_in_order(guest, watcher):
+    guests = {ours.fileno(): watched for watched, ours, _ in (guest(READ) for _ in range(4))}
+    numbers = sorted(guests)
+    found = list(watcher.watched())
+    assert found == [(number, guests[number]) for number in numbers]
+    assert [number for number, _ in watcher.watched(numbers[1])] == numbers[2:]
+    assert list(watcher.watched(numbers[3])) == []
+
+
+async def test_who_leaves_meanwhile_is_left_out(guest, watcher):
+    sockets = [guest(READ)[1] for _ in range(3)]
+    numbers = sorted(one.fileno() for one in sockets)
+    found = watcher.watched()
+    assert next(found)[0] == numbers[0]
+    watcher.forget(numbers[1])
+    assert [number for number, _ in found] == [numbers[2]]

@@ -132,6 +132,7 @@ async def house(nursery, timers):
         server=SimpleNamespace(max_backlog_bytes=1000, hold_timeout_seconds=0),
         grip=SimpleNamespace(max_channels=10),
         tally=None,
+        roll=None,
     )
     nursery.start_soon(house.intake.run)
     await settled()

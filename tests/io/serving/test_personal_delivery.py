@@ -71,6 +71,9 @@ class Hold:
     def writer(self):
         return self
 
+    def sent(self):
+        self.messages = getattr(self, "messages", 0) + 1
+
     def log_close(self, reason):
         self.log.append(reason)
 

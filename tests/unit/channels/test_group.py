@@ -254,3 +254,33 @@ def test_those_taken_in_can_leave_and_get_everything():
     places[0].group.leave(places[0])
     list(deliver(group))
     assert [len(member.written) for member in ours + theirs] == [1, 1, 1, 2]
+
+
+def test_members_know_how_many_messages_they_were_given():
+    group, [first] = group_of(RecordingSubscriber(WireForm.RAW))
+    list(group.write_all(b"abc", 1.0, messages=3))
+    second = group.join(RecordingSubscriber(WireForm.RAW))
+    list(deliver(group))
+    list(deliver(group, CLOSE))
+    assert (first.messages, second.messages) == (4, 1)
+
+
+def test_who_moves_to_another_group_keeps_its_count():
+    large, [one] = group_of(*subscribers(1))
+    small, [other] = group_of(*subscribers(1))
+    for _ in range(5):
+        list(deliver(small))
+    list(deliver(large))
+    large.take_in(small)
+    assert (one.messages, other.messages) == (1, 5)
+    list(deliver(large))
+    assert (one.messages, other.messages) == (2, 6)
+    small_again, [later] = group_of(*subscribers(1))
+    small_again.take_in(large)
+    assert (later.messages, one.messages, other.messages) == (0, 2, 6)
+
+
+def test_what_a_personal_group_passes_on_is_counted_by_each():
+    group, [place] = group_of(*subscribers(1, refused=frozenset()), personal=True)
+    list(deliver(group))
+    assert place.messages == 0

@@ -167,3 +167,11 @@ def test_polls_that_leave_are_told_of():
     for place in (poll, stream, last, last):
         registry.unsubscribe(place)
     assert told == [("poll left", "a"), ("poll left", "a"), ("deserted", "a")]
+
+
+def test_subscribers_are_counted_by_kind():
+    registry = Registry()
+    for form in (WireForm.RAW, WireForm.CHUNK, WireForm.ITEM, WireForm.RESPONSE, WireForm.FRAME):
+        registry.subscribe("a", RecordingSubscriber(form))
+    assert registry.subscribers("a") == {"http-stream": 3, "response": 1, "websocket": 1}
+    assert registry.subscribers("b") == {}
