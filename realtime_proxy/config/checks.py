@@ -119,6 +119,16 @@ def route_host(value: str) -> None:
     raise _wrong(f"`{value}` is not a host name; accepted: a name without port, or `*`")
 
 
+def page_origin(value: str) -> None:
+    """An origin as browsers send it, with `*.` for any host below, or `null`."""
+    scheme, separator, rest = value.partition("://")
+    if value == "null":
+        return
+    if scheme not in ("http", "https") or not separator:
+        raise _wrong("must be `https://HOST`, `http://HOST:PORT`, `https://*.HOST` or `null`")
+    host_and_port(rest.removeprefix("*."))
+
+
 def host_name(value: str) -> None:
     """For the name of a host, without port."""
     if not is_host(value):

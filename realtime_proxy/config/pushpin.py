@@ -74,6 +74,8 @@ def _server(settings: Settings) -> Values:
     # Pushpin's bound: the whole head must fit into the buffer.
     values["max_header_bytes"] = settings.number("runner", "client_buffer_size", 8_192, 1)
     values["idle_timeout_seconds"] = PUSHPIN_TIMEOUT_SECONDS
+    # Pushpin pings nobody, and lets a backend take its time to accept.
+    values["websocket_ping_seconds"] = values["websocket_handshake_seconds"] = 0.0
     if settings.flag("runner", "allow_compression"):
         values["compression"] = True
     if settings.flag("proxy", "auto_cross_origin"):

@@ -7,6 +7,7 @@ import attrs
 from realtime_proxy.config.addresses import parse_endpoint, parse_mode
 from realtime_proxy.config.checks import (
     LEVELS,
+    above_zero,
     at_least,
     backend_url,
     callback,
@@ -18,6 +19,7 @@ from realtime_proxy.config.checks import (
     not_empty,
     one_of,
     or_empty,
+    page_origin,
     path_start,
     route_host,
 )
@@ -164,6 +166,27 @@ class Route:
         False,
         "Compress WebSocket messages for clients that offer that (`permessage-deflate`), and offer "
         "it to backends that speak WebSocket (`docs/websocket.md`).",
+    )
+    websocket_origins: tuple[str, ...] = option(
+        (),
+        "Origins of pages that may open WebSockets, such as `https://app.example.com` or "
+        "`https://*.example.com`; others are refused (403). Empty: all may.",
+        page_origin,
+    )
+    max_message_bytes: int | None = option(
+        None, "`[server] max_message_bytes` on this route.", at_least(1)
+    )
+    max_frame_bytes: int | None = option(
+        None, "`[server] max_frame_bytes` on this route.", at_least(0)
+    )
+    websocket_handshake_seconds: float | None = option(
+        None, "`[server] websocket_handshake_seconds` on this route.", at_least(0)
+    )
+    websocket_ping_seconds: float | None = option(
+        None, "`[server] websocket_ping_seconds` on this route.", at_least(0)
+    )
+    websocket_pong_seconds: float | None = option(
+        None, "`[server] websocket_pong_seconds` on this route.", above_zero
     )
     cross_origin: bool = option(
         False,

@@ -140,6 +140,26 @@ class Server:
         "Largest WebSocket message, of a client or a backend; more is closed with 1009.",
         at_least(1),
     )
+    max_frame_bytes: int = option(
+        0, "Largest WebSocket frame; more is closed with 1009. 0: as a message.", at_least(0)
+    )
+    websocket_handshake_seconds: float = option(
+        60.0,
+        "Time until a backend has accepted or refused a WebSocket; longer is answered 504. 0: no "
+        "limit.",
+        at_least(0),
+    )
+    websocket_ping_seconds: float = option(
+        25.0,
+        "Silence of a WebSocket client after which it is pinged, so that nobody on the way takes "
+        "the connection for idle. 0: never.",
+        at_least(0),
+    )
+    websocket_pong_seconds: float = option(
+        20.0,
+        "Time a WebSocket client has to answer such a ping; then it is closed with 1011.",
+        above_zero,
+    )
     compression: bool = option(False, "`compression` of a route, on all routes.")
     drain_seconds: float = option(
         20.0,

@@ -12,6 +12,7 @@ class CloseReason(Enum):
     CLIENT_MISBEHAVED = "client-misbehaved"  # broke HTTP or WebSocket
     CLIENT_TOO_SLOW = "client-too-slow"  # more waits for it than it may owe
     IDLE = "idle"  # nothing came for longer than allowed
+    PING_TIMEOUT = "ping-timeout"  # a WebSocket client has not answered a ping
     BACKEND_CLOSED = "backend-closed"  # CLOSE or DISCONNECT of the backend
     BACKEND_FAILED = "backend-failed"
     PUBLISHED_CLOSE = "published-close"

@@ -134,6 +134,8 @@ class ClientExchange:
         head = self._inbound_head(route, scheme)
         if self._context.tally is not None:
             self._arrived(self._context.tally, route)
+        if (refusal := self._refusal(route)) is not None:
+            return await self._decided(refusal, route)
         if route.chain is not None:
             exchange = self._exchange = self._new_exchange(head, route, scheme)
             decision = await route.chain.request(exchange)
@@ -143,6 +145,10 @@ class ClientExchange:
         if route.edits is not None:
             head = route.edits.apply(head)
         return await self._ask(route, head)
+
+    def _refusal(self, route: LiveRoute) -> Refuse | None:  # noqa: ARG002  for subclasses
+        """What turns the request away by the route's own rules; None if nothing does."""
+        return None
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
         raise NotImplementedError

@@ -15,9 +15,11 @@ from realtime_proxy.grip.signature import Signer, SigningKey
 from realtime_proxy.pipeline.chain import Chain
 from realtime_proxy.routing.condition import Condition
 from realtime_proxy.routing.json_p import JsonPRules
+from realtime_proxy.routing.origin_rule import OriginRule
 from realtime_proxy.routing.request_edits import RequestEdits
 from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.live_target import LiveTarget, LocalBackend, TargetMaker
+from realtime_proxy.serving.websocket_limits import WebSocketLimits
 from realtime_proxy.sessions.expiry_notice import ExpiryNotice
 
 _LEVELS = logging.getLevelNamesMapping()
@@ -33,6 +35,7 @@ class LiveRoute:
     deflated. `log` has the route's own level; `logs_requests`: it shows requests;
     `over_http_targets` take WebSocket events in requests; `backend_path`: what paths begin with
     for backends. `expiry_notice`: what those are told whose credential is about to expire.
+    `origins`: those of pages that may open WebSockets, None for all.
     `stats_id`: the id that the configuration gives it, empty if it gives none.
     """
 
@@ -48,6 +51,8 @@ class LiveRoute:
     channel_prefix: str
     json_p: JsonPRules | None
     targets: tuple[LiveTarget, ...]
+    websocket: WebSocketLimits
+    origins: OriginRule | None
     log: FilteringBoundLogger = attrs.field(eq=False)
     logs_requests: bool
     expiry_notice: ExpiryNotice | None = None
@@ -108,6 +113,8 @@ def _live(
         channel_prefix=route.channel_prefix,
         json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
         targets=targets.targets(route, key_path),
+        websocket=WebSocketLimits.of(route, config.server),
+        origins=OriginRule.of(route.websocket_origins),
         log=_logger(route.log_level),
         expiry_notice=_expiry_notice(route),
         logs_requests=_LEVELS[(route.log_level or config.log.level).upper()] <= logging.INFO,

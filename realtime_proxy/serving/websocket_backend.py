@@ -67,7 +67,7 @@ class WebSocketBackend(WebSocketRequest):
     def _failed(
         self, session: WebSocketOverHttp, error: BackendError | GripError | ProtocolError
     ) -> list[Effect]:
-        refusal = self._refusal(error)
+        refusal = self.refusal(error)
         if self._route.debug:
             return session.backend_failed(refusal, refusal.body.decode().strip())
         return session.backend_failed(refusal)

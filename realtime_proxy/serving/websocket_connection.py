@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import structlog
 import trio
 
+from realtime_proxy.errors import BackendTimeout
 from realtime_proxy.grip.control_message import (
     Subscribe,
 )
@@ -21,7 +22,7 @@ from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.pipeline.decision import CloseWith, Drop
 from realtime_proxy.pipeline.handler import WebSocketEvent
-from realtime_proxy.serving.websocket_hold import WebSocketHold
+from realtime_proxy.serving.attended_websocket import AttendedWebSocket
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.sessions.access_loss import AccessLoss
 from realtime_proxy.sessions.effects import (
@@ -38,6 +39,7 @@ from realtime_proxy.sessions.effects import (
     SendToBackend,
 )
 from realtime_proxy.sessions.expiry_notice import ExpiryNotice
+from realtime_proxy.sessions.upgrade_answer import own_refusal
 from realtime_proxy.wire.websocket_frame import SERVICE_RESTART, Opcode, encode_close
 from realtime_proxy.wire.websocket_reader import FrameReader, Message, PeerClosed, PeerFailed
 
@@ -47,14 +49,12 @@ _TO_BACKEND = (CallBackend, SendToBackend, CloseBackend, EndBackend)
 log = structlog.get_logger()
 
 
-class WebSocketConnection(WebSocketHold):
+class WebSocketConnection(AttendedWebSocket):
     """One WebSocket; subclasses have its session and its backend."""
 
     __slots__ = (
         "_close_timer",
         "_frames",
-        "_heard_at",
-        "_idle_timer",
         "_opening",
     )
 
@@ -63,13 +63,16 @@ class WebSocketConnection(WebSocketHold):
         self._opening: WebSocketOpening | None = opening
         self._frames: FrameReader | None = None
         self._close_timer: Timer | None = None
-        self._idle_timer: Timer | None = None
-        self._heard_at = 0.0
 
     def _take_connection(self) -> None:
         """Have the client's connection, and be found by the id."""
         self.connection.hold(self)
         self.connection.context.connections.websockets[self._backend.id] = self
+        self._limit_handshake()
+
+    def _handshake_overdue(self) -> None:
+        refusal = self._backend.refusal(BackendTimeout("backend has not accepted in time"))
+        self._perform([own_refusal(refusal.head(), refusal.body), *self._session.client_gone()])
 
     # -- the client ------------------------------------------------------------------------
 
@@ -84,17 +87,21 @@ class WebSocketConnection(WebSocketHold):
         self._take(data)
 
     def _take(self, data: bytes) -> None:
-        self._heard_at = self.connection.context.timers.now()
+        self._heard()
         if (record := self._record) is not None:
             record.bytes_in += len(data)
         if self._frames is None:
+            limits = self._route.websocket
             self._frames = FrameReader(
-                self.connection.context.server.max_message_bytes, inflates=self.form.is_deflated
+                limits.max_message_bytes,
+                max_frame_bytes=limits.max_frame_bytes,
+                inflates=self.form.is_deflated,
             )
         for event in self._frames.feed(data):
             match event:
                 case Message():
-                    self._message_arrived(event)
+                    if not self._is_own_pong(event):
+                        self._message_arrived(event)
                 case PeerClosed():
                     self._note_close(event.code)
                     self._perform(self._session.client_closed(event.code, event.reason))
@@ -104,11 +111,6 @@ class WebSocketConnection(WebSocketHold):
             self._frames = None
         if not self._takes_input:
             self.connection.stop_input()
-
-    @property
-    def _takes_input(self) -> bool:
-        """False while so much waits for the backend that the client should not be read."""
-        raise NotImplementedError
 
     def _message_arrived(self, message: Message) -> None:
         chain, exchange = self._route.chain, self._exchange
@@ -134,10 +136,17 @@ class WebSocketConnection(WebSocketHold):
         self._route.log.info(
             "websocket broke the protocol", peer=self.connection.peer, why=failure.reason
         )
-        self.send(encode_close(failure.code, failure.reason))
+        self._give_up(failure.code, failure.reason, CloseReason.CLIENT_MISBEHAVED)
+
+    def _give_up(self, code: int, why: str, reason: CloseReason) -> None:
+        self.send(encode_close(code, why))
         effects = self._session.client_gone()
-        self._end(CloseReason.CLIENT_MISBEHAVED)
+        self._end(reason)
         self._perform(effects)
+
+    @property
+    def _may_ping(self) -> bool:
+        return self._close_timer is None
 
     def tell_expiry(self, notice: ExpiryNotice, expires_at: float, now: float) -> None:
         """Send the notice as a message."""
@@ -229,7 +238,7 @@ class WebSocketConnection(WebSocketHold):
             record.opened_at, record.holds = time.time(), 1
             record.status, record.response_headers = 101, headers
         self.connection.context.lifetimes.begin(self)
-        self._watch_silence()
+        self._attend()
 
     def _note_close(self, code: int | None) -> None:
         if (record := self._record) is not None and record.close_code is None:
@@ -303,22 +312,9 @@ class WebSocketConnection(WebSocketHold):
         return True
 
     def _stop_timers(self) -> None:
-        for timer in (self._close_timer, self._idle_timer):
-            if timer is not None:
-                timer.cancel()
-
-    # -- silence ---------------------------------------------------------------------------
-
-    def _watch_silence(self) -> None:
-        context = self.connection.context
-        limit = context.server.hold_timeout_seconds
-        if not limit:
-            return
-        silent = context.timers.now() - max(self._heard_at, self._control.last_write_at())
-        if silent >= limit:
-            self.connection.close(CloseReason.IDLE)
-        else:
-            self._idle_timer = context.timers.after(limit - silent, self._watch_silence)
+        self._stop_attending()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
 
     # -- channels --------------------------------------------------------------------------
 

@@ -35,11 +35,11 @@ _TOO_LARGE = f"Non-101 response body size exceeded limit of {MAX_ANSWER_BYTES} b
 class WebSocketOrigin(WebSocketRequest):
     """The backend's side of one WebSocket. `backlog_bytes` wait until it takes them."""
 
-    __slots__ = ("_early", "_frames", "_max_message_bytes", "_socket", "_timer", "form")
+    __slots__ = ("_early", "_frames", "_limits", "_socket", "_timer", "form")
 
     def __init__(self, opening: WebSocketOpening) -> None:
         super().__init__(opening)
-        self._max_message_bytes = self._context.server.max_message_bytes
+        self._limits = self._route.websocket
         self.form = WireForm.FRAME
         self._frames: FrameReader | None = None
         self._socket: ClientSocket | None = None
@@ -64,7 +64,7 @@ class WebSocketOrigin(WebSocketRequest):
                 counts.server_content_bytes_received += len(body)
             return session.answered(response.head, body)
         except (BackendError, ProtocolError) as error:
-            return session.unanswered(self._refusal(error))
+            return session.unanswered(self.refusal(error))
 
     async def _answer(self) -> tuple[NetworkResponse, bytes]:
         """The answer of the first target that can be reached, and the key that it was sent."""
@@ -135,7 +135,10 @@ class WebSocketOrigin(WebSocketRequest):
             return None
         if self._frames is None:
             self._frames = FrameReader(
-                self._max_message_bytes, of_client=False, inflates=self.form.is_deflated
+                self._limits.max_message_bytes,
+                max_frame_bytes=self._limits.max_frame_bytes,
+                of_client=False,
+                inflates=self.form.is_deflated,
             )
         events = self._frames.feed(data)
         if self._frames.is_idle:

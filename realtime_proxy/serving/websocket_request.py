@@ -81,7 +81,7 @@ class WebSocketRequest:
             raise BackendUnreachable(message, timed_out=error.status == 504) from error
         self._targets = self._targets[1:]
 
-    def _refusal(self, error: BackendError | GripError | ProtocolError) -> Response:
+    def refusal(self, error: BackendError | GripError | ProtocolError) -> Response:
         """Log and count that there is no usable answer. What a client is told of it."""
         self._context.counters.backend_failures += 1
         error.target = error.target or self.target.label

@@ -4,7 +4,8 @@ import uuid
 
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.messages import RequestHead, Response
+from realtime_proxy.model.messages import RequestHead, Response, text_response
+from realtime_proxy.pipeline.decision import Refuse
 from realtime_proxy.serving.client_exchange import After, ClientExchange
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.over_http_connection import OverHttpConnection
@@ -53,6 +54,11 @@ class WebSocketUpgrade(ClientExchange):
         self._accept_token = token
         self._connection_id = str(uuid.uuid4()).encode()
         return await super()._serve()
+
+    def _refusal(self, route: LiveRoute) -> Refuse | None:
+        if route.origins is None or route.origins.allows(self._request.head.headers):
+            return None
+        return Refuse(text_response(403, "Origin not allowed."), "origin not allowed")
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
         over_http = bool(route.over_http_targets)
