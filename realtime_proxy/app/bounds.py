@@ -38,7 +38,9 @@ class Bounds:
         backlogs.max_bytes = server.max_backlog_bytes
         backlogs.max_total_bytes = server.max_total_backlog_bytes
         # A client is not read while anything waits for its backend: one read may come to this.
-        unsent.max_bytes = server.max_message_bytes + server.max_backlog_bytes
+        sizes = [route.max_message_bytes or 0 for route in config.route]
+        largest_message = max([server.max_message_bytes, *sizes])
+        unsent.max_bytes = largest_message + server.max_backlog_bytes
         backlogs.max_seconds = unsent.max_seconds = server.max_backlog_seconds
         self._options = TcpOptions(
             server.max_unsent_bytes,

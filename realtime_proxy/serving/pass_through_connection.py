@@ -161,6 +161,8 @@ class PassThroughConnection(WebSocketConnection):
             self._patient.pause()
         else:
             self._patient.go_on()
+        if self._backend.has_more:
+            self._pause_for(trio.lowlevel.checkpoint)
 
     def _effects_of(self, event: FrameEvent) -> list[Effect]:
         session = self._session
@@ -196,6 +198,8 @@ class PassThroughConnection(WebSocketConnection):
             self._relay(self._arrived)
         if not self._is_working:
             self._backend.watch()
+            if self._backend.has_more:
+                self.ready(0)
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """Have a defect end this connection, and nothing else."""

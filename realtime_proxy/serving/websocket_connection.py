@@ -97,7 +97,13 @@ class WebSocketConnection(AttendedWebSocket):
                 max_frame_bytes=limits.max_frame_bytes,
                 inflates=self.form.is_deflated,
             )
-        for event in self._frames.feed(data):
+        self._follow_client(self._frames, data)
+        if not self._takes_input or (self._frames is not None and self._frames.has_more):
+            self.connection.stop_input()
+            self._read_on()
+
+    def _follow_client(self, frames: FrameReader, data: bytes) -> None:
+        for event in frames.feed(data):
             match event:
                 case Message():
                     if not self._is_own_pong(event):
@@ -107,10 +113,19 @@ class WebSocketConnection(AttendedWebSocket):
                     self._perform(self._session.client_closed(event.code, event.reason))
                 case PeerFailed():
                     self._client_failed(event)
-        if self._frames.is_idle:
+        if frames.is_idle:
             self._frames = None
-        if not self._takes_input:
-            self.connection.stop_input()
+
+    async def _take_rest(self, _scope: trio.CancelScope) -> None:
+        """Take what there is more of deflated messages, with others between."""
+        try:
+            while (frames := self._frames) is not None and frames.has_more and self._can_read:
+                self._follow_client(frames, b"")
+                await trio.lowlevel.checkpoint()
+            self._read_on()
+        except Exception:
+            log.exception("websocket session failed", peer=self.connection.peer)
+            self.connection.close(CloseReason.INTERNAL_ERROR)
 
     def _message_arrived(self, message: Message) -> None:
         chain, exchange = self._route.chain, self._exchange
@@ -255,9 +270,16 @@ class WebSocketConnection(AttendedWebSocket):
             exchange.held = "websocket"
             chain.opened(exchange)
 
+    @property
+    def _can_read(self) -> bool:
+        return not self._is_released and self._session.is_accepted and self._takes_input
+
     def _read_on(self) -> None:
         """Take what the client sends, unless too much of it waits for the backend."""
-        if self._is_released or not self._session.is_accepted or not self._takes_input:
+        if not self._can_read:
+            return
+        if self._frames is not None and self._frames.has_more:
+            self.connection.context.crew.start(self._take_rest)
             return
         self.connection.take_input(self)
         leftover = self.connection.take_leftover()

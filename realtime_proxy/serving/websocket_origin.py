@@ -119,6 +119,11 @@ class WebSocketOrigin(WebSocketRequest):
         """True after a fragment of the backend's that was not the last."""
         return self._frames is not None and self._frames.is_within_message
 
+    @property
+    def has_more(self) -> bool:
+        """True if there may be more to receive that has come already."""
+        return self._frames is not None and self._frames.has_more
+
     def send(self, frame: bytes) -> None:
         """Send a frame, which is masked here."""
         if self._socket is not None:
@@ -128,6 +133,8 @@ class WebSocketOrigin(WebSocketRequest):
         """What has arrived of the backend; None at its end."""
         if self._socket is None:
             return []
+        if self._frames is not None and self._frames.has_more:
+            return self._read(self._frames, b"")
         data, self._early = self._early or self._socket.receive(), b""
         if data is None:
             return []
@@ -140,8 +147,11 @@ class WebSocketOrigin(WebSocketRequest):
                 of_client=False,
                 inflates=self.form.is_deflated,
             )
-        events = self._frames.feed(data)
-        if self._frames.is_idle:
+        return self._read(self._frames, data)
+
+    def _read(self, frames: FrameReader, data: bytes) -> list[FrameEvent]:
+        events = frames.feed(data)
+        if frames.is_idle:
             self._frames = None
         return events
 

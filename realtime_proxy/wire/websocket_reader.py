@@ -68,6 +68,7 @@ class FrameReader:
     __slots__ = (
         "_buffer",
         "_ended",
+        "_inflated_bytes",
         "_inflates",
         "_mask_bit",
         "_max_deflated_bytes",
@@ -86,6 +87,7 @@ class FrameReader:
     ) -> None:
         self._max_message_bytes = max_message_bytes
         self._inflates = inflates
+        self._inflated_bytes = 0  # by the last feeding
         self._max_deflated_bytes = max_message_bytes
         if inflates:  # what can't be made smaller becomes a little larger
             self._max_deflated_bytes += max_message_bytes // 1_000 + 64
@@ -107,7 +109,12 @@ class FrameReader:
         return self._message is not None
 
     def feed(self, data: bytes) -> list[FrameEvent]:
-        """The complete messages, and perhaps the end, in what has arrived so far."""
+        """The complete messages, and perhaps the end, in what has arrived so far.
+
+        Deflated ones are made for about one message of the largest size; if `has_more` is true
+        after that, feed nothing for the next, whenever there is room for them.
+        """
+        self._inflated_bytes = 0
         if self._ended:
             return []
         if self._buffer:
@@ -118,12 +125,21 @@ class FrameReader:
             self._buffer = b""
         found: list[FrameEvent] = []
         at = 0
-        while not self._ended and (end := self._frame_end(data, at, found)):
+        while self._may_go_on and (end := self._frame_end(data, at, found)):
             self._take_frame(data, at, end, found)
             at = end
         if at < len(data) and not self._ended:
             self._buffer = bytearray(data[at:])
         return found
+
+    @property
+    def _may_go_on(self) -> bool:
+        return not self._ended and self._inflated_bytes <= self._max_message_bytes
+
+    @property
+    def has_more(self) -> bool:
+        """True if there may be more messages in what was fed."""
+        return bool(self._buffer) and self._inflated_bytes > self._max_message_bytes
 
     def _wanted(self) -> int:
         """How much has to be here before it is worth a look."""
@@ -183,6 +199,7 @@ class FrameReader:
         elif opcode is Opcode.TEXT and not _is_utf8(content):
             self._end(found, PeerFailed(INVALID_PAYLOAD, "text is not UTF-8"))
         else:
+            self._inflated_bytes += len(content)
             found.append(Message(opcode, content))
 
     def _parse(self, frame: bytes, found: list[FrameEvent]) -> None:

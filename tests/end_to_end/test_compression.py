@@ -14,7 +14,7 @@ from websockets.sync.server import serve
 
 from realtime_proxy.testing.events import CONTENT_TYPE, read_events, write_events
 from realtime_proxy.testing.raw_client import DEADLINE_SECONDS
-from realtime_proxy.testing.websocket_client import CLOSE, PING, TEXT, encode_frame
+from realtime_proxy.testing.websocket_client import BINARY, CLOSE, PING, TEXT, encode_frame
 from realtime_proxy.wire.websocket_handshake import token_for
 
 ROUTES = """
@@ -230,6 +230,39 @@ def test_what_a_client_must_not_do(websocket, backend, events, path, code, data)
     assert events == [("OPEN", b""), ("DISCONNECT", b"")]
 
 
+MANY = 100
+LARGE = 290_000
+
+
+def large(number):
+    return b"%08d" % number + bytes(LARGE)
+
+
+def test_many_large_messages_in_few_bytes_wait_for_their_backend(
+    websocket, program, backend, events, path
+):
+    """One read of some kB has thirty megabytes in it: they are made when there is room for them."""
+    client = websocket()
+    client.open(path, [OFFER])
+    echo, gate = backend.scripts[path], threading.Event()
+
+    def script(call):
+        gate.wait(DEADLINE_SECONDS)
+        echo(call)
+
+    backend.scripts[path] = script
+    program.forget_peak()
+    before = program.memory_bytes
+    data = [encode_frame(BINARY, deflated(large(number)), reserved=4) for number in range(MANY)]
+    assert sum(map(len, data)) < 60_000
+    client.client.send(b"".join(data))
+    backend.wait_for(path, 2)
+    assert program.peak_memory_bytes - before < 15_000_000
+    gate.set()
+    for number in range(MANY):
+        assert inflated(client.read().content) == large(number)
+
+
 # -- backends that speak WebSocket ---------------------------------------------------------------
 
 
@@ -282,6 +315,33 @@ def test_a_backend_that_accepts_what_was_not_offered(websocket, backend, path, e
     client.ask(path, [OFFER], host="raw")
     assert client.client.read_reply().status == 502
     release.set()
+
+
+@pytest.mark.parametrize("offers", [True, False])
+def test_many_large_messages_of_a_backend(websocket, backend, path, offers):
+    calls, release = accepting(backend, path, ANSWER)
+    client = websocket()
+    client.open(path, [OFFER] if offers else [], host="raw")
+    call = calls.get(timeout=DEADLINE_SECONDS)
+    data = [
+        encode_frame(BINARY, deflated(large(number)), masked=False, reserved=4)
+        for number in range(MANY)
+    ]
+    call.send(b"".join(data))
+    for number in range(MANY):
+        frame = client.read()
+        assert (inflated(frame.content) if frame.is_deflated else frame.content) == large(number)
+    release.set()
+
+
+def test_many_large_messages_for_a_backend(open_client, origin):
+    client = open_client(host="origin", max_size=None)
+    origin.accepted.get(timeout=DEADLINE_SECONDS)
+    sender = threading.Thread(target=lambda: [client.send(large(n)) for n in range(MANY)])
+    sender.start()
+    for number in range(MANY):
+        assert client.recv() == large(number)
+    sender.join()
 
 
 def test_a_bomb_of_a_backend_ends_both_sides(websocket, backend, path):

@@ -476,6 +476,39 @@ def test_a_frame_may_be_limited_by_itself():
     assert FrameReader(10, **limits).feed(frame(0x82, b"a" * 11)) == [TOO_BIG]
 
 
+def test_deflated_messages_are_made_as_there_is_room_for_them():
+    sizes = [LIMIT, 10, LIMIT // 2, LIMIT // 2, LIMIT // 2, 20]
+    messages = [Message(Opcode.BINARY, bytes(size)) for size in sizes]
+    sent = b"".join(frame(0xC2, deflated(message.content)) for message in messages)
+    reader = FrameReader(LIMIT, inflates=True)
+    cut = frame(0x82, b"behind")
+    assert reader.feed(sent + cut[:3]) == messages[:2]
+    assert reader.has_more
+    assert not reader.is_idle
+    assert reader.feed(b"") == messages[2:5]
+    assert reader.has_more
+    assert reader.feed(b"") == messages[5:]
+    assert not reader.has_more
+    assert reader.feed(b"") == []
+    assert reader.feed(cut[3:]) == [Message(Opcode.BINARY, b"behind")]
+    assert reader.is_idle
+
+
+def test_what_is_left_of_a_message_is_not_more():
+    reader = FrameReader(LIMIT, inflates=True)
+    both = frame(0xC2, deflated(bytes(LIMIT))) + frame(0xC2, deflated(b"a"))
+    assert len(reader.feed(both + frame(0x82, b"abc")[:4])) == 2
+    assert reader.feed(b"") == []
+    assert not reader.has_more
+
+
+def test_what_is_not_deflated_is_read_at_once():
+    reader = FrameReader(LIMIT, inflates=True)
+    sent = from_client(*[events.BytesMessage(data=bytes(LIMIT))] * 3)
+    assert len(reader.feed(sent)) == 3
+    assert not reader.has_more
+
+
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=6))
 def test_anything_at_all_is_read_or_fails_with_compression(data, places):
     edges = [0, *sorted(min(place, len(data)) for place in places), len(data)]
