@@ -5,75 +5,68 @@ asked, so that HTTP, streams, long-polls and WebSockets are treated alike, and w
 goes along on every request of a WebSocket-over-HTTP connection.
 """
 
-import hashlib
 import re
-import secrets
-from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
-from urllib.parse import unquote_to_bytes
+from collections.abc import Iterator
+from functools import partial
+from typing import ClassVar
 
 import attrs
 
 from realtime_proxy.pipeline import (
     CONTINUE,
+    IDENTITY_HEADER_NAMES,
+    JSON,
     BaseHandler,
     ConfigError,
+    Consumer,
+    Consumers,
     Decision,
     Exchange,
     HandlerContext,
     Headers,
     Identity,
+    KeyOwner,
     Problem,
     Refuse,
     RequestHead,
     Response,
     Secret,
+    arguments,
+    cookies,
+    digest_of,
+    headers_without_cookies,
+    is_known,
+    is_preflight,
+    kong_refusal,
     one_of,
     option,
-    required,
+    pass_as,
+    read_consumers,
+    target_without,
 )
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-CONSUMER_ID = b"X-Consumer-ID"
-CUSTOM_ID = b"X-Consumer-Custom-ID"
-USERNAME = b"X-Consumer-Username"
-CREDENTIAL = b"X-Credential-Identifier"
-ANONYMOUS = b"X-Anonymous-Consumer"
-IDENTITY_HEADERS = frozenset(
-    name.lower() for name in (CONSUMER_ID, CUSTOM_ID, USERNAME, CREDENTIAL, ANONYMOUS)
-)
 
 NO_KEY = "No API key found in request"
 WRONG_KEY = "Unauthorized"
 DUPLICATE_KEY = "Duplicate API key found"
 
-JSON = b"application/json; charset=utf-8"
-PLAIN_TEXT = b"text/plain; charset=utf-8"
 # Byte for byte what Kong 0.3 answered, the line end included: clients compare it.
 CLASSIC_BODY = b'{"message":"Invalid authentication credentials"}\n'
 
-
-@attrs.frozen
-class Consumer:
-    """Someone with keys: `[[handler.NAME.consumers]]`."""
-
-    username: str = option("", "Sent on as `X-Consumer-Username`.")
-    custom_id: str = option("", "The site's own id, sent on as `X-Consumer-Custom-ID`.")
-    id: str = option("", "Sent on as `X-Consumer-ID`.")
-    keys: tuple[Secret, ...] = option((), "Keys: `env:NAME`, `file:PATH`, `base64:TEXT` or text.")
-
-    @property
-    def name(self) -> str:
-        """What to call the consumer in logs and limits."""
-        return self.username or self.custom_id
+# The consumers that count now, by the name of the handler: those who were let in by the instances
+# of earlier configurations are held to them, too.
+_live: dict[str, Consumers] = {}
 
 
 @attrs.frozen
 class KeyAuthConfig:
     """The settings of key authentication."""
 
-    consumers: tuple[Consumer, ...] = required("Who may pass.")
+    consumers: tuple[Consumer, ...] = option((), "Who may pass.")
+    consumers_file: Secret | None = option(  # noqa: RUF009  makes a field, as all of them do
+        None, "`file:PATH` of a TOML file with more of them. A change counts at once."
+    )
     key_names: tuple[str, ...] = option(("apikey",), "Header, argument and cookie names of a key.")
     key_in_header: bool = option(True, "Look for the key in headers.")
     key_in_query: bool = option(True, "Look for the key in the query.")
@@ -95,14 +88,6 @@ class KeyAuthConfig:
     run_on_preflight: bool = option(True, "false: let CORS preflight requests pass without a key.")
 
 
-@attrs.frozen
-class Credential:
-    """A key's owner, and a name for the key that gives nothing of it away."""
-
-    consumer: Consumer
-    identifier: str
-
-
 class KeyAuthError(Exception):
     """No consumer could be found for a request; the text is for the client."""
 
@@ -111,45 +96,60 @@ class Handler(BaseHandler):
     """Refuses requests without a known key; tells the backend and later handlers who it is."""
 
     Config: ClassVar[type] = KeyAuthConfig
-    sets_headers = frozenset(name.decode() for name in IDENTITY_HEADERS)
+    sets_headers = IDENTITY_HEADER_NAMES
 
     def __init__(self, config: KeyAuthConfig, context: HandlerContext) -> None:
         super().__init__(config, context)
-        problems = list(_problems(config))
+        self._consumers = read_consumers(config.consumers, config.consumers_file)
+        problems = list(_problems(config, self._consumers))
         if problems:
             raise ConfigError(problems)
         self.secret_names = frozenset(name.lower() for name in config.key_names)
         self._names = tuple(name.encode() for name in config.key_names)
-        self._credentials = dict(_credentials(config.consumers))
-        self._anonymous = _consumer_called(config.anonymous, config.consumers)
+        self._anonymous = self._consumers.called(config.anonymous)
+        self._challenge = f'Key realm="{config.realm}"' if config.realm else "Key"
+
+    async def run(self) -> None:
+        """From now on these are the consumers; who is held by a key that is gone has to leave."""
+        _live[self.context.name] = self._consumers
+        self.context.connections.revoke(lambda identity: identity.has_lapsed)
 
     async def on_request(self, exchange: Exchange) -> Decision:
         """Find the consumer, or refuse."""
         request = exchange.request
-        if not self.config.run_on_preflight and _is_preflight(request):
+        if not self.config.run_on_preflight and is_preflight(request):
             return CONTINUE
-        if self._anonymous and exchange.identity and not exchange.identity.anonymous:
-            return CONTINUE  # an earlier handler knows who it is; this one was only an alternative
+        if self._anonymous and is_known(exchange):
+            return CONTINUE  # this one was only an alternative
         try:
-            credential = self._credential(request)
+            digest = digest_of(self._key(request))
+            owner = self._owner(digest)
         except KeyAuthError as error:
             if self._anonymous is None:
                 self._hide_keys(request)  # whatever the request is logged with
                 return self._refusal(request, str(error))
-            self._pass_as(exchange, self._anonymous, None)
+            nobody = Identity(self._anonymous.name, anonymous=True, groups=self._anonymous.groups)
+            pass_as(exchange, self._anonymous, nobody)
         else:
-            self._pass_as(exchange, credential.consumer, credential.identifier)
+            pass_as(exchange, owner.consumer, self._identity(owner, digest))
         if self.config.hide_credentials:
             self._hide_keys(request)
         return CONTINUE
 
-    def _credential(self, request: RequestHead) -> Credential:
-        key = self._key(request)
-        # Looked up by digest: how long it takes says nothing about the keys.
-        credential = self._credentials.get(hashlib.sha256(key).digest())
-        if credential is None:
+    def _owner(self, digest: bytes) -> KeyOwner:
+        owner = self._consumers.of_key(digest)
+        if owner is None:
             raise KeyAuthError(WRONG_KEY)
-        return credential
+        return owner
+
+    def _identity(self, owner: KeyOwner, digest: bytes) -> Identity:
+        return Identity(
+            owner.consumer.name,
+            groups=owner.consumer.groups,
+            credential=owner.identifier,
+            challenge=self._challenge,
+            holds=partial(_is_known_key, self.context.name, digest),
+        )
 
     def _key(self, request: RequestHead) -> bytes:
         """The key of the first place that has one. Several in one place are not guessed among."""
@@ -165,38 +165,24 @@ class Handler(BaseHandler):
     def _places(self, request: RequestHead) -> Iterator[list[bytes]]:
         """What each place has, in the profile's order: Kong 0.3 tried the query first."""
         config = self.config
-        arguments = list(_arguments(request.target)) if config.key_in_query else []
+        found = list(arguments(request.target)) if config.key_in_query else []
         if config.profile == "classic":
-            yield from ([v for n, v, _ in arguments if n == name] for name in self._names)
-            arguments = []
+            yield from ([v for n, v, _ in found if n == name] for name in self._names)
+            found = []
         for name in self._names:
             if config.key_in_header:
                 yield request.headers.get_all(name.lower())
-            yield [value for argument, value, _ in arguments if argument == name]
+            yield [value for argument, value, _ in found if argument == name]
             if config.key_in_cookie:
-                yield [value for cookie, value, _ in _cookies(request.headers) if cookie == name]
-
-    def _pass_as(self, exchange: Exchange, consumer: Consumer, credential: str | None) -> None:
-        """Say who it is, to later handlers and in the headers every backend request repeats."""
-        exchange.identity = Identity(consumer.name, anonymous=credential is None)
-        headers = exchange.request.headers.without(IDENTITY_HEADERS)
-        said = (
-            (CONSUMER_ID, consumer.id),
-            (CUSTOM_ID, consumer.custom_id),
-            (USERNAME, consumer.username),
-            (CREDENTIAL, credential),
-            (ANONYMOUS, "true" if credential is None else None),
-        )
-        headers.extend((name, value.encode()) for name, value in said if value)
-        exchange.request.headers = headers
+                yield [value for cookie, value, _ in cookies(request.headers) if cookie == name]
 
     def _hide_keys(self, request: RequestHead) -> None:
         """Take keys away from every place in which they were looked for."""
         config = self.config
         if config.key_in_query:
-            request.target = _target_without(request.target, self._names)
+            request.target = target_without(request.target, self._names)
         if config.key_in_cookie:
-            request.headers = _headers_without_cookies(request.headers, self._names)
+            request.headers = headers_without_cookies(request.headers, self._names)
         if config.key_in_header:
             request.headers = request.headers.without({name.lower() for name in self._names})
 
@@ -204,91 +190,15 @@ class Handler(BaseHandler):
         if self.config.profile == "classic":
             headers = Headers([(b"Content-Type", JSON)])
             return Refuse(Response(403, headers, CLASSIC_BODY), why=message)
-        realm = self.config.realm
-        challenge = f'Key realm="{realm}"' if realm else "Key"
-        # The client can quote the id, and the log has it too.
-        request_id = secrets.token_hex(16)
-        content_type, body = _render(message, request_id, request.headers)
-        headers = Headers(
-            [(b"Content-Type", content_type), (b"WWW-Authenticate", challenge.encode())]
-        )
-        return Refuse(Response(401, headers, body), why=f"{message} (request_id {request_id})")
+        return kong_refusal(request, 401, message, self._challenge)
 
 
-def _is_preflight(request: RequestHead) -> bool:
-    # Only what a browser sends to ask: OPTIONS alone would open more than is meant.
-    return request.method == b"OPTIONS" and request.headers.has(b"access-control-request-method")
+def _is_known_key(handler: str, digest: bytes) -> bool:
+    consumers = _live.get(handler)
+    return consumers is None or consumers.of_key(digest) is not None
 
 
-def _arguments(target: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Name, value and text as written of each argument of the query."""
-    query = target.partition(b"?")[2]
-    for written in query.split(b"&") if query else ():
-        name, _, value = written.replace(b"+", b" ").partition(b"=")
-        yield unquote_to_bytes(name), unquote_to_bytes(value), written
-
-
-def _target_without(target: bytes, names: tuple[bytes, ...]) -> bytes:
-    """The target without the named arguments; the others keep their order and spelling."""
-    arguments = list(_arguments(target))
-    kept = [text for name, _, text in arguments if name not in names]
-    if len(kept) == len(arguments):
-        return target
-    path = target.partition(b"?")[0]
-    return path + b"?" + b"&".join(kept) if kept else path
-
-
-def _cookies(headers: Headers) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Name, value and text as written of each cookie."""
-    for line in headers.get_all(b"cookie"):
-        for written in line.split(b";"):
-            name, _, value = written.strip().partition(b"=")
-            yield name.strip(), value.strip().removeprefix(b'"').removesuffix(b'"'), written
-
-
-def _headers_without_cookies(headers: Headers, names: tuple[bytes, ...]) -> Headers:
-    """Headers without the named cookies; untouched if there are none of them."""
-    cookies = list(_cookies(headers))
-    kept = [text.strip() for name, _, text in cookies if name not in names]
-    if len(kept) == len(cookies):
-        return headers
-    return headers.replaced(b"Cookie", b"; ".join(kept)) if kept else headers.without({b"cookie"})
-
-
-def _render(message: str, request_id: str, headers: Headers) -> tuple[bytes, bytes]:
-    """Content type and body of a refusal, as the client accepts: JSON unless text is preferred."""
-    if _quality(headers, b"text/plain") > _quality(headers, b"application/json"):
-        return PLAIN_TEXT, f"{message}\nrequest_id: {request_id}\n".encode()
-    body = f'{{\n  "message":"{message}",\n  "request_id":"{request_id}"\n}}'
-    return JSON, body.encode()
-
-
-def _quality(headers: Headers, media_type: bytes) -> float:
-    """How much a media type is wanted (RFC 9110 12.5.1): the most specific range decides."""
-    ranges: dict[bytes, float] = {}
-    for element in headers.tokens(b"accept"):
-        name, *parameters = (part.strip() for part in element.split(b";"))
-        weight = next((p[2:] for p in parameters if p.startswith(b"q=")), b"1")
-        ranges[name] = float(weight) if re.fullmatch(rb"[01](\.[0-9]{0,3})?", weight) else 0.0
-    for name in (media_type, media_type.partition(b"/")[0] + b"/*", b"*/*"):
-        if name in ranges:
-            return ranges[name]
-    return 0.0
-
-
-def _credentials(consumers: Iterable[Consumer]) -> Iterator[tuple[bytes, Credential]]:
-    """Each key's digest and whose it is. A key is called by its place in the consumer's list."""
-    for consumer in consumers:
-        for number, key in enumerate(consumer.keys, start=1):
-            identifier = f"{consumer.name}/{number}"
-            yield hashlib.sha256(key.value).digest(), Credential(consumer, identifier)
-
-
-def _consumer_called(name: str, consumers: Iterable[Consumer]) -> Consumer | None:
-    return next((c for c in consumers if name and name in (c.username, c.id)), None)
-
-
-def _problems(config: KeyAuthConfig) -> Iterator[Problem]:
+def _problems(config: KeyAuthConfig, consumers: Consumers) -> Iterator[Problem]:
     """What the types of the settings don't say."""
     if not (config.key_in_header or config.key_in_query or config.key_in_cookie):
         yield Problem("key_in_header", "the key must be looked for somewhere")
@@ -299,26 +209,5 @@ def _problems(config: KeyAuthConfig) -> Iterator[Problem]:
             yield Problem(f"key_names[{i}]", f"{name!r} can't be the name of a header")
     if '"' in config.realm or "\\" in config.realm or not config.realm.isprintable():
         yield Problem("realm", "must not have quotes, backslashes or control characters")
-    if config.anonymous and _consumer_called(config.anonymous, config.consumers) is None:
+    if config.anonymous and consumers.called(config.anonymous) is None:
         yield Problem("anonymous", f"no consumer has the username or id {config.anonymous!r}")
-    yield from _consumer_problems(config.consumers)
-
-
-def _consumer_problems(consumers: Iterable[Consumer]) -> Iterator[Problem]:
-    owners: dict[Any, str] = {}
-    for i, consumer in enumerate(consumers):
-        where = f"consumers[{i}]"
-        if not consumer.name:
-            yield Problem(where, "must have a username or a custom_id")
-        for field in ("username", "custom_id", "id"):
-            if not getattr(consumer, field).isprintable():
-                yield Problem(f"{where}.{field}", "must not have control characters")
-        names = [(f, getattr(consumer, f)) for f in ("username", "custom_id", "id")]
-        unique: list[tuple[str, Any]] = [
-            (f"{where}.{f}", (f, value)) for f, value in names if value
-        ]
-        unique += [(f"{where}.keys[{j}]", key) for j, key in enumerate(consumer.keys)]
-        for path, value in unique:
-            if value in owners:
-                yield Problem(path, f"is the same as {owners[value]}")
-            owners.setdefault(value, path)

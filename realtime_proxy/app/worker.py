@@ -20,6 +20,7 @@ from realtime_proxy.app.logs import reopen_log
 from realtime_proxy.app.parts import Parts, load_parts
 from realtime_proxy.app.reception import Reception
 from realtime_proxy.app.reload import put_in_place
+from realtime_proxy.backend.fetched_key_sets import FetchedKeySets
 from realtime_proxy.backend.http_client import PooledHttpClient
 from realtime_proxy.backend.pool import Pool
 from realtime_proxy.backend.request import BackendCaller
@@ -91,9 +92,8 @@ class Worker:
             config.backend, self._timers, self._watcher, self._bounds.entrance.descriptors
         )
         self._open: set[HttpConnection] = set()
-        self._services = HandlerServices(
-            PooledHttpClient(BackendCaller(self._pool)), HeldIdentities(self._open)
-        )
+        http = PooledHttpClient(BackendCaller(self._pool))
+        self._services = HandlerServices(http, HeldIdentities(self._open), FetchedKeySets(http))
         self._parts = self.prepare(config)
         self._context: ServingContext | None = None
         self._reception: Reception | None = None

@@ -8,6 +8,26 @@ from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
 from realtime_proxy.model.redaction import SECRET_HEADERS, SECRET_PARAMETERS, Redaction
+from realtime_proxy.pipeline.bearer_refusal import (
+    BearerRefusals,
+    NotInScope,
+    NoToken,
+    SeveralTokens,
+    TokenRefused,
+    UnreadableToken,
+    keys_unavailable,
+)
+from realtime_proxy.pipeline.consumers import (
+    IDENTITY_HEADER_NAMES,
+    Consumer,
+    Consumers,
+    JwtCredential,
+    KeyOwner,
+    digest_of,
+    is_known,
+    pass_as,
+    read_consumers,
+)
 from realtime_proxy.pipeline.decision import (
     CONTINUE,
     NOT_MINE,
@@ -26,20 +46,45 @@ from realtime_proxy.pipeline.handler import (
     WebSocketEvent,
 )
 from realtime_proxy.pipeline.http_client import HttpCallError, HttpClient
+from realtime_proxy.pipeline.jwt_claims import ClaimRules, claim_at, scopes_of, texts_of
+from realtime_proxy.pipeline.jwt_issuer import Issuer, IssuerKeys, issuer_keys
+from realtime_proxy.pipeline.jwt_key import ALGORITHMS, BadKey, JwtKey, secret_of_base64
+from realtime_proxy.pipeline.jwt_token import BadToken, JwtToken
+from realtime_proxy.pipeline.key_set import KeySet, KeySets, KeySource, KeysUnavailable
+from realtime_proxy.pipeline.kong_refusal import JSON, kong_refusal
+from realtime_proxy.pipeline.request_credentials import (
+    arguments,
+    bearer_of_subprotocols,
+    cookies,
+    headers_without_bearer,
+    headers_without_cookies,
+    is_preflight,
+    subprotocols,
+    target_without,
+)
 from realtime_proxy.pipeline.secret import Secret
 from realtime_proxy.pipeline.services import HandlerServices, LiveConnections
 
 __all__ = [
+    "ALGORITHMS",
     "CONTINUE",
+    "IDENTITY_HEADER_NAMES",
+    "JSON",
     "NOT_MINE",
     "SECRET_HEADERS",
     "SECRET_PARAMETERS",
     "Answer",
+    "BadKey",
+    "BadToken",
     "BaseHandler",
+    "BearerRefusals",
+    "ClaimRules",
     "ClientCertificate",
     "CloseWith",
     "ConfigError",
     "ConnectionRecord",
+    "Consumer",
+    "Consumers",
     "Decision",
     "Drop",
     "EventOutcome",
@@ -50,8 +95,20 @@ __all__ = [
     "HttpCallError",
     "HttpClient",
     "Identity",
+    "Issuer",
+    "IssuerKeys",
+    "JwtCredential",
+    "JwtKey",
+    "JwtToken",
+    "KeyOwner",
+    "KeySet",
+    "KeySets",
+    "KeySource",
+    "KeysUnavailable",
     "LiveConnections",
     "NoConfig",
+    "NoToken",
+    "NotInScope",
     "Problem",
     "Redaction",
     "Refuse",
@@ -59,10 +116,32 @@ __all__ = [
     "Response",
     "ResponseHead",
     "Secret",
+    "SeveralTokens",
+    "TokenRefused",
+    "UnreadableToken",
     "WebSocketEvent",
     "above_zero",
+    "arguments",
     "at_least",
+    "bearer_of_subprotocols",
+    "claim_at",
+    "cookies",
+    "digest_of",
+    "headers_without_bearer",
+    "headers_without_cookies",
+    "is_known",
+    "is_preflight",
+    "issuer_keys",
+    "keys_unavailable",
+    "kong_refusal",
     "one_of",
     "option",
+    "pass_as",
+    "read_consumers",
     "required",
+    "scopes_of",
+    "secret_of_base64",
+    "subprotocols",
+    "target_without",
+    "texts_of",
 ]

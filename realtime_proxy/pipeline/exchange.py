@@ -1,5 +1,7 @@
 """What handlers know of a client: its request, its route, and who it is."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -7,6 +9,8 @@ import attrs
 from realtime_proxy.model.client_certificate import ClientCertificate
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.messages import RequestHead
+
+NO_NOTES: Mapping[str, Any] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -26,6 +30,13 @@ class Identity:
     subject: str = ""  # whom of the consumer's users it is about, as the `sub` of a token
     scope: tuple[Any, ...] = ()  # what else a renewal must have alike
     challenge: str = ""  # `WWW-Authenticate` of a 401 when the credential counts no more
+    # False once the credential counts no more, whatever its time; None: it does.
+    holds: Callable[[], bool] | None = attrs.field(default=None, eq=False, repr=False)
+
+    @property
+    def has_lapsed(self) -> bool:
+        """True if the credential counts no more."""
+        return self.holds is not None and not self.holds()
 
     def is_renewed_by(self, other: "Identity") -> bool:
         """True if the other one is of the same client with the same rights."""
@@ -48,7 +59,8 @@ class Exchange:
     proxies in front tell (`[forwarded] trusted_proxies`), else the same. `held` says what the
     connection became: `stream`, `response`, `websocket`. `record` has what became of it all; None
     unless a handler of the route keeps records. `client_certificate` is what the client has shown
-    this proxy, checked (`[[server.tls]] client_ca`); None if it has shown none.
+    this proxy, checked (`[[server.tls]] client_ca`); None if it has shown none. `notes` has what a
+    handler wants to know of this client later, by the handler's name: replace it, don't change it.
     """
 
     request: RequestHead
@@ -60,3 +72,4 @@ class Exchange:
     peer_address: str = ""
     record: ConnectionRecord | None = None
     client_certificate: ClientCertificate | None = None
+    notes: Mapping[str, Any] = NO_NOTES

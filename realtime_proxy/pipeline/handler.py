@@ -14,6 +14,7 @@ from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.pipeline.decision import CONTINUE, CloseWith, Decision, Drop
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.pipeline.http_client import HttpClient
+from realtime_proxy.pipeline.key_set import KeySets
 from realtime_proxy.pipeline.services import HandlerServices, LiveConnections
 
 
@@ -52,6 +53,11 @@ class HandlerContext:
     def connections(self) -> LiveConnections:
         """The clients that this worker holds: `self.context.connections.revoke(...)`."""
         return self._while_serving.connections
+
+    @property
+    def key_sets(self) -> KeySets:
+        """The key sets that issuers publish: `await self.context.key_sets.for_token(...)`."""
+        return self._while_serving.key_sets
 
     @property
     def _while_serving(self) -> HandlerServices:

@@ -7,6 +7,7 @@ import attrs
 
 from realtime_proxy.pipeline.exchange import Identity
 from realtime_proxy.pipeline.http_client import HttpClient
+from realtime_proxy.pipeline.key_set import KeySets
 
 
 class LiveConnections(Protocol):
@@ -22,3 +23,4 @@ class HandlerServices:
 
     http: HttpClient
     connections: LiveConnections
+    key_sets: KeySets

@@ -12,7 +12,7 @@ import attrs
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.net.timers import TICK_SECONDS, Timer, Timers
 from realtime_proxy.pipeline.exchange import Identity
-from realtime_proxy.sessions.access_loss import EXPIRED, AccessLoss
+from realtime_proxy.sessions.access_loss import EXPIRED, REVOKED, AccessLoss
 from realtime_proxy.sessions.expiry_notice import ExpiryNotice
 
 
@@ -63,12 +63,19 @@ class Lifetimes:
             client.lose_access(known.lost)
             return
         identity = client.identity
+        if identity is not None and identity.has_lapsed:  # while its backend was asked
+            self._timers.after(0, lambda: self._lapsed(client))
         if identity is None or identity.expires_at is None:
             self.end(client, CloseReason.FINISHED)
             return
         life = self._kept.setdefault(client, _Lifetime())
         life.expires_at, life.is_told = identity.expires_at, False
         self._wait(client, life)
+
+    def _lapsed(self, client: Client) -> None:
+        identity = client.identity
+        if identity is not None and identity.has_lapsed:
+            self.lose(client, REVOKED)
 
     def end(self, client: Client, reason: CloseReason) -> CloseReason:
         """A client is held no longer. The reason to tell: the loss of access, if that is why."""

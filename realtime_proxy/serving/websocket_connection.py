@@ -20,7 +20,7 @@ from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.net.timers import Timer
-from realtime_proxy.pipeline.decision import CloseWith, Drop
+from realtime_proxy.pipeline.decision import CloseWith, Drop, Refuse
 from realtime_proxy.pipeline.handler import WebSocketEvent
 from realtime_proxy.serving.attended_websocket import AttendedWebSocket
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
@@ -238,6 +238,12 @@ class WebSocketConnection(AttendedWebSocket):
         return self._counts()
 
     def _accept(self, headers: Headers) -> None:
+        head = ResponseHead(101, b"Switching Protocols", headers)
+        if (refusal := self._shown_to_handlers(head)) is not None:
+            self._reject(refusal.response.head(), refusal.response.body)
+            self._perform(self._session.client_gone())
+            return
+        headers = head.headers
         opening, self._opening = self._opening, None
         if opening is None:
             return
@@ -245,7 +251,6 @@ class WebSocketConnection(AttendedWebSocket):
         opening.log_answer(self._backend.target.label, 101)
         if (presence := self.connection.presence) is not None:
             presence.hold("websocket")
-            head = ResponseHead(101, b"Switching Protocols", headers)
             presence.route.counts().client_header_bytes_sent += head.content_bytes()
         for channel in self.implicit_channels:
             self._control.subscribe(channel)
@@ -254,6 +259,11 @@ class WebSocketConnection(AttendedWebSocket):
             record.status, record.response_headers = 101, headers
         self.connection.context.lifetimes.begin(self)
         self._attend()
+
+    def _shown_to_handlers(self, head: ResponseHead) -> Refuse | None:
+        """Let handlers change the backend's answer; with a Refuse it must not reach the client."""
+        chain, exchange = self._route.chain, self._exchange
+        return None if chain is None or exchange is None else chain.response_head(exchange, head)
 
     def _note_close(self, code: int | None) -> None:
         if (record := self._record) is not None and record.close_code is None:

@@ -253,7 +253,7 @@ async def test_a_refusal_says_nothing_of_the_key(key: str) -> None:
 async def test_the_backend_learns_who_it_is() -> None:
     exchange = new_exchange(("apikey", "second"))
     await passes(make(), exchange)
-    assert exchange.identity == Identity("alice")
+    assert exchange.identity == Identity("alice", credential="alice/2", challenge="Key")
     assert identity_headers(exchange) == {
         "X-Consumer-ID": "11",
         "X-Consumer-Custom-ID": "c-1",
