@@ -156,6 +156,7 @@ def test_a_websocket_over_http_is_closed(websocket, backend, program, path, targ
     # Its reason is known though it never answers.
     client.client.close()
     ended_as(program, path, "expired")
+    backend.wait_for(path, 3)
     assert [event[0] for call in backend.calls_to(path) for event in read_events(call.body)] == [
         "OPEN",
         "TEXT",
