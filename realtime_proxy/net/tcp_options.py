@@ -25,8 +25,11 @@ class TcpOptions:
     give_up_seconds: float
 
     def apply(self, listener: socket.socket) -> None:
-        """Have them for who connects from now on. Other sockets than those of TCP have none."""
-        if listener.family == socket.AF_UNIX:
+        """Have them for who connects from now on: nobody, if it is closed before a stop.
+
+        Other sockets than those of TCP have none.
+        """
+        if listener.family == socket.AF_UNIX or listener.fileno() < 0:
             return
         self._set(listener, socket.TCP_NODELAY, 1)
         self._set(listener, socket.TCP_NOTSENT_LOWAT, self.unsent_bytes)

@@ -65,3 +65,9 @@ def test_a_path_has_none(sockets, tmp_path):
     listener = open_listener(UnixAddress(str(tmp_path / "socket")))
     sockets.append(listener)
     OPTIONS.apply(listener)
+
+
+def test_a_listener_that_is_closed_before_a_stop_has_none():
+    listener = open_listener(TcpAddress("127.0.0.1", 0))
+    listener.close()
+    OPTIONS.apply(listener)
