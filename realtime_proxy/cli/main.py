@@ -4,7 +4,9 @@ import click
 
 from realtime_proxy import __version__
 from realtime_proxy.cli.check import check
+from realtime_proxy.cli.close import close
 from realtime_proxy.cli.convert import convert
+from realtime_proxy.cli.ps import ps
 from realtime_proxy.cli.run import run
 
 
@@ -17,3 +19,5 @@ def main() -> None:
 main.add_command(run)
 main.add_command(check)
 main.add_command(convert)
+main.add_command(ps)
+main.add_command(close)

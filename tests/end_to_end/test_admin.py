@@ -5,9 +5,13 @@ import json
 import os
 import queue
 import re
+import shlex
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from websockets.sync.server import serve
@@ -49,6 +53,7 @@ host = "passed"
 handlers = ["access_log"]
 targets = [{{ url = "{origin}" }}]
 """
+PROGRAM = Path(sys.executable).with_name("realtime-proxy")
 KEY = [("apikey", "supersecret")]
 
 
@@ -389,6 +394,42 @@ def test_what_makes_no_sense_closes_nobody(admin, open_stream, name, query, what
     assert what in body["error"]
     assert len(admin.wait_for(f"channel={name}", 1)) == 1
     client.close()
+
+
+# -- as the manual and the commands have it ------------------------------------------------------
+
+
+def manual_lines():
+    """The commands of the manual's section, one by one."""
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    section = text.partition("## The admin port")[2].partition("\n## ")[0]
+    return re.search(r"```sh\n(.*?)```", section, re.DOTALL)[1].splitlines()
+
+
+def test_what_the_manual_shows_works(program, admin, open_stream):
+    open_stream("/stream/news", KEY, host="guarded")
+    open_stream("/sse/news")
+    admin.wait_for("channel=news", 2)
+    answers = []
+    for line in manual_lines():
+        words = shlex.split(line)
+        if words[0] == "curl":
+            method = words[2] if words[1] == "-X" else "GET"
+            base, _, rest = words[-1].removeprefix("http://").partition("/")
+            assert base == "127.0.0.1:5564"
+            status, answer = admin.ask(f"/{rest}", method)
+            assert status == 200, answer
+        else:
+            run = [PROGRAM, *words[1:], "--config", program.file]
+            answer = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+        answers.append(answer)
+    ready, connections, channel, closed, table, closed_again = answers
+    assert ready == {"status": "ready", "workers": 2}
+    assert [one["channels"] for one in connections["connections"]] == [["news"], ["news"]]
+    assert channel["subscribers"] == {"http-stream": 2}
+    assert closed == {"closed": 1}
+    assert [line.split()[0] for line in table.splitlines()] == ["KIND", "sse"]
+    assert closed_again == "0 closed\n"
 
 
 def test_a_worker_that_dies_leaves_it_ready(start_admin):

@@ -1,12 +1,16 @@
 """What the tests of `pubcli` share: the command itself, and a control server to talk to."""
 
+import contextlib
 import socket
 import threading
 
 import attrs
 import pytest
+from click.testing import CliRunner
 
+from realtime_proxy.cli.main import main as main_group
 from realtime_proxy.cli.pubcli import main
+from realtime_proxy.testing.admin_server import AdminServer
 
 PUBLISHED = (
     b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
@@ -120,5 +124,25 @@ def pubcli(capsys):
             status = stop.code
         captured = capsys.readouterr()
         return Outcome(status, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def admin_server():
+    """An admin port that the test plays."""
+    with contextlib.closing(AdminServer()) as server:
+        yield server
+
+
+@pytest.fixture
+def realtime_proxy(tmp_path, monkeypatch):
+    """Runs a command of `realtime-proxy` where a routes.toml is."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, config=None):
+        if config is not None:
+            (tmp_path / "routes.toml").write_text(config)
+        return CliRunner().invoke(main_group, arguments)
 
     return run

@@ -19,12 +19,12 @@ def test_the_version(option):
 def test_the_help_names_every_command(option):
     result = CliRunner().invoke(main, [option])
     assert result.exit_code == 0
-    for name in ("run", "check", "convert"):
+    for name in ("run", "check", "convert", "ps", "close"):
         assert f"  {name} " in result.stdout
 
 
 def test_heavy_libraries_are_not_loaded_to_read_a_command_line():
-    heavy = {"cattrs", "trio", "h11", "wsproto", "zmq", "structlog", "jwt", "cryptography"}
+    heavy = {"cattrs", "trio", "h11", "wsproto", "zmq", "structlog", "jwt", "cryptography", "rich"}
     code = f"import sys, realtime_proxy.cli.main; print(*{heavy} & set(sys.modules))"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
