@@ -9,6 +9,7 @@
     ├── CommandError           a command that is not carried out; carries what its sender is told
     ├── ProtocolError          a peer broke HTTP; carries the status to answer with
     ├── ProxyHeaderError       no PROXY header where there has to be one; the connection is closed
+    ├── OverloadError          no room for a request (client sees 503, publisher too)
     └── BackendError           no usable answer from the backend; carries the client's status
         ├── BackendUnreachable     no connection: the next target may be tried
         ├── BackendBlocked         it is where an untrusted backend must not be
@@ -95,6 +96,17 @@ class ProtocolError(RealtimeProxyError):
 
 class ProxyHeaderError(RealtimeProxyError):
     """What a connection begins with is not a PROXY header; the text says what is wrong with it."""
+
+
+class OverloadError(RealtimeProxyError):
+    """There is no room for a request at this moment; `limit` is the key that says how much."""
+
+    status = 503
+    retry_after_seconds = 5
+
+    def __init__(self, message: str, limit: str) -> None:
+        self.limit = limit
+        super().__init__(message)
 
 
 class BackendError(RealtimeProxyError):

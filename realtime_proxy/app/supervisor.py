@@ -220,6 +220,11 @@ def _of_one_worker(config: Config, workers: int) -> Config:
             server,
             max_connections=share(server.max_connections),
             max_total_backlog_bytes=share(server.max_total_backlog_bytes),
+            max_retained_body_bytes=share(server.max_retained_body_bytes),
+        ),
+        route=tuple(
+            attrs.evolve(route, max_connections=share(route.max_connections))
+            for route in config.route
         ),
         publish=attrs.evolve(publish, max_queued_deliveries=share(publish.max_queued_deliveries)),
     )

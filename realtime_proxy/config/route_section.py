@@ -124,6 +124,12 @@ class Route:
         "What it is told. `{seconds}` (left) and `{expires_at}` (since the epoch) are filled in.",
         not_empty,
     )
+    max_connections: int = option(
+        0,
+        "Requests and held connections of the route at once; more are answered 503. Each worker "
+        "has its share. 0: no limit.",
+        at_least(0),
+    )
     channel_prefix: str = option("", "Put before the channel names of this route's holds.")
     grip: bool = option(True, "false: pass GRIP instructions on as they are, and sign nothing.")
     issuer: str = option("", "Issuer of Grip-Sig on this route. Empty: that of `[grip]`.")

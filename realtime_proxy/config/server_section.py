@@ -119,6 +119,13 @@ class Server:
         "Each worker has its share. 0: no limit.",
         at_least(0),
     )
+    max_retained_body_bytes: int = option(
+        250_000_000,
+        "Bytes of request bodies that are kept in case a long-poll is asked again, and of answers "
+        "kept for its end, for all together; what would need more is answered 503. Each worker has "
+        "its share. 0: no limit.",
+        at_least(0),
+    )
     max_unsent_bytes: int = option(
         131_072,
         "Bytes that the kernel takes for a client before it can send them (TCP_NOTSENT_LOWAT); "

@@ -24,6 +24,7 @@ class Counters:
     limit_connections: int = 0
     limit_connections_per_address: int = 0
     limit_route_connections: int = 0
+    limit_retained_body_bytes: int = 0
     limit_open_files: int = 0
     limit_backlog_bytes: int = 0
     limit_backlog_seconds: int = 0

@@ -32,6 +32,8 @@ _LIMITS = {
     "server.max_backlog_bytes": "limit_backlog_bytes",
     "server.max_backlog_seconds": "limit_backlog_seconds",
     "server.max_total_backlog_bytes": "limit_total_backlog_bytes",
+    "server.max_retained_body_bytes": "limit_retained_body_bytes",
+    "route.max_connections": "limit_route_connections",
     "open files": "limit_open_files",
 }
 _PUSHPIN: tuple[tuple[str, str, str, Callable[[Statistics], int]], ...] = (

@@ -15,7 +15,8 @@ import trio
 READ = select.EPOLLIN | select.EPOLLRDHUP
 WRITE = select.EPOLLOUT
 EDGE = select.EPOLLET  # told when something arrives, not for as long as it is there
-HUNG_UP = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+LOST = select.EPOLLHUP | select.EPOLLERR
+HUNG_UP = select.EPOLLRDHUP | LOST
 _MAX_EVENTS = 256
 
 log = structlog.get_logger()

@@ -18,6 +18,7 @@ from realtime_proxy.errors import (
     BackendUnreachable,
     FilterError,
     GripError,
+    OverloadError,
     ProtocolError,
 )
 from realtime_proxy.metrics.route_tally import RouteTally
@@ -53,7 +54,7 @@ _SCHEMES = (("http", "https"), ("ws", "wss"))
 
 _WITHOUT_WHY = "Error while proxying to origin."
 
-Failure = ProtocolError | BackendError | FilterError | GripError
+Failure = ProtocolError | BackendError | FilterError | GripError | OverloadError
 # What is done to responses for a page of another origin that asks; None: nothing.
 ForPage = CrossOrigin | Script | None
 
@@ -136,6 +137,9 @@ class ClientExchange:
             self._arrived(self._context.tally, route)
         if (refusal := self._refusal(route)) is not None:
             return await self._decided(refusal, route)
+        if route.max_connections:
+            self._context.places.take(route.id, route.max_connections)
+            self._connection.route_place = route.id
         if route.chain is not None:
             exchange = self._exchange = self._new_exchange(head, route, scheme)
             decision = await route.chain.request(exchange)
@@ -304,8 +308,9 @@ class ClientExchange:
         reason, after = CloseReason.FINISHED, None
         try:
             after = await serve()
-        except (ProtocolError, BackendError, GripError) as error:
-            reason = CloseReason.BACKEND_FAILED
+        except (ProtocolError, BackendError, GripError, OverloadError) as error:
+            is_ours = isinstance(error, OverloadError)
+            reason = CloseReason.REFUSED if is_ours else CloseReason.BACKEND_FAILED
             after = await self._fail(error)
         except (trio.BrokenResourceError, trio.Cancelled):
             reason = self._connection.reason_of_cut
@@ -336,7 +341,7 @@ class ClientExchange:
         route = self._route
         if isinstance(error, BackendUnreachable) and route is not None and route.targets:
             self._backend = error.target or route.targets[-1].label
-        if not isinstance(error, ProtocolError):
+        if not isinstance(error, ProtocolError | OverloadError):
             self._context.counters.backend_failures += 1
         (route.log if route else log).warning(
             "request failed",
@@ -414,6 +419,9 @@ def answer_for(error: Failure, route: LiveRoute | None) -> Response:
     is_debug = route is not None and route.debug
     if isinstance(error, ProtocolError):
         answer = text_response(error.status, str(error))
+    elif isinstance(error, OverloadError):
+        answer = text_response(error.status, str(error))
+        answer.headers.append((b"Retry-After", b"%d" % error.retry_after_seconds))
     else:
         status = error.status if isinstance(error, BackendError) else 502
         answer = text_response(status, _why(error) if is_debug else _WITHOUT_WHY)

@@ -36,7 +36,9 @@ from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.poll_line import PollLine
 from realtime_proxy.serving.recovery_room import RecoveryRoom
 from realtime_proxy.serving.request_log import RequestLog
+from realtime_proxy.serving.retained_bodies import RetainedBodies
 from realtime_proxy.serving.roll import Roll
+from realtime_proxy.serving.route_places import RoutePlaces
 from realtime_proxy.wire.http1_server import HeadLimits
 
 # Of these the proxy makes its own towards backends, or answers itself.
@@ -65,6 +67,8 @@ class ServingContext:
     tally: Tally | None = None  # there only while somebody wants to know
     drain: Drain | None = None  # there only before a stop
     roll: Roll | None = None  # there only with an admin port
+    places: RoutePlaces = attrs.field(init=False)
+    retained: RetainedBodies = attrs.field(init=False)
     farewells: Farewells = attrs.field(init=False)
     server: Server = attrs.field(init=False)
     grip: Grip = attrs.field(init=False)
@@ -83,6 +87,8 @@ class ServingContext:
     forwarding: Forwarding = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.places = RoutePlaces(self.counters)
+        self.retained = RetainedBodies(self.counters)
         self.farewells = Farewells(self.crew)
         self.filter_requests = FilterRequests(self.timers)
         self.recoveries = RecoveryRoom(self.timers)
@@ -104,6 +110,7 @@ class ServingContext:
         `identity_headers` are only ever set by handlers; values of `secret_names` are not logged.
         """
         self.server = config.server
+        self.retained.max_bytes = config.server.max_retained_body_bytes
         self.request_log = RequestLog(config.log, secret_names)
         self.grip = config.grip
         self.routes = routes

@@ -120,6 +120,11 @@ class HeldClient:
         """Do without an item on which a filter failed."""
         note_skipped(self.connection.context, self._route, item, error)
 
+    @property
+    def reads_on(self) -> bool:
+        """True while there is something to be read of the client later."""
+        return False
+
     def as_seen(self, item: Item) -> Item:
         """An item with the content that this client would get without filters."""
         return item

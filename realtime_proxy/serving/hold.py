@@ -6,7 +6,14 @@ from realtime_proxy.model.close_reason import CloseReason
 
 
 class Hold(Protocol):
-    """What has a held connection."""
+    """What has a held connection.
+
+    `reads_on` says that it will read what the client has sent later, up to its end.
+    """
+
+    @property
+    def reads_on(self) -> bool:
+        """True while there is something to be read."""
 
     def client_gone(self, reason: CloseReason) -> None:
         """The connection has ended."""

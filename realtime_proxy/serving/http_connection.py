@@ -22,7 +22,7 @@ from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.messages import RequestHead, text_response
 from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.timers import Timer
-from realtime_proxy.net.watcher import HUNG_UP
+from realtime_proxy.net.watcher import HUNG_UP, LOST
 from realtime_proxy.serving.client_exchange import After
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.held_client import HeldClient
@@ -74,6 +74,7 @@ class HttpConnection:
         "context",
         "peer",
         "presence",
+        "route_place",
         "socket",
     )
 
@@ -102,6 +103,7 @@ class HttpConnection:
         self._state = _State.WAITING
         self._number: int | None = None
         self.presence: Presence | None = None  # while anybody asks for statistics
+        self.route_place = ""  # the route that it counts for, if that is limited
         socket.owner = self
 
     def counts_as_tls(self, head: RequestHead) -> bool:
@@ -172,8 +174,13 @@ class HttpConnection:
             case _State.HELD:
                 if self._takes_input is not None and not self.socket.overflowed:
                     self._takes_input.input_arrived()
-                elif events & HUNG_UP:
+                elif events & HUNG_UP and not self._is_read_later(events):
                     self.close(self._reason_of_end())
+
+    def _is_read_later(self, events: int) -> bool:
+        """True if the client has only said its last, which its hold has not read yet."""
+        is_lost = bool(events & LOST) or bool(self.socket.overflowed)
+        return not is_lost and self._hold is not None and self._hold.reads_on
 
     def _reason_of_end(self) -> CloseReason:
         if self.socket.overflowed:
@@ -286,8 +293,15 @@ class HttpConnection:
             return NO_BODY
         server = self.context.server
         limits = (server.max_body_bytes, server.body_timeout_seconds)
+        context = self.context
         return RequestBody(
-            request, parser, self.socket, self.context.timers, limits, self._request_read
+            request,
+            parser,
+            self.socket,
+            context.timers,
+            context.retained,
+            limits,
+            self._request_read,
         )
 
     async def _serve_one(self, request: IncomingRequest, body: RequestBody | StoredBody) -> After:
@@ -298,7 +312,10 @@ class HttpConnection:
             self._number = None
             return await WebSocketUpgrade(self, request, body).run()
         self._number = self.context.counters.requests
-        return await HttpExchange(self, request, body).run()
+        try:
+            return await HttpExchange(self, request, body).run()
+        finally:
+            body.forget()
 
     def _request_read(self) -> None:
         """From now on nobody reads, so the client's end has to be watched for."""
@@ -453,3 +470,6 @@ class HttpConnection:
         presence, self.presence = self.presence, None
         if presence is not None:
             presence.end()
+        if self.route_place:
+            self.context.places.leave(self.route_place)
+            self.route_place = ""

@@ -29,7 +29,7 @@ from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
-from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody, StoredBody
+from realtime_proxy.serving.request_body import RequestBody, StoredBody, require_repeatable
 from realtime_proxy.serving.request_upload import RequestUpload
 from realtime_proxy.serving.response_hold import ResponseHold, hold_of
 from realtime_proxy.serving.script_response import ScriptResponse
@@ -238,8 +238,7 @@ class HttpExchange(ClientExchange):
         self._done_with(response)
         instruct = parse_instruct(response.head, body)
         await self._finish_upload()
-        if self._body.size > MAX_REMEMBERED_BYTES:
-            raise ProtocolError(400, "Request too large to accept GRIP instruct.")
+        require_repeatable(self._body)
         shown = instruct.headers.without(NOT_FOR_CLIENTS | response.head.headers.hop_by_hop())
         if instruct.hold is None and instruct.next_link is None:
             body = filtered_body(instruct.channels, instruct.meta, instruct.body)
@@ -261,6 +260,7 @@ class HttpExchange(ClientExchange):
 
     def _begin_poll(self, order: HoldOrder, instruct: Instruct) -> ResponseHold:
         """Hold the request. If the backend does not know the last items yet, it is asked again."""
+        self._body.forget()  # the hold has it
         hold = hold_of(order, instruct, self._links(order, instruct))
         hold.begin(instruct.timeout_seconds)
         contradicts = self._context.channels.contradicts
@@ -356,8 +356,7 @@ class HttpExchange(ClientExchange):
         instruct = parse_instruct_headers(response.head)
         if not may_stream(response.head, instruct):
             raise BackendMisbehaved(f"GRIP instruct response too large from {response.source}")
-        if self._body.size > MAX_REMEMBERED_BYTES:
-            raise ProtocolError(400, "Request too large to accept GRIP instruct.")
+        require_repeatable(self._body)
         shown = instruct.headers.without(NOT_FOR_CLIENTS | response.head.headers.hop_by_hop())
         order = self._hold_order(route, target, request, instruct, shown)
         links = self._links(order, instruct)

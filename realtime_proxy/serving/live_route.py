@@ -49,6 +49,7 @@ class LiveRoute:
     debug: bool
     compression: bool
     channel_prefix: str
+    max_connections: int
     json_p: JsonPRules | None
     targets: tuple[LiveTarget, ...]
     websocket: WebSocketLimits
@@ -111,6 +112,7 @@ def _live(
         debug=route.debug or config.server.debug,
         compression=route.compression or config.server.compression,
         channel_prefix=route.channel_prefix,
+        max_connections=route.max_connections,
         json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
         targets=targets.targets(route, key_path),
         websocket=WebSocketLimits.of(route, config.server),

@@ -8,6 +8,7 @@ from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.timers import Timers
+from realtime_proxy.serving.retained_bodies import RetainedBodies, no_room_for_bodies
 from realtime_proxy.wire.http1_body import BodyReader
 from realtime_proxy.wire.http1_server import CONTINUE, IncomingRequest, RequestParser
 
@@ -24,10 +25,12 @@ class RequestBody:
         "_on_complete",
         "_parser",
         "_reader",
+        "_retained",
         "_socket",
         "_timed_out",
         "_timeout_seconds",
         "_timers",
+        "is_forgotten",
         "remembered",
         "size",
     )
@@ -38,6 +41,7 @@ class RequestBody:
         parser: RequestParser,
         socket: ClientSocket,
         timers: Timers,
+        retained: RetainedBodies,
         limits: tuple[int, float],
         on_complete: Callable[[], None],
     ) -> None:
@@ -49,11 +53,13 @@ class RequestBody:
         self._parser = parser
         self._socket = socket
         self._timers = timers
+        self._retained = retained
         self._max_bytes, self._timeout_seconds = limits
         self._on_complete = on_complete
         self._expects_continue = request.expects_continue
         self._timed_out = False
         self.remembered = b""
+        self.is_forgotten = False
         self.size = 0
         if self._max_bytes and (request.framing.length or 0) > self._max_bytes:
             raise self._too_large()
@@ -98,9 +104,22 @@ class RequestBody:
         self.size += len(part)
         if self._max_bytes and self.size > self._max_bytes:
             raise self._too_large()
-        if len(self.remembered) < MAX_REMEMBERED_BYTES:
-            self.remembered += part[: MAX_REMEMBERED_BYTES - len(self.remembered)]
+        if len(self.remembered) < MAX_REMEMBERED_BYTES and not self.is_forgotten:
+            self._remember(part[: MAX_REMEMBERED_BYTES - len(self.remembered)])
         return part
+
+    def _remember(self, part: bytes) -> None:
+        """Keep a part, if there is room for it; else the request can't be held."""
+        if self._retained.take(len(part)):
+            self.remembered += part
+        else:
+            self.forget()
+
+    def forget(self) -> None:
+        """Keep none of it any more."""
+        self.is_forgotten = True
+        self._retained.give_back(len(self.remembered))
+        self.remembered = b""
 
     async def _receive(self) -> bytes:
         if self._expects_continue:
@@ -136,10 +155,22 @@ class StoredBody:
     __slots__ = ("remembered", "size")
 
     complete = True
+    is_forgotten = False
 
     def __init__(self, body: bytes) -> None:
         self.remembered = body
         self.size = len(body)
 
+    def forget(self) -> None:
+        """Others keep it, too."""
+
 
 NO_BODY = StoredBody(b"")
+
+
+def require_repeatable(body: RequestBody | StoredBody) -> None:
+    """What is held may have to be asked again. Raises ProtocolError, or OverloadError."""
+    if body.size > MAX_REMEMBERED_BYTES:
+        raise ProtocolError(400, "Request too large to accept GRIP instruct.")
+    if body.is_forgotten:
+        raise no_room_for_bodies()

@@ -5,10 +5,18 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from realtime_proxy.backend.connection import BackendConnection
-from realtime_proxy.errors import BackendError, BackendMisbehaved, GripError, ProtocolError
+from realtime_proxy.errors import (
+    BackendError,
+    BackendMisbehaved,
+    GripError,
+    OverloadError,
+    ProtocolError,
+)
 from realtime_proxy.serving.client_exchange import After
 from realtime_proxy.serving.request_body import RequestBody
 from realtime_proxy.serving.upstream import BackendRequest
+
+_FAILURES = (ProtocolError, BackendError, GripError, OverloadError, trio.BrokenResourceError)
 
 
 class RequestUpload:
@@ -43,7 +51,7 @@ class RequestUpload:
             self._nursery = nursery
             try:
                 after = await work()
-            except (ProtocolError, BackendError, GripError, trio.BrokenResourceError) as error:
+            except _FAILURES as error:
                 failure = error  # raised below: a nursery would wrap it
             nursery.cancel_scope.cancel()
         self._nursery = None

@@ -18,6 +18,7 @@ from realtime_proxy.serving.client_exchange import answer_for
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.http_hold import HttpHold
 from realtime_proxy.serving.links import Links
+from realtime_proxy.serving.retained_bodies import no_room_for_bodies
 from realtime_proxy.sessions.access_loss import AccessLoss
 from realtime_proxy.sessions.http_response import answer_of_item
 from realtime_proxy.sessions.remembered_poll import RememberedPoll
@@ -46,12 +47,16 @@ class ResponseHold(HttpHold):
     While its backend is asked again it stays what it is, until the answer takes its place.
     """
 
-    __slots__ = ("_packed", "_stage", "for_page")
+    __slots__ = ("_kept_bytes", "_packed", "_stage", "for_page")
 
     kind = "response"
     links: Links | None = None  # of those that are to be told of an end
 
     def __init__(self, order: HoldOrder, instruct: Instruct) -> None:
+        """Raises OverloadError if there is no room for the bodies that it has to keep."""
+        self._kept_bytes = len(order.body) + len(instruct.body)
+        if not order.connection.context.retained.take(self._kept_bytes):
+            raise no_room_for_bodies()
         super().__init__(order, WireForm.RESPONSE)
         self._packed = _remembered(order, instruct).pack()
         self.for_page = order.for_page
@@ -168,6 +173,12 @@ class ResponseHold(HttpHold):
     def remembered(self) -> RememberedPoll:
         """How to answer, and what to ask with."""
         return RememberedPoll.unpack(self._packed)
+
+    def _release(self) -> None:
+        """Leave every channel, and forget the timer."""
+        super()._release()
+        self.connection.context.retained.give_back(self._kept_bytes)
+        self._kept_bytes = 0
 
     def client_gone(self, reason: CloseReason) -> None:
         """The client's connection has ended, whatever the reason."""

@@ -127,6 +127,11 @@ class WebSocketConnection(AttendedWebSocket):
             log.exception("websocket session failed", peer=self.connection.peer)
             self.connection.close(CloseReason.INTERNAL_ERROR)
 
+    @property
+    def reads_on(self) -> bool:
+        """True while its backend is so slow that the client is not read."""
+        return self._session.is_accepted and not self._takes_input
+
     def _message_arrived(self, message: Message) -> None:
         chain, exchange = self._route.chain, self._exchange
         content = message.content

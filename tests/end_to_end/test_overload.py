@@ -19,7 +19,7 @@ id = "any"
 targets = [{{ url = "{url}" }}]
 """
 # Reached again with everyone who waits.
-AT_LEAST = {"server.max_connections", "open files"}
+AT_LEAST = {"server.max_retained_body_bytes", "server.max_connections", "open files"}
 CONTENT = "x" * 100_000
 
 
@@ -97,20 +97,6 @@ def test_of_all_who_are_slow_those_who_owe_most_are_cut(limited, stream):
         wait_for_count(program, "server.max_total_backlog_bytes", 1)
 
 
-def test_the_kernel_keeps_only_so_much(limited, stream):
-    """What a client does not take waits where it is counted."""
-    program = limited("max_unsent_bytes = 10_000\nmax_backlog_bytes = 1_000_000")
-    with held(program, stream, receive_buffer_bytes=4096) as slow:
-        items = 0
-        while program.publish(stream, http_stream={"content": CONTENT}):
-            items += 1
-        # The backlog, what the kernel had begun to take, and what was sent.
-        assert items * len(CONTENT) < 1_800_000
-        with pytest.raises(CutShort):
-            slow.read_until(b"\r\n0\r\n\r\n")
-        wait_for_count(program, "server.max_backlog_bytes", 1)
-
-
 def test_without_open_files_new_clients_wait_and_the_others_are_served(limited, backend, path):
     program = limited("", log='level = "warning"')
     backend.scripts[path] = lambda call: call.respond(200, [], b"served")
@@ -150,3 +136,89 @@ def test_those_for_whom_there_is_no_place_wait(limited, backend, path):
             first.close()
             assert third.read_reply().body == b"served"
     wait_for_count(program, "server.max_connections", 1)
+
+
+LIMITED_ROUTE = """
+[[route]]
+id = "few"
+host = "few"
+max_connections = 2
+targets = [{{ url = "{url}", over_http = true }}]
+"""
+
+
+def ask(program, path, method="GET", body=None, host="few"):
+    with RawClient(program.address) as client:
+        client.request(method, path, [], body, host=host)
+        return client.read_reply()
+
+
+def test_a_route_has_only_so_many_clients(start_own, backend, stream, path):
+    """Those that are held count as those that are served; others are told to come again."""
+    program = start_own(LIMITED_ROUTE.format(url=backend.url))
+    clients = [RawClient(program.address) for _ in range(2)]
+    for client in clients:
+        client.request("GET", stream, host="few")
+        client.read_head()
+    refusal = ask(program, path)
+    assert (refusal.status, refusal.get("retry-after")) == (503, "5")
+    assert refusal.body == b"Too many connections.\n"
+    program.wait_for_log("problem=.?Too many connections")
+    clients[0].close()
+    end = time.monotonic() + DEADLINE_SECONDS
+    backend.scripts[path + "-free"] = lambda call: call.respond(200, [], b"served")
+    while ask(program, path + "-free").status != 200:
+        assert time.monotonic() < end
+    for _ in range(5):  # each gives its place back
+        assert ask(program, path + "-free").status == 200
+    clients[1].close()
+
+
+def test_a_place_is_free_again_after_a_failure(start_own, backend, path):
+    program = start_own(LIMITED_ROUTE.format(url=backend.url))
+    backend.scripts[path] = lambda call: call.cut()
+    for _ in range(4):
+        assert ask(program, path).status == 502
+
+
+def test_a_limit_goes_for_new_connections_after_a_reload(start_own, backend, stream, path):
+    rest = LIMITED_ROUTE.format(url=backend.url)
+    program = start_own(rest)
+    with RawClient(program.address) as client:
+        client.request("GET", stream, host="few")
+        client.read_head()
+        program.reload(rest.replace("max_connections = 2", "max_connections = 1"))
+        assert ask(program, stream).status == 503
+        program.reload(rest.replace("max_connections = 2", "max_connections = 3"))
+        backend.scripts[path + "-free"] = lambda call: call.respond(200, [], b"served")
+        assert ask(program, path + "-free").status == 200
+
+
+def test_long_polls_keep_only_so_many_bytes(limited, backend, path):
+    program = limited("max_retained_body_bytes = 100_000")
+    fields = [("Grip-Hold", "response"), ("Grip-Channel", path)]
+    backend.scripts[path] = lambda call: call.respond(200, fields, b"")
+    body = b"x" * 40_000
+    first, second = RawClient(program.address), RawClient(program.address)
+    for number, client in enumerate((first, second), 1):
+        client.request("POST", path, [], body)
+        program.wait_for_subscriptions(path, number)
+    refusal = ask(program, path, "POST", body, "any")
+    assert (refusal.status, refusal.get("retry-after")) == (503, "5")
+    assert refusal.body == b"Too many requests are held.\n"
+    # What is not held passes.
+    backend.scripts[path + "-other"] = lambda call: call.respond(200, [], b"%d" % len(call.body))
+    assert ask(program, path + "-other", "POST", body, "any").body == b"40000"
+    # Who is answered or has left keeps nothing.
+    program.publish(path, http_response={"body": "now"})
+    assert [client.read_reply().body for client in (first, second)] == [b"now"] * 2
+    for number, client in enumerate((first, second), 3):
+        client.request("POST", path, [], body)
+        program.wait_for_subscriptions(path, number)
+        client.close()
+        program.wait_for_no_subscribers(path)
+    third = RawClient(program.address)
+    third.request("POST", path, [], body)
+    program.wait_for_subscriptions(path, 5)
+    third.close()
+    wait_for_count(program, "server.max_retained_body_bytes", 2)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from socket import SHUT_WR
 
 import pytest
 import websockets.sync.client
@@ -840,3 +841,21 @@ def test_answers_to_a_client_that_does_not_read(websocket, program, socket_backe
     assert program.peak_memory_bytes - before < 10_000_000
     for _ in range(20):
         assert socket.read().content == b"x" * 900_000
+
+
+def test_what_a_client_says_before_it_ends_is_read_all_the_same(
+    websocket, program, socket_backend, path
+):
+    """It ends while its backend is so slow that nobody reads it."""
+    socket = websocket()
+    socket.open(path)
+    socket_backend.gate.clear()
+    for number in range(30):  # more than waits for a backend, less than the kernel takes
+        socket.send(BINARY, b"%08d" % number + b"x" * 10_000)
+    socket.client.socket.shutdown(SHUT_WR)
+    socket_backend.backend.wait_for(path, 2)
+    serve_others(websocket)
+    socket_backend.gate.set()
+    events = socket_backend.wait_for_events(32)
+    assert [int(content[:8]) for _, content in events[1:-1]] == list(range(30))
+    assert events[-1][0] == "DISCONNECT"

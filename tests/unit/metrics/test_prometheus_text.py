@@ -7,6 +7,8 @@ from realtime_proxy.metrics.statistics import Statistics
 from realtime_proxy.metrics.tallied import Held, Tallied
 from realtime_proxy.metrics.traffic import Traffic
 
+LIMITS = {"limit_backlog_seconds": 2, "limit_open_files": 1, "backlog_bytes_dropped": 300}
+
 
 @pytest.fixture
 def text():
@@ -19,7 +21,7 @@ def text():
         traffic={'odd "id"': traffic},
         connections={'odd "id"': (3, 4)},
         held=[Held('odd "id"', "stream", 2)],
-        counters={"items_published": 7, "items_repeated": 1, "deliveries_dropped": 3},
+        counters={"items_published": 7, "items_repeated": 1, "deliveries_dropped": 3} | LIMITS,
         backlog_bytes=9,
     )
     tallied.delivery_seconds.observe(0.002)
@@ -64,6 +66,10 @@ def test_ours_can_be_read_by_prometheus(text):
     assert values["items_total", ("outcome", "published")] == 7
     assert values["items_total", ("outcome", "repeated")] == 1
     assert values["items_total", ("outcome", "lost")] == 0
+    assert values["limits_total", ("limit", "server.max_backlog_seconds")] == 2
+    assert values["limits_total", ("limit", "open files")] == 1
+    assert values["limits_total", ("limit", "route.max_connections")] == 0
+    assert values["backlog_dropped_bytes_total",] == 300
     assert values["limited_deliveries_total", ("outcome", "dropped")] == 3
     assert values["limited_deliveries_total", ("outcome", "delayed")] == 0
     assert values["deliveries_total", route] == 8
