@@ -7,8 +7,10 @@ first request. Its end is that of the connections it opens.
 
 import hashlib
 import json
+import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import attrs
@@ -18,7 +20,7 @@ from realtime_proxy.pipeline import (
     ALGORITHMS,
     CONTINUE,
     IDENTITY_HEADER_NAMES,
-    BadKey,
+    Answer,
     BadToken,
     BaseHandler,
     BearerRefusals,
@@ -26,6 +28,7 @@ from realtime_proxy.pipeline import (
     ConfigError,
     Consumer,
     Decision,
+    EventOutcome,
     Exchange,
     HandlerContext,
     Headers,
@@ -39,35 +42,36 @@ from realtime_proxy.pipeline import (
     KeySource,
     KeysUnavailable,
     NotInScope,
-    NoToken,
     Problem,
+    Renew,
+    Renewal,
     RequestHead,
+    Response,
     ResponseHead,
     Secret,
-    SeveralTokens,
+    TokenPlaces,
     TokenRefused,
     UnreadableToken,
+    WebSocketEvent,
     arguments,
     at_least,
-    bearer_of_subprotocols,
     claim_at,
-    cookies,
-    headers_without_bearer,
-    headers_without_cookies,
+    consumer_keys,
     is_known,
     is_preflight,
     issuer_keys,
     keys_unavailable,
+    kong_refusal,
     one_of,
     option,
     pass_as,
     read_consumers,
     scopes_of,
-    secret_of_base64,
-    target_without,
     texts_of,
+    token_of_message,
 )
 
+_SCHEME = b"bearer "
 NO_CREDENTIALS = "No credentials found for given '{}'"
 # Claims that differ from token to token of the same user with the same rights.
 OF_THE_TOKEN = ("exp", "iat", "nbf", "jti", "auth_time", "nonce", "at_hash", "sid", "uti", "rh")
@@ -120,6 +124,16 @@ class JwtAuthConfig:
     run_on_preflight: bool = option(
         True, "false: let CORS preflight requests pass without a token."
     )
+    renewal_type: str = option(
+        "",
+        'With `renew`, the WebSocket message `{"type": "renew", "token": "…"}` renews the '
+        "credential. Empty: no message does.",
+    )
+    renewal_path: str = option(
+        "",
+        "A `POST` there with a new token, and the `Connection-Id` of a stream in the header or the "
+        "query, renews that stream's credential. Empty: there is no such path.",
+    )
     renewal_may_change: tuple[str, ...] = option(
         OF_THE_TOKEN, "Claims in which a renewed token may differ; all others must be the same."
     )
@@ -146,7 +160,7 @@ class Handler(BaseHandler):
     def __init__(self, config: JwtAuthConfig, context: HandlerContext) -> None:
         super().__init__(config, context)
         consumers = read_consumers(config.consumers, config.consumers_file)
-        self._credentials = dict(_credentials(consumers.all, is_base64=config.secret_is_base64))
+        self._credentials = consumer_keys(consumers.all, is_base64=config.secret_is_base64)
         self._issuers = issuer_keys(config.issuers)
         self._rules = ClaimRules(
             config.claims_to_verify, config.maximum_expiration, config.leeway_seconds
@@ -155,16 +169,20 @@ class Handler(BaseHandler):
         problems = list(_problems(config, has_anonymous=self._anonymous is not None))
         if problems:
             raise ConfigError(problems)
-        places = (*config.header_names, *config.uri_param_names, *config.cookie_names)
-        self.secret_names = frozenset(name.lower() for name in places)
+        names = (*config.header_names, *config.uri_param_names, *config.cookie_names)
+        self.secret_names = frozenset(name.lower() for name in names)
         further = {name.lower() for name in config.claims_to_headers}
         self.sets_headers = IDENTITY_HEADER_NAMES | further
         self._further = frozenset(name.encode() for name in further)
-        self._arguments = frozenset(name.encode() for name in config.uri_param_names)
-        self._cookies = frozenset(name.encode() for name in config.cookie_names)
-        self._headers = tuple(name.lower().encode() for name in config.header_names)
-        self._subprotocol = config.subprotocol.lower().encode()
+        self._places = TokenPlaces(
+            config.header_names, config.uri_param_names, config.cookie_names, config.subprotocol
+        )
         self._remembered: dict[bytes, Accepted] = {}
+        self._renewal_type = config.renewal_type
+        self._renewal_mark = json.dumps(config.renewal_type).encode()
+        self._renewal_path = config.renewal_path.encode()
+        if not config.renewal_type:
+            self.unused_moments = frozenset(("on_websocket_event", "on_backend_request"))
         self._refusals = BearerRefusals(config.profile, config.realm, config.required_scopes)
 
     async def run(self) -> None:
@@ -182,7 +200,7 @@ class Handler(BaseHandler):
         if self._anonymous and is_known(exchange):
             return CONTINUE  # this one was only an alternative
         try:
-            accepted = await self._accepted(self._token(request))
+            accepted = await self._accepted(self._places.token(request))
         except KeysUnavailable as problem:
             return keys_unavailable(problem)
         except TokenRefused as error:
@@ -193,7 +211,14 @@ class Handler(BaseHandler):
         else:
             request.headers = request.headers.without(self._further)
             pass_as(exchange, accepted.consumer, accepted.identity, accepted.headers)
-        self._take_out(exchange)
+        if not self.config.forward_subprotocol and self._places.take_subprotocol(request):
+            exchange.notes = {**exchange.notes, self.context.name: True}
+        if self.config.hide_credentials:
+            self._places.take_out(request)
+        if self._renewal_path and not exchange.is_recheck:
+            if request.method == b"POST" and request.path == self._renewal_path:
+                return self._renew_stream(exchange)
+            exchange.connection_id = exchange.connection_id or secrets.token_urlsafe(18)
         return CONTINUE
 
     def on_response_head(self, exchange: Exchange, response: ResponseHead) -> None:
@@ -204,46 +229,55 @@ class Handler(BaseHandler):
         if exchange.notes.get(self.context.name) is None or response.status != 101:
             return
         if not response.headers.has(b"sec-websocket-protocol"):
-            response.headers.append((b"Sec-WebSocket-Protocol", self._subprotocol))
+            response.headers.append((b"Sec-WebSocket-Protocol", self._places.subprotocol))
 
-    # -- where tokens are ------------------------------------------------------------------
+    # -- renewals --------------------------------------------------------------------------
 
-    def _token(self, request: RequestHead) -> bytes:
-        """The one token of a request. Several are not guessed among."""
-        found = list(dict.fromkeys(self._found(request)))
-        if len(found) > 1:
-            raise SeveralTokens("Multiple tokens provided")
-        if not found:
-            raise NoToken("Unauthorized")
-        return found[0]
+    def on_websocket_event(self, exchange: Exchange, event: WebSocketEvent) -> EventOutcome:
+        """A message with a new token renews the credential; the backend does not see it."""
+        if event.type != "TEXT" or self._renewal_mark not in event.content:
+            return event
+        token = token_of_message(event.content, self._renewal_type)
+        if token is None:
+            return event
+        return Renew(partial(self._renewed, token), partial(self._note_renewal, exchange, token))
 
-    def _found(self, request: RequestHead) -> Iterator[bytes]:
-        if self._arguments and b"?" in request.target:
-            yield from (v for n, v, _ in arguments(request.target) if n in self._arguments and v)
-        if self._cookies:
-            yield from (v for n, v, _ in cookies(request.headers) if n in self._cookies and v)
-        for name in self._headers:
-            for value in request.headers.get_all(name):
-                scheme, _, token = value.strip().partition(b" ")
-                if scheme.lower() == b"bearer" and token:
-                    yield token.strip()
-        if self._subprotocol:
-            behind = bearer_of_subprotocols(request.headers, self._subprotocol)
-            if behind:
-                yield behind
+    async def _renewed(self, token: bytes) -> Identity | None:
+        try:
+            return (await self._accepted(token)).identity
+        except (TokenRefused, KeysUnavailable) as problem:
+            self.context.logger.info("renewal refused", why=str(problem))
+            return None
 
-    def _take_out(self, exchange: Exchange) -> None:
-        """Take away what the backend should not see: a token among subprotocols, maybe others."""
-        request, config = exchange.request, self.config
-        if self._subprotocol and not config.forward_subprotocol:
-            kept = headers_without_bearer(request.headers, self._subprotocol)
-            if kept is not request.headers:
-                exchange.notes = {**exchange.notes, self.context.name: True}
-                request.headers = kept
-        if config.hide_credentials:
-            request.target = target_without(request.target, self._arguments)
-            headers = headers_without_cookies(request.headers, self._cookies)
-            request.headers = headers.without(self._headers)
+    def _note_renewal(self, exchange: Exchange, token: bytes, identity: Identity) -> str:
+        exchange.notes = {**exchange.notes, f"{self.context.name}: renewed": token}
+        told = {"type": "renewed", "expires_at": identity.expires_at}
+        return json.dumps(told)
+
+    def on_backend_request(self, exchange: Exchange, request: RequestHead) -> None:
+        """Give backends the renewed token where they would get the first one."""
+        token = exchange.notes.get(f"{self.context.name}: renewed")
+        if (
+            token is not None
+            and (request.headers.get(b"authorization") or b"")[:7].lower() == _SCHEME
+        ):
+            request.headers = request.headers.replaced(b"Authorization", b"Bearer " + token)
+
+    def _renew_stream(self, exchange: Exchange) -> Decision:
+        """Answer a request that renews another connection's credential."""
+        request, identity = exchange.request, exchange.identity
+        by_query = [
+            value for name, value, _ in arguments(request.target) if name == b"connection-id"
+        ]
+        written = request.headers.get(b"connection-id") or next(iter(by_query), b"")
+        if identity is None or identity.anonymous:
+            return kong_refusal(request, 403, "Renewal refused")
+        match self.context.connections.renew(written.decode("latin-1"), identity):
+            case Renewal.ACCEPTED:
+                return Answer(Response(204, Headers()))
+            case Renewal.REFUSED:
+                return kong_refusal(request, 403, "Renewal refused")
+        return kong_refusal(request, 404, "No such connection")
 
     # -- what they are worth ---------------------------------------------------------------
 
@@ -356,36 +390,12 @@ class Handler(BaseHandler):
         return headers
 
 
-def _credentials(
-    consumers: Iterable[Consumer], *, is_base64: bool
-) -> Iterator[tuple[str, tuple[Consumer, JwtCredential, JwtKey]]]:
-    """What each consumer's tokens are checked with, by what these call it."""
-    for consumer in consumers:
-        for i, credential in enumerate(consumer.jwt):
-            try:
-                key = _key_of(credential, is_base64=is_base64)
-            except BadKey as error:
-                where = f"consumers: {consumer.name}: jwt[{i}]"
-                raise ConfigError([Problem(where, str(error))]) from error
-            yield credential.key, (consumer, credential, key)
-
-
-def _key_of(credential: JwtCredential, *, is_base64: bool) -> JwtKey:
-    names = (credential.algorithm,)
-    if credential.algorithm.startswith("HS"):
-        if credential.secret is None:
-            raise BadKey(f"{credential.algorithm} needs a secret")
-        secret = credential.secret.value
-        return JwtKey.from_secret(secret_of_base64(secret) if is_base64 else secret, names)
-    if credential.public_key is None:
-        raise BadKey(f"{credential.algorithm} needs a public_key")
-    return JwtKey.from_pem(credential.public_key.value, names)
-
-
 def _problems(config: JwtAuthConfig, *, has_anonymous: bool) -> Iterator[Problem]:
     """What the types of the settings don't say."""
     if not (config.consumers or config.consumers_file or config.issuers):
         yield Problem("issuers", "nobody could pass; give some, or consumers with jwt credentials")
+    if config.renewal_path and not config.renewal_path.startswith("/"):
+        yield Problem("renewal_path", "must begin with /")
     if '"' in config.realm or "\\" in config.realm or not config.realm.isprintable():
         yield Problem("realm", "must not have quotes, backslashes or control characters")
     if config.anonymous and not has_anonymous:

@@ -93,7 +93,8 @@ class Worker:
         )
         self._open: set[HttpConnection] = set()
         http = PooledHttpClient(BackendCaller(self._pool))
-        self._services = HandlerServices(http, HeldIdentities(self._open), FetchedKeySets(http))
+        self._identities = HeldIdentities(self._open)
+        self._services = HandlerServices(http, self._identities, FetchedKeySets(http))
         self._parts = self.prepare(config)
         self._context: ServingContext | None = None
         self._reception: Reception | None = None
@@ -238,6 +239,7 @@ class Worker:
             caller=BackendCaller(self._pool),
             counters=self._counters,
             zhttp=self._zhttp,
+            identities=self._identities,
             unsent=self._bounds.unsent,
             tally=self._tally,
             channels=self._entrance.channels,

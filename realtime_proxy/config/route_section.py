@@ -119,9 +119,16 @@ class Route:
         "an event `expiring` of an event stream. 0: it is not.",
         at_least(0),
     )
+    reauth_interval_seconds: float = option(
+        0.0,
+        "So often the handlers are asked again whether a held client may stay, with the request "
+        "that it came with. 0: never.",
+        at_least(0),
+    )
     expiry_notice_message: str = option(
         '{"type": "expiring", "seconds": {seconds}, "expires_at": {expires_at}}',
-        "What it is told. `{seconds}` (left) and `{expires_at}` (since the epoch) are filled in.",
+        "What it is told. `{seconds}` (left), `{expires_at}` (since the epoch) and "
+        "`{connection_id}` are filled in.",
         not_empty,
     )
     max_connections: int = option(

@@ -36,6 +36,8 @@ from realtime_proxy.pipeline.decision import (
     Decision,
     Drop,
     Refuse,
+    Renew,
+    Renewal,
 )
 from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.pipeline.handler import (
@@ -47,7 +49,7 @@ from realtime_proxy.pipeline.handler import (
 )
 from realtime_proxy.pipeline.http_client import HttpCallError, HttpClient
 from realtime_proxy.pipeline.jwt_claims import ClaimRules, claim_at, scopes_of, texts_of
-from realtime_proxy.pipeline.jwt_issuer import Issuer, IssuerKeys, issuer_keys
+from realtime_proxy.pipeline.jwt_issuer import Issuer, IssuerKeys, consumer_keys, issuer_keys
 from realtime_proxy.pipeline.jwt_key import ALGORITHMS, BadKey, JwtKey, secret_of_base64
 from realtime_proxy.pipeline.jwt_token import BadToken, JwtToken
 from realtime_proxy.pipeline.key_set import KeySet, KeySets, KeySource, KeysUnavailable
@@ -64,6 +66,7 @@ from realtime_proxy.pipeline.request_credentials import (
 )
 from realtime_proxy.pipeline.secret import Secret
 from realtime_proxy.pipeline.services import HandlerServices, LiveConnections
+from realtime_proxy.pipeline.token_places import TokenPlaces, token_of_message
 
 __all__ = [
     "ALGORITHMS",
@@ -112,11 +115,14 @@ __all__ = [
     "Problem",
     "Redaction",
     "Refuse",
+    "Renew",
+    "Renewal",
     "RequestHead",
     "Response",
     "ResponseHead",
     "Secret",
     "SeveralTokens",
+    "TokenPlaces",
     "TokenRefused",
     "UnreadableToken",
     "WebSocketEvent",
@@ -125,6 +131,7 @@ __all__ = [
     "at_least",
     "bearer_of_subprotocols",
     "claim_at",
+    "consumer_keys",
     "cookies",
     "digest_of",
     "headers_without_bearer",
@@ -144,4 +151,5 @@ __all__ = [
     "subprotocols",
     "target_without",
     "texts_of",
+    "token_of_message",
 ]

@@ -57,7 +57,10 @@ class Chain:
     def _acting_at(self, moment: str) -> tuple[BaseHandler, ...]:
         nothing = getattr(BaseHandler, moment)
         return tuple(
-            handler for handler in self.handlers if getattr(type(handler), moment) is not nothing
+            handler
+            for handler in self.handlers
+            if getattr(type(handler), moment) is not nothing
+            and moment not in handler.unused_moments
         )
 
     @property

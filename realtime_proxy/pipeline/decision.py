@@ -1,10 +1,12 @@
 """What a handler may decide about a request, and about a WebSocket event."""
 
+from collections.abc import Awaitable, Callable
 from enum import Enum
 
 import attrs
 
 from realtime_proxy.model.messages import Response
+from realtime_proxy.pipeline.exchange import Identity
 
 
 class Verdict(Enum):
@@ -46,3 +48,24 @@ class CloseWith:
 
     code: int
     reason: str = ""
+
+
+@attrs.frozen
+class Renew:
+    """The message renews the client's credential: it goes no further.
+
+    `identity` may wait; it gives who the client is by the new credential, or None if that does not
+    count. Only the same client with the same rights may stay, else the WebSocket is closed with
+    4403. `accepted` is called when it may, and gives the text to tell it.
+    """
+
+    identity: Callable[[], Awaitable[Identity | None]]
+    accepted: Callable[[Identity], str]
+
+
+class Renewal(Enum):
+    """What became of a renewed credential for a held connection."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"  # it is another client's, or has other rights
+    UNKNOWN = "unknown"  # there is no such connection

@@ -61,6 +61,10 @@ class Exchange:
     unless a handler of the route keeps records. `client_certificate` is what the client has shown
     this proxy, checked (`[[server.tls]] client_ca`); None if it has shown none. `notes` has what a
     handler wants to know of this client later, by the handler's name: replace it, don't change it.
+    A `connection_id` that a handler gives is told to clients that are held, as `Connection-Id`: by
+    it they can renew their credential. `is_recheck` says that this is no request, but the question
+    whether a held client may stay (`reauth_interval_seconds`); its backend is not asked. For that,
+    `came_as` has the head of the request as it came; else it is empty.
     """
 
     request: RequestHead
@@ -73,3 +77,6 @@ class Exchange:
     record: ConnectionRecord | None = None
     client_certificate: ClientCertificate | None = None
     notes: Mapping[str, Any] = NO_NOTES
+    connection_id: str = ""
+    is_recheck: bool = False
+    came_as: bytes = b""

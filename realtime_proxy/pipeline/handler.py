@@ -11,7 +11,7 @@ import attrs
 
 from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead, ResponseHead
-from realtime_proxy.pipeline.decision import CONTINUE, CloseWith, Decision, Drop
+from realtime_proxy.pipeline.decision import CONTINUE, CloseWith, Decision, Drop, Renew
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.pipeline.http_client import HttpClient
 from realtime_proxy.pipeline.key_set import KeySets
@@ -31,7 +31,7 @@ class WebSocketEvent:
     content: bytes
 
 
-EventOutcome = WebSocketEvent | Drop | CloseWith
+EventOutcome = WebSocketEvent | Drop | CloseWith | Renew
 
 
 @attrs.frozen
@@ -79,6 +79,9 @@ class BaseHandler:
     # True: `exchange.record` is kept for requests of the handler's routes. It costs a held
     # connection some memory, and each delivery to it a little.
     keeps_record: ClassVar[bool] = False
+    # Moments, by the names of their methods, that an instance has no use for by its settings: they
+    # then cost nothing.
+    unused_moments: frozenset[str] = frozenset()
 
     def __init__(self, config: Any, context: HandlerContext) -> None:
         self.config = config
@@ -92,7 +95,7 @@ class BaseHandler:
         """The backend has answered: change status and headers, GRIP instructions included."""
 
     def on_websocket_event(self, exchange: Exchange, event: WebSocketEvent) -> EventOutcome:
-        """A message of the client: pass it (changed or not), drop it, or close."""
+        """A message of the client: pass it (changed or not), drop it, close, or renew."""
         return event
 
     def on_delivery(self, exchange: Exchange, item: Item) -> bool:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import attrs
 
+from realtime_proxy.pipeline.decision import Renewal
 from realtime_proxy.pipeline.exchange import Identity
 from realtime_proxy.pipeline.http_client import HttpClient
 from realtime_proxy.pipeline.key_set import KeySets
@@ -15,6 +16,9 @@ class LiveConnections(Protocol):
 
     def revoke(self, loses: Callable[[Identity], bool]) -> int:
         """Close the connections of those whose credential counts no more; how many there were."""
+
+    def renew(self, connection_id: str, identity: Identity) -> Renewal:
+        """Give a held connection, by its `exchange.connection_id`, a renewed credential."""
 
 
 @attrs.frozen

@@ -36,6 +36,7 @@ from realtime_proxy.routing.script import Script
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody
 from realtime_proxy.serving.request_log import LoggedRequest
+from realtime_proxy.wire.http1_client import encode_request_head
 from realtime_proxy.wire.http1_server import (
     LAST_CHUNK,
     BodyForm,
@@ -142,6 +143,8 @@ class ClientExchange:
             self._connection.route_place = route.id
         if route.chain is not None:
             exchange = self._exchange = self._new_exchange(head, route, scheme)
+            if route.recheck_seconds:
+                exchange.came_as = encode_request_head(head)
             decision = await route.chain.request(exchange)
             if decision is not None:
                 return await self._decided(decision, route)

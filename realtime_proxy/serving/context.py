@@ -28,13 +28,16 @@ from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.drain import Drain
 from realtime_proxy.serving.farewells import Farewells
 from realtime_proxy.serving.filter_requests import FilterRequests
+from realtime_proxy.serving.held_identities import HeldIdentities
 from realtime_proxy.serving.lifetimes import Lifetimes
 from realtime_proxy.serving.link_requests import LinkRequests
 from realtime_proxy.serving.link_tasks import LinkTasks
 from realtime_proxy.serving.link_timers import LinkTimers
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.poll_line import PollLine
+from realtime_proxy.serving.rechecks import Rechecks
 from realtime_proxy.serving.recovery_room import RecoveryRoom
+from realtime_proxy.serving.renewals import Renewals
 from realtime_proxy.serving.request_log import RequestLog
 from realtime_proxy.serving.retained_bodies import RetainedBodies
 from realtime_proxy.serving.roll import Roll
@@ -63,6 +66,7 @@ class ServingContext:
     caller: BackendCaller
     counters: Counters
     zhttp: ZhttpPeers
+    identities: HeldIdentities
     unsent: Backlogs  # what WebSockets of backends have not taken
     tally: Tally | None = None  # there only while somebody wants to know
     drain: Drain | None = None  # there only before a stop
@@ -81,6 +85,7 @@ class ServingContext:
     link_tasks: LinkTasks = attrs.field(init=False)
     link_timers: LinkTimers = attrs.field(init=False)
     lifetimes: Lifetimes = attrs.field(init=False)
+    renewals: Renewals = attrs.field(init=False)
     request_log: RequestLog = attrs.field(init=False)
     head_limits: HeadLimits = attrs.field(init=False)
     dropped_headers: frozenset[bytes] = attrs.field(init=False)
@@ -95,7 +100,10 @@ class ServingContext:
         self.link_requests = LinkRequests(self.timers, self.recoveries)
         self.link_tasks = LinkTasks(self.crew)
         self.link_timers = LinkTimers(self.timers)
-        self.lifetimes = Lifetimes(self.timers)
+        self.lifetimes = Lifetimes(
+            self.timers, recheck=Rechecks(self).begin, named=self.identities.named
+        )
+        self.renewals = Renewals(self.crew, self.lifetimes)
 
     def adopt(
         self,

@@ -15,6 +15,7 @@ from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import Item
+from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
@@ -26,6 +27,7 @@ from realtime_proxy.serving.personal_delivery import (
 from realtime_proxy.sessions.access_loss import AccessLoss
 from realtime_proxy.sessions.expiry_notice import ExpiryNotice
 from realtime_proxy.wire.encodings import WireForm
+from realtime_proxy.wire.http1_rules import parse_request_block
 
 if TYPE_CHECKING:
     from realtime_proxy.serving.http_connection import HttpConnection
@@ -62,6 +64,42 @@ class HeldClient:
     def identity(self) -> Identity | None:
         """Who it is, by the latest credential; None if no handler has found out."""
         return None if self._exchange is None else self._exchange.identity
+
+    @property
+    def is_held(self) -> bool:
+        """False once it is over; also while it is only being made."""
+        return self.connection.held_client is self
+
+    @property
+    def connection_id(self) -> str:
+        """By what its client can renew its credential; empty if it can't."""
+        return "" if self._exchange is None else self._exchange.connection_id
+
+    @property
+    def recheck_seconds(self) -> float:
+        """How often it is asked whether it may stay; 0: never."""
+        return self._route.recheck_seconds
+
+    def adopt(self, identity: Identity | None) -> None:
+        """Be known by a renewed credential."""
+        if self._exchange is not None:
+            self._exchange.identity = identity
+
+    def question(self) -> tuple[LiveRoute, Exchange] | None:
+        """Its route, and its request anew for handlers; None if there are none to ask."""
+        exchange = self._exchange
+        if exchange is None or not exchange.came_as:
+            return None
+        method, target, _, headers = parse_request_block(exchange.came_as)
+        return self._route, Exchange(
+            RequestHead(method, target, headers),
+            exchange.route_id,
+            exchange.scheme,
+            exchange.client_address,
+            peer_address=exchange.peer_address,
+            client_certificate=exchange.client_certificate,
+            is_recheck=True,
+        )
 
     @property
     def expiry_notice(self) -> ExpiryNotice | None:

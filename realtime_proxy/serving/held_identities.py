@@ -3,11 +3,12 @@
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
+from realtime_proxy.pipeline.decision import Renewal
 from realtime_proxy.pipeline.exchange import Identity
-from realtime_proxy.serving.held_client import HeldClient
 from realtime_proxy.sessions.access_loss import REVOKED
 
 if TYPE_CHECKING:
+    from realtime_proxy.serving.held_client import HeldClient
     from realtime_proxy.serving.http_connection import HttpConnection
 
 
@@ -17,6 +18,8 @@ class HeldIdentities:
     def __init__(self, connections: Collection["HttpConnection"]) -> None:
         """`connections` are all that are open; they are looked through only when asked about."""
         self._connections = connections
+        # By the ids of their connections, if these have one.
+        self.named: dict[str, HeldClient] = {}
 
     def revoke(self, loses: Callable[[Identity], bool]) -> int:
         """Close the connections of those whose credential counts no more; how many there were."""
@@ -25,7 +28,15 @@ class HeldIdentities:
             client.connection.context.lifetimes.lose(client, REVOKED)
         return len(lost)
 
-    def _identified(self) -> Iterator[tuple[HeldClient, Identity]]:
+    def renew(self, connection_id: str, identity: Identity) -> Renewal:
+        """Give a held connection a renewed credential."""
+        client = self.named.get(connection_id)
+        if client is None:
+            return Renewal.UNKNOWN
+        is_accepted = client.connection.context.renewals.apply(client, identity)
+        return Renewal.ACCEPTED if is_accepted else Renewal.REFUSED
+
+    def _identified(self) -> Iterator[tuple["HeldClient", Identity]]:
         for connection in self._connections:
             client = connection.held_client
             if client is not None and client.identity is not None:

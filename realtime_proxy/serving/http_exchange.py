@@ -25,7 +25,7 @@ from realtime_proxy.serving.client_exchange import (
     ClientExchange,
     Failure,
 )
-from realtime_proxy.serving.hold_order import HoldOrder
+from realtime_proxy.serving.hold_order import HoldOrder, fields_for_client
 from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
@@ -239,7 +239,7 @@ class HttpExchange(ClientExchange):
         instruct = parse_instruct(response.head, body)
         await self._finish_upload()
         require_repeatable(self._body)
-        shown = instruct.headers.without(NOT_FOR_CLIENTS | response.head.headers.hop_by_hop())
+        shown = fields_for_client(instruct, response.head, self._exchange)
         if instruct.hold is None and instruct.next_link is None:
             body = filtered_body(instruct.channels, instruct.meta, instruct.body)
             return await self._send_response(
@@ -357,7 +357,7 @@ class HttpExchange(ClientExchange):
         if not may_stream(response.head, instruct):
             raise BackendMisbehaved(f"GRIP instruct response too large from {response.source}")
         require_repeatable(self._body)
-        shown = instruct.headers.without(NOT_FOR_CLIENTS | response.head.headers.hop_by_hop())
+        shown = fields_for_client(instruct, response.head, self._exchange)
         order = self._hold_order(route, target, request, instruct, shown)
         links = self._links(order, instruct)
         head = ResponseHead(instruct.status, instruct.reason, shown)

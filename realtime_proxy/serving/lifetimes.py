@@ -3,9 +3,10 @@
 Nothing is kept of those whose credential has no end.
 """
 
+import random
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -22,6 +23,18 @@ class Client(Protocol):
     @property
     def identity(self) -> Identity | None:
         """Who it is, by the latest credential."""
+
+    @property
+    def is_held(self) -> bool:
+        """False once it is over."""
+
+    @property
+    def connection_id(self) -> str:
+        """By what it can be found to be renewed; empty if it can't."""
+
+    @property
+    def recheck_seconds(self) -> float:
+        """How often to ask whether it may stay; 0: never."""
 
     @property
     def expiry_notice(self) -> ExpiryNotice | None:
@@ -41,14 +54,35 @@ class _Lifetime:
     expires_at: float | None = None  # seconds since the epoch
     timer: Timer | None = None
     is_told: bool = False  # that the end is near
+    recheck: Timer | None = None
+    undecided: int = 0  # how often in a row nobody could tell whether it may stay
     lost: AccessLoss | None = None
+
+    def cancel(self) -> None:
+        """Have nothing more happen to it."""
+        for timer in (self.timer, self.recheck):
+            if timer is not None:
+                timer.cancel()
 
 
 class Lifetimes:
-    """Closes held clients when their credentials expire."""
+    """Closes held clients when their credentials expire, and has others asked now and then."""
 
-    def __init__(self, timers: Timers, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        timers: Timers,
+        wall_clock: Callable[[], float] = time.time,
+        recheck: Callable[[Any], None] = lambda _client: None,
+        named: dict[str, Any] | None = None,
+    ) -> None:
+        """`recheck` begins to ask whether a client may stay; it tells with `begin` or `lose`.
+
+        `named` gets the clients that can be renewed by their connection's id, while they have an
+        end.
+        """
         self._timers = timers
+        self._named = {} if named is None else named
+        self._recheck = recheck
         self._wall_clock = wall_clock
         self._kept: dict[Client, _Lifetime] = {}
 
@@ -65,12 +99,33 @@ class Lifetimes:
         identity = client.identity
         if identity is not None and identity.has_lapsed:  # while its backend was asked
             self._timers.after(0, lambda: self._lapsed(client))
-        if identity is None or identity.expires_at is None:
-            self.end(client, CloseReason.FINISHED)
+        self.end(client, CloseReason.FINISHED)
+        ends_at = None if identity is None else identity.expires_at
+        if ends_at is None and not client.recheck_seconds:
             return
-        life = self._kept.setdefault(client, _Lifetime())
-        life.expires_at, life.is_told = identity.expires_at, False
-        self._wait(client, life)
+        life = self._kept[client] = _Lifetime(ends_at)
+        if client.connection_id:
+            self._named[client.connection_id] = client
+        if client.recheck_seconds:
+            self._recheck_later(client, life)
+        if ends_at is not None:
+            self._wait(client, life)
+
+    def undecided(self, client: Client) -> int:
+        """Nobody could tell whether it may stay: ask later. How often in a row that was so."""
+        life = self._kept.get(client)
+        if life is None or life.lost is not None:
+            return 0
+        life.undecided += 1
+        self._recheck_later(client, life)
+        return life.undecided
+
+    def _recheck_later(self, client: Client, life: _Lifetime) -> None:
+        if life.recheck is not None:
+            life.recheck.cancel()
+        # Not all at once that came at once, after a restart for example.
+        delay = client.recheck_seconds * random.uniform(0.9, 1.0)  # noqa: S311
+        life.recheck = self._timers.after(delay, lambda: self._recheck(client))
 
     def _lapsed(self, client: Client) -> None:
         identity = client.identity
@@ -82,15 +137,17 @@ class Lifetimes:
         life = self._kept.pop(client, None)
         if life is None:
             return reason
-        if life.timer is not None:
-            life.timer.cancel()
+        life.cancel()
+        if client.connection_id:
+            self._named.pop(client.connection_id, None)
         return life.lost.reason if life.lost is not None else reason
 
     def lose(self, client: Client, loss: AccessLoss) -> None:
         """Close a held client, which may take a while, for this reason."""
+        if not client.is_held:
+            return
         life = self._kept.setdefault(client, _Lifetime())
-        if life.timer is not None:
-            life.timer.cancel()
+        life.cancel()
         life.lost = loss
         client.lose_access(loss)
 

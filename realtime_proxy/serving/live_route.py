@@ -34,7 +34,8 @@ class LiveRoute:
     client's headers a second time, marked; `compression` that messages of WebSockets may be
     deflated. `log` has the route's own level; `logs_requests`: it shows requests;
     `over_http_targets` take WebSocket events in requests; `backend_path`: what paths begin with
-    for backends. `expiry_notice`: what those are told whose credential is about to expire.
+    for backends. `expiry_notice`: what those are told whose credential is about to expire;
+    `recheck_seconds`: how often handlers are asked whether they may stay, 0 for never.
     `origins`: those of pages that may open WebSockets, None for all.
     `stats_id`: the id that the configuration gives it, empty if it gives none.
     """
@@ -57,6 +58,7 @@ class LiveRoute:
     log: FilteringBoundLogger = attrs.field(eq=False)
     logs_requests: bool
     expiry_notice: ExpiryNotice | None = None
+    recheck_seconds: float = 0.0
     stats_id: str = attrs.field(init=False)
     over_http_targets: tuple[LiveTarget, ...] = attrs.field(init=False)
     backend_path: bytes = attrs.field(init=False)
@@ -119,6 +121,7 @@ def _live(
         origins=OriginRule.of(route.websocket_origins),
         log=_logger(route.log_level),
         expiry_notice=_expiry_notice(route),
+        recheck_seconds=route.reauth_interval_seconds,
         logs_requests=_LEVELS[(route.log_level or config.log.level).upper()] <= logging.INFO,
     )
 

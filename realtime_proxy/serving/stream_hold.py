@@ -98,7 +98,7 @@ class StreamHold(HttpHold):
     def tell_expiry(self, notice: ExpiryNotice, expires_at: float, now: float) -> None:
         """Send the notice as an event; other streams can't be told."""
         if self._has_events:
-            self._append(notice.event(expires_at, now))
+            self._append(notice.event(expires_at, now, self.connection_id))
 
     def lose_access(self, loss: AccessLoss) -> None:
         """End the body as it should end; an event stream has a last event that says why."""

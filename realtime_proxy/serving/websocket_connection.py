@@ -20,7 +20,8 @@ from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.net.timers import Timer
-from realtime_proxy.pipeline.decision import CloseWith, Drop, Refuse
+from realtime_proxy.pipeline.decision import CloseWith, Drop, Refuse, Renew
+from realtime_proxy.pipeline.exchange import Identity
 from realtime_proxy.pipeline.handler import WebSocketEvent
 from realtime_proxy.serving.attended_websocket import AttendedWebSocket
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
@@ -146,6 +147,9 @@ class WebSocketConnection(AttendedWebSocket):
             outcome = chain.websocket_event(exchange, event)
             if isinstance(outcome, Drop):
                 return
+            if isinstance(outcome, Renew):
+                self.connection.context.renewals.begin(self, outcome)
+                return
             if isinstance(outcome, CloseWith):
                 self._perform(self._session.close(outcome.code, outcome.reason))
                 return
@@ -171,7 +175,15 @@ class WebSocketConnection(AttendedWebSocket):
     def tell_expiry(self, notice: ExpiryNotice, expires_at: float, now: float) -> None:
         """Send the notice as a message."""
         if self._session.is_open:
-            self.send(self.form.frame(Opcode.TEXT, notice.text(expires_at, now).encode()))
+            self._say(notice.text(expires_at, now, self.connection_id))
+
+    def _say(self, text: str) -> None:
+        self.send(self.form.frame(Opcode.TEXT, text.encode()))
+
+    def renewed(self, renew: Renew, identity: Identity) -> None:
+        """Tell the client that its new credential counts."""
+        if (text := renew.accepted(identity)) and self._session.is_open:
+            self._say(text)
 
     def lose_access(self, loss: AccessLoss) -> None:
         """Close both sides, with a code that says why."""

@@ -10,6 +10,10 @@ from realtime_proxy.sessions.expiry_notice import ExpiryNotice
 
 
 class Client:
+    is_held = True
+    recheck_seconds = 0.0
+    connection_id = ""
+
     def __init__(self, expires_at, notice=None):
         self.identity = Identity("alice", expires_at=expires_at)
         self.expiry_notice = notice
@@ -106,3 +110,41 @@ async def test_who_loses_access_before_it_is_accepted_is_told_then(lifetimes, mo
     lifetimes.begin(client)
     assert client.losses == [REVOKED, REVOKED]
     assert lifetimes.end(client, CloseReason.FINISHED) is CloseReason.REVOKED
+
+
+async def test_a_client_that_is_gone_leaves_nothing(lifetimes, mock_clock):
+    client = Client(None)
+    client.is_held = False
+    lifetimes.lose(client, REVOKED)
+    assert (client.losses, len(lifetimes)) == ([], 0)
+
+
+async def test_a_credential_that_has_lapsed_meanwhile(lifetimes, jump, mock_clock):
+    client = Client(None)
+    client.identity = Identity("alice", holds=lambda: False)
+    lifetimes.begin(client)
+    assert client.losses == []
+    await jump(0.1)
+    assert client.losses == [REVOKED]
+
+
+async def test_clients_are_asked_again_and_found_by_name(timers, jump, mock_clock):
+    asked, named = [], {}
+    lifetimes = Lifetimes(timers, timers.now, asked.append, named)
+    client = Client(None)
+    client.recheck_seconds, client.connection_id = 10, "id"
+    lifetimes.begin(client)
+    assert named == {"id": client}
+    await jump(10.1)
+    assert asked == [client]
+    await jump(20)  # nothing more until somebody has told
+    assert len(asked) == 1
+    assert lifetimes.undecided(client) == 1
+    await jump(10.1)
+    assert len(asked) == 2
+    assert lifetimes.undecided(client) == 2
+    lifetimes.begin(client)
+    assert lifetimes.undecided(client) == 1
+    lifetimes.end(client, CloseReason.FINISHED)
+    await jump(20)
+    assert (len(asked), named, lifetimes.undecided(client)) == (2, {}, 0)
