@@ -34,7 +34,7 @@ def test_each_place(asking):
 
 def test_two_are_not_guessed_among():
     with pytest.raises(SeveralTokens):
-        PLACES.token(request((b"Authorization", b"Bearer abc"), target=b"/?jwt=abd"))
+        PLACES.token(request((b"Authorization", b"Bearer abc"), target=b"/?jwt=xyz"))
     with pytest.raises(SeveralTokens):
         PLACES.token(request((b"Authorization", b"Bearer a"), (b"Authorization", b"Bearer b")))
 
