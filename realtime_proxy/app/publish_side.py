@@ -85,7 +85,7 @@ class PublishSide:
                     commands = ZmqCommands(self._command, self._settings, publishing)
                     nursery.start_soon(commands.run)
                 if self._control is not None:
-                    self._answers = HttpControl(publishing, self._guard)
+                    self._answers = HttpControl(publishing, self._guard, self._counters)
                     control = InternalHttpServer(self._limits, self._answers.answer)
                     nursery.start_soon(control.run, self._control)
 

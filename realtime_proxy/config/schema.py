@@ -151,6 +151,12 @@ class Publish:
     allow_unauthenticated: bool = option(
         False, "Accept publishing without a key on addresses that are not loopback."
     )
+    max_queued_bytes: int = option(
+        32_000_000,
+        "Bytes of items (with 500 for each) that may wait for delivery. While there are more, "
+        "ZeroMQ sockets are not read, and HTTP publishers wait for 5 seconds (then 503).",
+        at_least(1),
+    )
     max_deliveries_per_second: float = option(
         0.0,
         "Deliveries (one item to one client) in a second, over all workers; those of one second "

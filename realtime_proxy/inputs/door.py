@@ -15,6 +15,7 @@ from realtime_proxy.inputs.overview import Inspector
 from realtime_proxy.inputs.own_overview import OwnOverview
 from realtime_proxy.inputs.publishing import Reach, Topics
 from realtime_proxy.inputs.tokens import OwnTokens, TokenDesk
+from realtime_proxy.inputs.waiting_room import WaitingRoom
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
@@ -36,6 +37,7 @@ class Door:
         linger_seconds = settings.subscription_linger_seconds
         self.channels = channels_of(registry, self, timers, linger_seconds)
         self.intake = self._intake_of(settings, timers, counters)
+        self._line = self.intake.line = WaitingRoom(settings.max_queued_bytes, counters)
         self._order = Order(
             settings,
             timers,
@@ -58,9 +60,14 @@ class Door:
     def adopt(self, settings: Publish) -> None:
         """Go by these settings from now on."""
         self.channels.linger_seconds = settings.subscription_linger_seconds
+        self._line.max_bytes = settings.max_queued_bytes
         self._order.adopt(settings)
 
     # -- publishers ------------------------------------------------------------------------
+
+    async def room(self) -> None:
+        """Wait until there is room for more items."""
+        await self._line.wait()
 
     def submit(self, items: Iterable[Item]) -> None:
         """Deliver items in their order."""

@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 import structlog
+import trio
 
 from realtime_proxy.errors import PublishError
 from realtime_proxy.grip.publish import parse_items_json
 from realtime_proxy.inputs.publishing import Publishing
+from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, text_response
 from realtime_proxy.net.internal_http import InternalReply
@@ -18,14 +20,18 @@ _TEXT = frozenset(("text/plain", "text/*", "*/*", "*"))
 _JSON = frozenset(("application/json", "application/*"))
 _NOT_ACCEPTABLE = "Not Acceptable. Supported formats are text/plain and application/json."
 
+# So long a publisher waits for room; then it is told to come again.
+WAIT_SECONDS = 5.0
+
 log = structlog.get_logger()
 
 
 class HttpControl:
     """Answers the requests of publishers."""
 
-    def __init__(self, publishing: Publishing, guard: PortGuard) -> None:
+    def __init__(self, publishing: Publishing, guard: PortGuard, counters: Counters) -> None:
         self._publishing = publishing
+        self._counters = counters
         self.guard = guard
         self._posts: dict[bytes, Callable[[RequestHead, bytes, bool], Awaitable[Response]]] = {
             b"/publish": self._publish,
@@ -68,12 +74,23 @@ class HttpControl:
             items = parse_items_json(body)
         except PublishError as error:
             return text_response(400, str(error))
+        with trio.move_on_after(WAIT_SECONDS) as waiting:
+            await self._publishing.room()
+        if waiting.cancelled_caught:
+            return self._come_again()
         if b"return=representation" in head.headers.tokens(b"prefer"):
             reach = await self._publishing.count(items)
             self._publishing.submit(items)
             return _json_response({"message": "Published", **reach._asdict()})
         self._publishing.submit(items)
         return _done("Published", as_json=as_json)
+
+    def _come_again(self) -> Response:
+        self._counters.publishes_refused += 1
+        log.warning("publish refused: max_queued_bytes are in line")
+        refusal = text_response(503, "Too many items are waiting.")
+        refusal.headers.append((b"Retry-After", b"1"))
+        return refusal
 
     async def _recover(self, _head: RequestHead, _body: bytes, as_json: bool) -> Response:
         self._publishing.recover()

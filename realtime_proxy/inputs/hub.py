@@ -20,6 +20,7 @@ from realtime_proxy.inputs.order import Order
 from realtime_proxy.inputs.publishing import Reach, Topics
 from realtime_proxy.inputs.questions import UNASKED, Questions
 from realtime_proxy.inputs.tokens import TokenDesk
+from realtime_proxy.inputs.waiting_room import WaitingRoom
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.model.item import Item
@@ -28,6 +29,8 @@ from realtime_proxy.net.zmq_socket import PairSocket
 
 # So many bytes of items may be on the way to one worker; what is published beyond is lost to it.
 MAX_LINK_BYTES = 64_000_000
+# A worker that takes nothing for so long is not waited for: the others would get nothing either.
+STUCK_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -38,8 +41,9 @@ class _Link:
 
     socket: PairSocket
     ready: trio.Event
+    line: WaitingRoom
     is_serving: bool = False
-    pending_bytes: int = 0
+    is_stuck: bool = False
     lost: int = 0
 
 
@@ -55,6 +59,7 @@ class Hub:
     ) -> None:
         self._counters = counters
         self._max_link_bytes = max_link_bytes
+        self._max_queued_bytes = self._bound_of(settings)
         self._channels = HubChannels()
         self._order = Order(
             settings,
@@ -74,15 +79,21 @@ class Hub:
         self._configuration: bytes | None = None  # the latest that workers were told
         self._visits_wanted = True
 
+    def _bound_of(self, settings: Publish) -> int:
+        """Publishers are to wait well before anything is lost."""
+        return min(settings.max_queued_bytes, self._max_link_bytes // 2)
+
     async def serve(self, worker: int, socket: PairSocket, ready: trio.Event) -> None:
         """Be the other end of one worker's link until cancelled; `ready` is set when it serves."""
-        self._links[worker] = _Link(socket, ready)
+        line = WaitingRoom(self._max_queued_bytes, self._counters)
+        self._links[worker] = _Link(socket, ready, line)
         try:
             while True:
                 for message in await socket.receive():
                     self._arrived(worker, message)
         finally:
             del self._links[worker]
+            line.open()
             self.on_gone(worker)
             for channel in self._channels.forget(worker):
                 self._order.end(channel)
@@ -163,6 +174,9 @@ class Hub:
     def configure(self, config: Config) -> None:
         """Have every worker serve by this configuration, and go by it here."""
         self._order.adopt(config.publish)
+        self._max_queued_bytes = self._bound_of(config.publish)
+        for link in self._links.values():
+            link.line.max_bytes = self._max_queued_bytes
         self._configuration = encode_config(config)
         self._tell_all([Kind.CONFIGURE, self._configuration])
 
@@ -184,6 +198,14 @@ class Hub:
             link.socket.send(message)
 
     # -- items -----------------------------------------------------------------------------
+
+    async def room(self) -> None:
+        """Wait until all workers take more; for one that does not go on only for a while."""
+        for link in list(self._links.values()):
+            if not link.is_stuck:
+                with trio.move_on_after(STUCK_SECONDS) as waiting:
+                    await link.line.wait()
+                link.is_stuck = waiting.cancelled_caught
 
     def submit(self, items: Iterable[Item]) -> None:
         """Send items, in their order, to every worker that holds their channels."""
@@ -221,23 +243,28 @@ class Hub:
     def _has_room(self, link: _Link, parts: list[bytes]) -> bool:
         """Take up room on a link, if it has that much."""
         size = sum(map(len, parts))
-        if link.lost or (link.pending_bytes and link.pending_bytes + size > self._max_link_bytes):
+        if link.lost or (
+            link.line.waiting_bytes and link.line.waiting_bytes + size > self._max_link_bytes
+        ):
             return False
-        link.pending_bytes += size
+        link.line.enter(size)
         return True
 
     def _lose(self, worker: int, link: _Link, count: int) -> None:
         if not link.lost:
             log.error(
-                "worker is too slow: items are lost", worker=worker, waiting=link.pending_bytes
+                "worker is too slow: items are lost",
+                worker=worker,
+                waiting=link.line.waiting_bytes,
             )
         link.lost += count
         self._counters.items_lost += count
 
     def _taken(self, link: _Link, size: int) -> None:
-        link.pending_bytes -= size
+        link.line.leave(size)
+        link.is_stuck = False
         # After a loss there has to be some room, or there would be one notice after the other.
-        if link.lost and link.pending_bytes <= self._max_link_bytes // 2:
+        if link.lost and link.line.waiting_bytes <= self._max_link_bytes // 2:
             link.socket.send([Kind.LOST, b"%d" % link.lost])
             link.lost = 0
 

@@ -12,6 +12,7 @@ from realtime_proxy.channels.fanout import Update, ask_for_updates, fan_out
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.inputs.holding import Channels
 from realtime_proxy.inputs.publishing import Reach
+from realtime_proxy.inputs.waiting_room import WaitingRoom, size_of
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 
@@ -34,6 +35,7 @@ class Intake:
         self._channels = channels
         self._timers = timers
         self.tally: ChannelTally | None = None
+        self.line: WaitingRoom | None = None  # where publishers wait, if they come here
         self._waits_since: float | None = None  # the first item in line, while that is counted
         self._pending: list[Item] = []
         self._before: list[tuple[list[Item], Step]] = []  # items, and what is done next
@@ -56,6 +58,8 @@ class Intake:
             if receivers or (self._is_busy and self._channels.holds(item.channel)):
                 matched += receivers
                 self._pending.append(item)
+                if self.line is not None:
+                    self.line.enter(size_of(item))
             else:
                 # Whoever comes before the next round came after this item.
                 self._channels.decided(item)
@@ -161,14 +165,19 @@ class Intake:
         done, self._done = self._done, []
         for earlier, step in before:
             if earlier:
-                await self._deliver(earlier)
+                await self._deliver_and_leave(earlier)
             run_logged(step)
         if items:
-            await self._deliver(items)
+            await self._deliver_and_leave(items)
         if updates:
             await self._round(ask_for_updates(self._registry, updates))
         for step in done:
             run_logged(step)
+
+    async def _deliver_and_leave(self, items: list[Item]) -> None:
+        await self._deliver(items)
+        if self.line is not None:
+            self.line.leave(sum(map(size_of, items)))
 
     async def _deliver(self, items: list[Item]) -> None:
         since, self._waits_since = self._waits_since, None

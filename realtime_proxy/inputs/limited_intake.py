@@ -137,7 +137,7 @@ class LimitedIntake(Intake):
         items, self._pending = self._pending[:1], self._pending[1:]
         updates, self._updates = self._updates, {}
         if items:
-            await self._deliver(items)
+            await self._deliver_and_leave(items)
         if updates:
             await self._round(ask_for_updates(self._registry, updates))
         while self._steps and self._steps[0][0] <= self._delivered:

@@ -26,6 +26,9 @@ class Topics(Protocol):
 class Publishing(Protocol):
     """Takes what is published."""
 
+    async def room(self) -> None:
+        """Wait until there is room for more."""
+
     def submit(self, items: Iterable[Item], /) -> object:
         """Put items in line for delivery."""
 

@@ -98,6 +98,7 @@ class ZmqCommands:
             items = items_from_tnetstring(arguments)
         except PublishError as error:
             raise CommandError(BAD_REQUEST, str(error)) from error
+        await self._publishing.room()
         self._publishing.submit(items)
 
     async def _recover(self, _arguments: Arguments) -> None:

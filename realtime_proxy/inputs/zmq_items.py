@@ -55,6 +55,7 @@ class ZmqItems:
         """Take messages until cancelled."""
         with self._socket:
             while True:
+                await self._publishing.room()  # what is not read waits with the publisher
                 batch = await self._socket.receive()
                 items = [item for parts in batch if (item := self._item(parts)) is not None]
                 if items:

@@ -26,6 +26,8 @@ class Counters:
     limit_route_connections: int = 0
     limit_retained_body_bytes: int = 0
     limit_open_files: int = 0
+    limit_queued_bytes: int = 0
+    publishes_refused: int = 0  # by HTTP, when there was no room in time
     limit_backlog_bytes: int = 0
     limit_backlog_seconds: int = 0
     limit_total_backlog_bytes: int = 0

@@ -24,6 +24,7 @@ _ITEMS = {
     "unordered": "items_unordered",
     "lost": "items_lost",
     "skipped": "items_skipped",
+    "turned_away": "publishes_refused",
 }
 # By the key of the configuration that has the limit.
 _LIMITS = {
@@ -34,6 +35,7 @@ _LIMITS = {
     "server.max_total_backlog_bytes": "limit_total_backlog_bytes",
     "server.max_retained_body_bytes": "limit_retained_body_bytes",
     "route.max_connections": "limit_route_connections",
+    "publish.max_queued_bytes": "limit_queued_bytes",
     "open files": "limit_open_files",
 }
 _PUSHPIN: tuple[tuple[str, str, str, Callable[[Statistics], int]], ...] = (

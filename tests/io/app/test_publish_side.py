@@ -25,6 +25,9 @@ class Publishing:
         self.items = []
         self.some = trio.Event()
 
+    async def room(self):
+        """There is some."""
+
     def submit(self, items):
         self.items += items
         self.some.set()

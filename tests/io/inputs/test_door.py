@@ -142,3 +142,33 @@ async def test_the_first_subscriber_is_updated_a_second_later(house, mock_clock)
     mock_clock.jump(0.2)
     await trio.testing.wait_all_tasks_blocked()
     assert subscriber.updates == 1
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_deliveries_per_second": 1_000.0}])
+async def test_publishers_wait_while_too_much_is_in_line(nursery, mock_clock, limits):
+    registry, timers, counters = Registry(), Timers(), Counters()
+    settings = Publish(max_queued_bytes=1_200, **limits)
+    door = Door(settings, registry, OpenConnections("me", []), timers, counters)
+    async with Holding(door.channels, ["a"]):
+        registry.subscribe("a", RecordingSubscriber(WireForm.RAW))
+    came = trio.Event()
+
+    async def wait():
+        await door.room()
+        came.set()
+
+    await door.room()
+    door.submit([item("1"), item("2", "1"), item("1"), item("9", channel="nobody")])
+    await door.room()
+    door.submit([item("3", "2")])
+    nursery.start_soon(wait)
+    await trio.testing.wait_all_tasks_blocked()
+    assert not came.is_set()
+    assert counters.limit_queued_bytes == 1
+    nursery.start_soon(timers.run)
+    nursery.start_soon(door.intake.run)
+    await trio.testing.wait_all_tasks_blocked()
+    assert came.is_set()
+    assert door._line.waiting_bytes == 0
+    door.adopt(Publish(max_queued_bytes=5_000))
+    assert door._line.max_bytes == 5_000

@@ -1,9 +1,11 @@
 import json
 
 import pytest
+import trio
 
 from realtime_proxy.inputs.http_control import HttpControl
 from realtime_proxy.inputs.publishing import Reach
+from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.net.bearer_key import BearerKey
@@ -21,6 +23,9 @@ class Line:
         self.items = []
         self.subscribers = subscribers
         self.recoveries = 0
+
+    async def room(self):
+        """There is some."""
 
     def submit(self, items):
         self.items.extend(items)
@@ -43,7 +48,7 @@ class Port:
 
     def __init__(self, subscribers=0, key=None):
         self.line = Line(subscribers)
-        self._control = HttpControl(self.line, guard(key))
+        self._control = HttpControl(self.line, guard(key), Counters())
 
     async def ask(self, method, target, body=b"", **fields):
         headers = Headers(
@@ -107,7 +112,7 @@ async def test_other_methods_are_not_allowed(port, method, target):
 
 
 async def test_what_is_allowed_is_told():
-    reply = await HttpControl(Line(0), guard()).answer(
+    reply = await HttpControl(Line(0), guard(), Counters()).answer(
         RequestHead(b"GET", b"/publish/", Headers()), b""
     )
     assert reply.response.headers.get_all(b"allow") == [b"POST"]
@@ -290,3 +295,28 @@ async def test_who_has_the_key_may_publish_whatever_the_host(locked):
     fields = {"authorization": "Bearer sesame", "host": "elsewhere.example"}
     assert await locked.publish(ITEM, **fields) == PUBLISHED
     assert (await locked.publish(ITEM, origin="http://a", **fields))[0] == 403
+
+
+async def test_who_publishes_too_much_waits_and_is_told_to_come_again(autojump_clock):
+    """It gets its answer once there is room, or is refused."""
+
+    class Full(Line):
+        def __init__(self):
+            super().__init__(0)
+            self.has_room = trio.Event()
+
+        async def room(self):
+            await self.has_room.wait()
+
+    line, counters = Full(), Counters()
+    control = HttpControl(line, guard(), counters)
+    head = RequestHead(b"POST", b"/publish/", Headers([(b"Host", b"localhost")]), b"1.1")
+    body = b'{"items": [{"channel": "a", "http-stream": {"content": "x"}}]}'
+    reply = await control.answer(head, body)
+    assert (reply.response.status, reply.keep_alive) == (503, False)
+    assert reply.response.headers.get(b"retry-after") == b"1"
+    assert counters.publishes_refused == 1
+    assert not line.items
+    line.has_room.set()
+    reply = await control.answer(head, body)
+    assert reply.response.status == 200

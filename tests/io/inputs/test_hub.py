@@ -7,6 +7,7 @@ import trio
 import trio.testing
 
 from realtime_proxy.config.schema import Config, Grip, Publish
+from realtime_proxy.inputs import hub as hub_module
 from realtime_proxy.inputs import questions
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.inputs.link_messages import Kind, decode_config, decode_item, encode_item
@@ -541,3 +542,45 @@ async def test_some_workers_may_be_asked(hub, join):
         assert (kind, part) == (b"J", b"x")
         workers[1].socket.send([b"N", number, b"a", b"b"])
     assert results == [({3: [b"a", b"b"]}, True)]
+
+
+async def test_publishers_wait_for_a_worker_that_goes_on(hub, join, counters, nursery):
+    worker = join(0)
+    await worker.holds("a")
+    came = trio.Event()
+
+    async def wait():
+        await hub.room()
+        came.set()
+
+    await hub.room()
+    hub.submit([item("a", b"x" * 6_000)])
+    nursery.start_soon(wait)
+    _, size = await worker.hears_items()
+    assert not came.is_set()
+    worker.socket.send([b"T", b"%d" % size])
+    with trio.fail_after(SECONDS):
+        await came.wait()
+    assert counters.limit_queued_bytes == 1
+
+
+async def test_nobody_waits_for_long_for_a_worker_that_is_stuck(hub, join, monkeypatch):
+    monkeypatch.setattr(hub_module, "STUCK_SECONDS", 0.01)
+    worker = join(0)
+    await worker.holds("a")
+    hub.submit([item("a", b"x" * 6_000)])
+    with trio.fail_after(SECONDS):
+        await hub.room()
+        monkeypatch.setattr(hub_module, "STUCK_SECONDS", 10 * SECONDS)
+        await hub.room()
+
+
+async def test_nobody_waits_for_a_worker_that_has_died(hub, join, nursery):
+    worker = join(0)
+    await worker.holds("a")
+    hub.submit([item("a", b"x" * 6_000)])
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(hub.room)
+            await trio.testing.wait_all_tasks_blocked()
+            worker.die()

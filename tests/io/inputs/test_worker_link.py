@@ -363,7 +363,7 @@ async def test_everyone_gets_a_gapless_run_from_the_first_item_on(tmp_path, nurs
                     coming.start_soon(come, workers[number % 2])
                     await trio.lowlevel.checkpoint()
             publishing.cancel_scope.cancel()
-        while hub._links[0].pending_bytes or hub._links[1].pending_bytes:
+        while hub._links[0].line.waiting_bytes or hub._links[1].line.waiting_bytes:
             await trio.testing.wait_all_tasks_blocked(0.001)
     for subscriber, start in starts:
         got = [int(number) for number in b"".join(subscriber.written).split()]

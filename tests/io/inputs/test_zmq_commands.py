@@ -25,6 +25,9 @@ class Instance:
         self.silence = trio.Event()
         self.silence.set()
 
+    async def room(self):
+        """There is some."""
+
     def submit(self, items):
         self.done += [item.channel for item in items]
 

@@ -2,6 +2,7 @@ import pytest
 import structlog
 import tnetstring
 import trio
+import trio.testing
 import zmq
 
 from realtime_proxy.errors import PublishError
@@ -32,6 +33,9 @@ class Line:
     def __init__(self):
         self.items = []
         self.came = trio.Event()
+
+    async def room(self):
+        """There is some."""
 
     def submit(self, items):
         self.items.extend(items)
@@ -152,3 +156,29 @@ async def test_items_with_topics_are_taken_and_bad_ones_skipped(nursery):
     assert line.channels == ["ab"]
     assert counters.items_refused == 2
     assert [entry["input"] for entry in logs] == ["zmq sub", "zmq sub"]
+
+
+async def test_nothing_is_read_while_there_is_no_room(nursery):
+    """What is not read stays with the publisher, whose own bound counts then."""
+
+    class Full(Line):
+        def __init__(self):
+            super().__init__()
+            self.has_room = trio.Event()
+
+        async def room(self):
+            await self.has_room.wait()
+
+    line = Full()
+    socket = PullSocket("tcp://127.0.0.1:*")
+    with zmq.Context() as context, context.socket(zmq.PUSH) as publisher:
+        publisher.linger = 0
+        publisher.connect(socket.endpoint)
+        nursery.start_soon(ZmqItems(socket, pushed_item, line, Counters()).run)
+        publisher.send(GOOD % b"a")
+        with trio.fail_after(SECONDS):
+            await trio.testing.wait_all_tasks_blocked()
+            assert not line.items
+            line.has_room.set()
+            await wait_for(line, "a")
+        nursery.cancel_scope.cancel()
