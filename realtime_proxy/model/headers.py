@@ -39,7 +39,10 @@ class Headers(list[tuple[bytes, bytes]]):
 
     def has(self, name: bytes) -> bool:
         """True if the field is there, even with an empty value."""
-        return any(field.lower() == name for field, _ in self)
+        for field, _ in self:  # noqa: SIM110  a generator would cost more than its work
+            if field.lower() == name:
+                return True
+        return False
 
     def media_type(self) -> bytes:
         """The media type of the content, in lower case and without parameters; perhaps empty."""
@@ -48,18 +51,20 @@ class Headers(list[tuple[bytes, bytes]]):
     def tokens(self, name: bytes) -> list[bytes]:
         """The elements of a comma list over all lines of the field, lower-cased, none empty."""
         values = self.get_all(name)
-        if not values:  # nearly always: fields that are lists are rare
-            return values
-        return [
-            token
-            for value in values
-            for part in value.split(b",")
-            if (token := part.strip().lower())
-        ]
+        return _elements(values) if values else values  # fields that are lists are rare
 
     def only(self, names: Container[bytes]) -> Self:
-        """A copy of the named fields alone: cheap to ask several questions of."""
+        """A copy of the named fields alone."""
         return type(self)([pair for pair in self if pair[0].lower() in names])
+
+    def indexed(self, names: Container[bytes]) -> "FieldIndex":
+        """The named fields alone, to be asked several questions of."""
+        index = FieldIndex()
+        for field, value in self:
+            name = field.lower()
+            if name in names:
+                index.setdefault(name, []).append(value)
+        return index
 
     def without(self, names: Container[bytes]) -> Self:
         """A copy that lacks the named fields."""
@@ -83,10 +88,39 @@ class Headers(list[tuple[bytes, bytes]]):
             size += len(name) + len(value)
         return size
 
+    def end_to_end(self, hidden: frozenset[bytes]) -> Self:
+        """A copy that lacks the hidden fields, `HOP_BY_HOP` among them, and those of this hop."""
+        named = self.tokens(b"connection")
+        return self.without(hidden.union(named) if named else hidden)
+
     def hop_by_hop(self) -> frozenset[bytes]:
         """The names of the fields that must not leave this hop (RFC 9110 7.6.1)."""
         named = self.tokens(b"connection")
         return HOP_BY_HOP.union(named) if named else HOP_BY_HOP
+
+
+class FieldIndex(dict[bytes, list[bytes]]):
+    """The values of some fields of one message, by name. Names are in lower case."""
+
+    __slots__ = ()
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """All values of a field, one for each time it was written."""
+        return self.get(name) or []
+
+    def tokens(self, name: bytes) -> list[bytes]:
+        """As `Headers.tokens`."""
+        values = self.get(name)
+        return _elements(values) if values else []
+
+
+Fields = Headers | FieldIndex
+
+
+def _elements(values: list[bytes]) -> list[bytes]:
+    return [
+        token for value in values for part in value.split(b",") if (token := part.strip().lower())
+    ]
 
 
 def as_headers(pairs: Iterable[tuple[str, str]]) -> Headers:

@@ -37,10 +37,15 @@ class Timer:
 
 
 class Timers:
-    """The wheel: `after(seconds, callback)` sets a deadline, `run` serves them."""
+    """The wheel: `after(seconds, callback)` sets a deadline, `run` serves them.
 
-    def __init__(self, clock: Callable[[], float] = trio.current_time) -> None:
-        self._clock = clock
+    `now()` is the time by the clock that they use.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        """The clock is that of the event loop unless another is given."""
+        self._has_clock = clock is not None
+        self.now = clock or trio.current_time
         self._buckets: dict[int, set[Timer]] = {}
         self._ticks: list[int] = []
         self._most_ticks = _FEW_TICKS
@@ -50,13 +55,9 @@ class Timers:
         """How many ticks are kept, with timers or without."""
         return len(self._ticks)
 
-    def now(self) -> float:
-        """The time by the clock that the timers use."""
-        return self._clock()
-
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call back once, `seconds` from now, at most one tick late."""
-        tick = math.ceil((self._clock() + seconds) / TICK_SECONDS)
+        tick = math.ceil((self.now() + seconds) / TICK_SECONDS)
         bucket = self._buckets.get(tick)
         if bucket is None:
             if len(self._ticks) >= self._most_ticks:
@@ -77,6 +78,10 @@ class Timers:
 
     async def run(self) -> None:
         """Call back at each deadline for as long as the worker lives."""
+        if not self._has_clock:
+            # Found once: looking for the loop each time costs as much as three looks at its clock,
+            # and every request takes the time about ten times.
+            self.now = trio.lowlevel.current_clock().current_time
         while True:
             next_at = self._ticks[0] * TICK_SECONDS if self._ticks else math.inf
             self._sleep = trio.CancelScope(deadline=next_at)
@@ -85,7 +90,7 @@ class Timers:
             self._fire_due()
 
     def _fire_due(self) -> None:
-        due = math.floor(self._clock() / TICK_SECONDS + 1e-6)
+        due = math.floor(self.now() / TICK_SECONDS + 1e-6)
         while self._ticks and self._ticks[0] <= due:
             bucket = self._buckets.pop(heapq.heappop(self._ticks))
             while bucket:

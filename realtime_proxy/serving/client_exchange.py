@@ -262,8 +262,7 @@ class ClientExchange:
 
     async def _send_response(self, response: Response) -> After:
         head = response.head()
-        hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()
-        head.headers = head.headers.without(hidden)
+        head.headers = head.headers.end_to_end(NOT_FOR_CLIENTS)
         if isinstance(self._for_page, Script):
             response = self._for_page.whole(attrs.evolve(response, headers=head.headers))
             head = response.head()

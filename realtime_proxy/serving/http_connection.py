@@ -39,7 +39,6 @@ from realtime_proxy.wire.http1_server import (
     RequestParser,
     encode_response_head,
 )
-from realtime_proxy.wire.websocket_handshake import is_upgrade
 
 # A client that always has one more request ready must not keep others waiting.
 _REQUESTS_AT_ONCE = 16
@@ -308,7 +307,7 @@ class HttpConnection:
         self.context.counters.requests += 1
         if not request.framing.has_body:
             self._request_read()
-        if is_upgrade(request.head.headers):
+        if request.upgrades:
             self._number = None
             return await WebSocketUpgrade(self, request, body).run()
         self._number = self.context.counters.requests

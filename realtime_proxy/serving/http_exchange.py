@@ -172,8 +172,7 @@ class HttpExchange(ClientExchange):
         form = response_form(self._request.head, head.status, length)
         if form == BodyForm.NONE:
             length = content_length(head.headers)
-        hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()
-        shown = ResponseHead(head.status, head.reason, head.headers.without(hidden))
+        shown = ResponseHead(head.status, head.reason, head.headers.end_to_end(NOT_FOR_CLIENTS))
         keep_alive = self._keeps_alive(form)
         part = response.take()  # before the head counts as sent: it may be nonsense
         data = self._encode_head(shown, form, length, keep_alive=keep_alive)
@@ -195,8 +194,7 @@ class HttpExchange(ClientExchange):
         while not response.complete and len(body) <= limit:
             body += await response.read()
         head = response.head
-        hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()
-        told = ResponseHead(head.status, head.reason, head.headers.without(hidden))
+        told = ResponseHead(head.status, head.reason, head.headers.end_to_end(NOT_FOR_CLIENTS))
         if response.complete:
             return await self._send_response(Response(told.status, told.headers, body, told.reason))
         body_of_script, begun = self._begin_script(script, told, body)

@@ -72,7 +72,7 @@ class ResponseParser:
                 return head, self._begin_body(head)
 
     def _begin_body(self, head: ResponseHead) -> BodyReader:
-        decisive = head.headers.only(_DECISIVE)
+        decisive = head.headers.indexed(_DECISIVE)
         try:
             framing = response_framing(self._method, head.status, head.version, decisive)
         except ProtocolError as error:

@@ -8,11 +8,10 @@ they are what keeps two servers in a row from disagreeing about where a message 
 
 import re
 from collections.abc import Sequence
-
-import attrs
+from typing import NamedTuple
 
 from realtime_proxy.errors import ProtocolError
-from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.headers import Fields, Headers
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _TEXT = rb"[^\x00-\x08\x0a-\x1f\x7f]*"  # field content: no control characters but the tab
@@ -32,8 +31,7 @@ MAX_FIELDS = 128  # Pushpin takes 64, nginx bounds bytes only; enough for every 
 _MAX_LENGTH_DIGITS = 18  # stays below 2**63
 
 
-@attrs.frozen
-class Framing:
+class Framing(NamedTuple):
     """How long a message body is: `length` bytes (0: none), or chunked, or up to the close."""
 
     length: int | None = 0
@@ -135,7 +133,7 @@ def encode_head(start: bytes, fields: Sequence[tuple[bytes, bytes]], *own: bytes
     return b"\r\n".join([start, *[b"%b: %b" % field for field in good], *own, b"\r\n"])
 
 
-def content_length(headers: Headers) -> int | None:
+def content_length(headers: Fields) -> int | None:
     """The one Content-Length, or None. Raises ProtocolError (400) on several or on nonsense."""
     values = headers.get_all(b"content-length")
     if not values:
@@ -147,7 +145,7 @@ def content_length(headers: Headers) -> int | None:
     return int(values[0])
 
 
-def request_framing(version: bytes, headers: Headers) -> Framing:
+def request_framing(version: bytes, headers: Fields) -> Framing:
     """How long a request's body is (RFC 9112 6). Raises ProtocolError (400, 501)."""
     length = content_length(headers)
     codings = headers.get_all(b"transfer-encoding")
@@ -169,7 +167,7 @@ def _is_chunked(codings: list[bytes]) -> bool:
     return len(codings) == 1 and codings[0].lower() == b"chunked"
 
 
-def response_framing(method: bytes, status: int, version: bytes, headers: Headers) -> Framing:
+def response_framing(method: bytes, status: int, version: bytes, headers: Fields) -> Framing:
     """How long a response's body is (RFC 9112 6.3). Raises ProtocolError on a contradiction."""
     if method == b"HEAD" or status < 200 or status in (204, 304):
         return NO_BODY
@@ -183,7 +181,7 @@ def response_framing(method: bytes, status: int, version: bytes, headers: Header
     return UNTIL_CLOSE if length is None else Framing(length)
 
 
-def check_host(version: bytes, headers: Headers) -> bytes:
+def check_host(version: bytes, headers: Fields) -> bytes:
     """The Host of a request; `localhost` for HTTP/1.0 without one (RFC 9112 3.2).
 
     Raises ProtocolError (400) when it is missing on 1.1, repeated, or not a host.

@@ -5,7 +5,7 @@ import re
 import attrs
 
 from realtime_proxy.errors import ProtocolError
-from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.headers import FieldIndex, Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.wire.http1_rules import (
     Framing,
@@ -16,10 +16,13 @@ from realtime_proxy.wire.http1_rules import (
     request_framing,
 )
 from realtime_proxy.wire.request_target import absolute_form
+from realtime_proxy.wire.websocket_handshake import is_upgrade
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # The fields that say where a request goes, where it ends and what becomes of the connection.
-_DECISIVE = frozenset((b"connection", b"content-length", b"expect", b"host", b"transfer-encoding"))
+_DECISIVE = frozenset(
+    (b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade")
+)
 LAST_CHUNK = b"0\r\n\r\n"
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 # What of a request line is not the target: method, version, blanks. Longer methods are not known.
@@ -43,6 +46,7 @@ class IncomingRequest:
     framing: Framing
     keep_alive: bool
     expects_continue: bool
+    upgrades: bool = False  # to a WebSocket, by what it says
 
 
 class RequestParser:
@@ -114,7 +118,7 @@ class RequestParser:
 
 def _as_request(block: bytes, *, host_optional: bool) -> IncomingRequest:
     method, target, version, headers = parse_request_block(block)
-    decisive = headers.only(_DECISIVE)
+    decisive = headers.indexed(_DECISIVE)
     host = b"" if host_optional else check_host(version, decisive)
     if target[:1] != b"/" and (absolute := absolute_form(method, target)):
         host, target = absolute
@@ -126,10 +130,11 @@ def _as_request(block: bytes, *, host_optional: bool) -> IncomingRequest:
         framing,
         _wants_keep_alive(version, decisive),
         framing.has_body and version == b"1.1" and b"100-continue" in decisive.tokens(b"expect"),
+        is_upgrade(decisive),
     )
 
 
-def _wants_keep_alive(version: bytes, headers: Headers) -> bool:
+def _wants_keep_alive(version: bytes, headers: FieldIndex) -> bool:
     tokens = headers.tokens(b"connection")
     return b"close" not in tokens and (version == b"1.1" or b"keep-alive" in tokens)
 

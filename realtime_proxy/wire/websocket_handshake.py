@@ -4,14 +4,14 @@ import base64
 import hashlib
 import os
 
-from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.headers import Fields
 from realtime_proxy.model.messages import RequestHead
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_BYTES = 16
 
 
-def is_upgrade(headers: Headers) -> bool:
+def is_upgrade(headers: Fields) -> bool:
     """True if a request asks for a WebSocket, whatever the case of the word (RFC 6455 4.2.1)."""
     return b"websocket" in headers.tokens(b"upgrade")
 
