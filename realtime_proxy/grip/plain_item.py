@@ -5,6 +5,8 @@ third of the general reader this way. Whatever else an item has, or has wrong, i
 reader, which knows every member and every error.
 """
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -36,8 +38,11 @@ class _PlainItem(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
 _decode = msgspec.json.Decoder(_PlainItem).decode
 
 
-def read_plain_item(text: bytes) -> Item | None:
-    """The item in a JSON text, or None if it has to be read by the general reader."""
+def read_plain_item(text: bytes, needs_content: Callable[[str], bool] | None = None) -> Item | None:
+    """The item in a JSON text, or None if it has to be read by the general reader.
+
+    An item of a channel for which `needs_content` says no is checked, but comes without payloads.
+    """
     try:
         plain = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -48,6 +53,8 @@ def read_plain_item(text: bytes) -> Item | None:
         plain.id and has_control(plain.id.encode())
     ):
         return None
+    if needs_content is not None and not needs_content(plain.channel):
+        return Item(plain.channel, plain.id or None, plain.prev_id or None)
     return Item(
         plain.channel,
         plain.id or None,

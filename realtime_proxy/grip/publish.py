@@ -42,14 +42,19 @@ def items_from_tnetstring(arguments: object) -> list[Item]:
     return _items(arguments if isinstance(arguments, dict) else {}, binary=True)
 
 
-def parse_message(frame: bytes, channel: str = "") -> Item:
+def parse_message(
+    frame: bytes, channel: str = "", needs_content: Callable[[str], bool] | None = None
+) -> Item:
     """The item in a ZeroMQ message: `J` and JSON, `T` and a TNetString, or a TNetString alone.
 
-    A channel given here, the topic of a SUB message, stands in for the item's own.
+    A channel given here, the topic of a SUB message, stands in for the item's own. An item of a
+    channel for which `needs_content` says no may come without its payloads.
     """
     kind = frame[:1]
-    if kind == b"J" and not channel and (item := read_plain_item(frame[1:])) is not None:
-        return item
+    if kind == b"J" and not channel:
+        item = read_plain_item(frame[1:], needs_content)
+        if item is not None:
+            return item
     try:
         if kind == b"J":
             value, binary = decode_json(frame[1:]), False

@@ -73,6 +73,10 @@ class Door:
         """Deliver items in their order."""
         self._order.submit(items)
 
+    def needs_content(self, channel: str) -> bool:
+        """False if of an item that is submitted at once only the channel and ids matter."""
+        return self._order.needs_content(channel)
+
     async def count(self, items: Iterable[Item]) -> Reach:
         """How many subscribers items have, at this moment."""
         return self.intake.reach(items)

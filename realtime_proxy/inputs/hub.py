@@ -274,6 +274,10 @@ class Hub:
 
     # -- questions -------------------------------------------------------------------------
 
+    def needs_content(self, channel: str) -> bool:
+        """False if of an item that is submitted at once only the channel and ids matter."""
+        return self._order.needs_content(channel)
+
     async def count(self, items: Iterable[Item]) -> Reach:
         """How many subscribers items have, over all workers that answer in time."""
         with self._questions.new() as question:

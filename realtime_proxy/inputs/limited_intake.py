@@ -19,6 +19,8 @@ from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 
+_NOBODY: frozenset[str] = frozenset()
+
 log = structlog.get_logger()
 
 
@@ -98,11 +100,7 @@ class LimitedIntake(Intake):
     def _admitted(self, items: Iterable[Item]) -> Iterator[Item]:
         for item in items:
             weights = self._limits.weights(self._registry, item)
-            left_out = frozenset(
-                route for route in weights if self._is_full(self._queued[route], weights[route])
-            )
-            for route in left_out:
-                self._drop(route, item)
+            left_out = self._left_out(item, weights) if weights else _NOBODY
             if weights and len(left_out) == len(weights):
                 continue
             before = len(self._pending)
@@ -112,6 +110,15 @@ class LimitedIntake(Intake):
                 self._queued.update(taken)
                 self._waiting.append(_Waiting(taken, left_out))
                 self._waiting_channels[item.channel] += 1
+
+    def _left_out(self, item: Item, weights: Mapping[str, int]) -> frozenset[str]:
+        """The routes that have no room for an item, which is dropped for them."""
+        left_out = frozenset(
+            route for route in weights if self._is_full(self._queued[route], weights[route])
+        )
+        for route in left_out:
+            self._drop(route, item)
+        return left_out
 
     def _is_full(self, queued: int, weight: int) -> bool:
         limit = self._limits.max_queued

@@ -36,6 +36,7 @@ class Order:
         update: Callable[[str], None],
     ) -> None:
         """`forward` delivers items, `update` has the holds of a channel ask their backends."""
+        self._is_held = is_held
         self._recent_ids = RecentIds(settings.id_cache_seconds)
         self._sequencer = Sequencer(settings.message_wait_seconds)
         self._ordering = Ordering(self._recent_ids, self._sequencer, counters, is_held)
@@ -54,6 +55,10 @@ class Order:
         self._recent_ids.seconds = settings.id_cache_seconds
         self._sequencer.max_wait_seconds = settings.message_wait_seconds
         self._updates_first = settings.update_on_first_subscription
+
+    def needs_content(self, channel: str) -> bool:
+        """False if of an item that is submitted at once only the channel and ids matter."""
+        return self._is_held(channel) or bool(self._block_bytes)
 
     def submit(self, items: Iterable[Item]) -> None:
         """Put items in order, and hand on what does not wait for others."""

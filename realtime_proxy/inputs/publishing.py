@@ -32,6 +32,9 @@ class Publishing(Protocol):
     def submit(self, items: Iterable[Item], /) -> object:
         """Put items in line for delivery."""
 
+    def needs_content(self, channel: str, /) -> bool:
+        """False if of an item that is submitted at once only the channel and ids matter."""
+
     async def count(self, items: list[Item], /) -> Reach:
         """How many subscribers items have, at this moment."""
 

@@ -14,14 +14,14 @@ from realtime_proxy.net.zmq_socket import PullSocket, SubSocket
 log = structlog.get_logger()
 
 
-def pushed_item(parts: list[bytes]) -> Item:
+def pushed_item(parts: list[bytes], needs_content: Callable[[str], bool]) -> Item:
     """The item in a message of a PULL socket: its only part. Raises PublishError."""
     if len(parts) != 1:
         raise PublishError("received message with parts != 1, skipping")
-    return parse_message(parts[0])
+    return parse_message(parts[0], needs_content=needs_content)
 
 
-def item_of_topic(parts: list[bytes]) -> Item:
+def item_of_topic(parts: list[bytes], needs_content: Callable[[str], bool]) -> Item:
     """The item in a message of a SUB socket, for the channel that is its topic.
 
     What the item says of its channel only counts if the topic is empty. Raises PublishError.
@@ -33,16 +33,20 @@ def item_of_topic(parts: list[bytes]) -> Item:
         channel = topic.decode()
     except UnicodeDecodeError as error:
         raise PublishError("received message with a topic that is not UTF-8") from error
-    return parse_message(frame, channel)
+    return parse_message(frame, channel, needs_content)
 
 
 class ZmqItems:
-    """Feeds the door from a socket; `read` takes the parts of a message for an item."""
+    """Feeds the door from a socket.
+
+    `read` takes the parts of a message for an item; it is told for which channels there is no need
+    of more than their ids.
+    """
 
     def __init__(
         self,
         socket: PullSocket | SubSocket,
-        read: Callable[[list[bytes]], Item],
+        read: Callable[[list[bytes], Callable[[str], bool]], Item],
         publishing: Publishing,
         counters: Counters,
     ) -> None:
@@ -63,7 +67,7 @@ class ZmqItems:
 
     def _item(self, parts: list[bytes]) -> Item | None:
         try:
-            return self._read(parts)
+            return self._read(parts, self._publishing.needs_content)
         except PublishError as error:
             self._skip(str(error))
         except Exception:

@@ -17,6 +17,7 @@ from realtime_proxy.errors import ConfigError, Problem
 MAX_BATCH = 256
 _HIGH_WATER_MARK = 101_000
 _STATS_HIGH_WATER_MARK = 200_000
+_NOBLOCK = int(zmq.NOBLOCK)  # whose enumeration costs as much as receiving
 
 
 log = structlog.get_logger()
@@ -62,7 +63,7 @@ class _ReceivingSocket:
         receive = self._socket.recv
         while len(batch) < MAX_BATCH:
             try:
-                frame = receive(zmq.NOBLOCK, copy=False)
+                frame = receive(_NOBLOCK, False)
             except zmq.Again:
                 break
             parts = [frame.bytes]

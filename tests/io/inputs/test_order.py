@@ -141,3 +141,10 @@ async def test_other_settings_count_from_now_on(house, mock_clock):
         await after(mock_clock, 1.0)
     assert house.ids == ["1", "1", "9"]
     assert house.updated == []
+
+
+@pytest.mark.parametrize(("block_bytes", "needed"), [(0, False), (10, True)])
+async def test_content_is_needed_where_somebody_listens_or_it_is_counted(block_bytes, needed):
+    house = House(message_block_bytes=block_bytes)
+    assert house.order.needs_content("a")
+    assert house.order.needs_content("deserted") == needed
