@@ -109,21 +109,19 @@ class ClientSocket:
         """How much waits to be sent."""
         return 0 if self._backlog is None else self._backlog.size
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, *, is_sealed: bool = False) -> None:
         """Send now if nothing waits, else queue. Never waits, never raises.
 
-        A connection found lost is left to the watcher, which reports its end.
+        `is_sealed`: with TLS, these are records. A connection found lost is left to the watcher,
+        which reports its end.
         """
-        if self._tls is not None:
+        if self._tls is not None and not is_sealed:
             if self.closed or (self._backlog is not None and self._backlog.ends):
                 return
             try:
                 data = self._tls.seal(data)
             except OSError:  # our goodbye is said, or the client broke TLS
                 return
-        self._write_raw(data)
-
-    def _write_raw(self, data: bytes) -> None:
         if self._backlog is None:
             try:
                 sent = self._send(data)
@@ -240,7 +238,7 @@ class ClientSocket:
         except OSError:
             return b""
         if answer := self._tls.output():  # to key updates
-            self._write_raw(answer)
+            self.write(answer, is_sealed=True)
         if plain and self._tls.peer_has_ended:  # in one go: of what is gone nobody would be told
             self.end_input()
         return plain
@@ -313,6 +311,6 @@ class ClientSocket:
             self._backlog.ends = True
             return
         if self._tls is not None:
-            self._write_raw(self._tls.goodbye())
+            self.write(self._tls.goodbye(), is_sealed=True)
         with contextlib.suppress(OSError):  # already gone
             self._raw.shutdown(socket.SHUT_WR)
