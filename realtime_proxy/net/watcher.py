@@ -39,13 +39,16 @@ class Watcher:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._watched: dict[int, Watched] = {}
+        # By descriptor, which are small numbers: a table of them would take ten times as much.
+        self._watched: list[Watched | None] = []
 
     def __len__(self) -> int:
-        return len(self._watched)
+        return len(self._watched) - self._watched.count(None)
 
     def add(self, fd: int, watched: Watched, events: int) -> None:
         """Begin to watch a descriptor."""
+        if fd >= len(self._watched):
+            self._watched.extend([None] * (fd + 1 - len(self._watched)))
         self._watched[fd] = watched
         self._epoll.register(fd, events)
 
@@ -54,8 +57,8 @@ class Watcher:
 
         Who comes or goes meanwhile may be in it or not.
         """
-        for fd in range(after + 1, max(self._watched, default=-1) + 1):
-            watched = self._watched.get(fd)
+        for fd in range(after + 1, len(self._watched)):
+            watched = self._watched[fd]
             if watched is not None:
                 yield fd, watched
 
@@ -65,7 +68,8 @@ class Watcher:
 
     def forget(self, fd: int) -> None:
         """Stop watching; must come before the descriptor is closed."""
-        if self._watched.pop(fd, None) is not None:
+        if fd < len(self._watched) and self._watched[fd] is not None:
+            self._watched[fd] = None
             self._epoll.unregister(fd)
 
     async def run(self) -> None:
@@ -74,7 +78,7 @@ class Watcher:
         while True:
             await trio.lowlevel.wait_readable(fd)
             for ready_fd, events in self._epoll.poll(0, _MAX_EVENTS):
-                watched = self._watched.get(ready_fd)
+                watched = self._watched[ready_fd]
                 if watched is not None:
                     self._call(watched, events)
 
