@@ -6,8 +6,7 @@ as it is: quotes there belong to it.
 
 import re
 from collections.abc import Iterable, Iterator
-
-import attrs
+from typing import NamedTuple
 
 from realtime_proxy.errors import GripError
 from realtime_proxy.grip.lenient import parse_integer
@@ -27,8 +26,7 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 Parameters = tuple[tuple[bytes, bytes], ...]
 
 
-@attrs.frozen
-class Element:
+class Element(NamedTuple):
     """One element of a header value: `VALUE; NAME=VALUE; …`."""
 
     value: bytes

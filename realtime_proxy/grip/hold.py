@@ -6,7 +6,7 @@ from enum import Enum
 import attrs
 
 from realtime_proxy.errors import GripError
-from realtime_proxy.grip.header_values import parse_element, split_elements
+from realtime_proxy.grip.header_values import Element, parse_element, split_elements
 
 # Of one subscription; more is a mistake of the backend, and each costs time per message.
 MAX_FILTERS = 5
@@ -37,19 +37,21 @@ class Channel:
 
 def parse_channels(values: Iterable[bytes]) -> list[Channel]:
     """The channels that `Grip-Channel` lines name; empty elements are none."""
-    elements = filter(None, map(parse_element, split_elements(values)))
-    return [
-        Channel(
-            element.value.decode(errors="replace"),
-            None
-            if (prev_id := element.get(b"prev-id")) is None
-            else prev_id.decode(errors="replace"),
-            tuple(
-                value.decode(errors="replace")
-                for name, value in element.parameters
-                if name == b"filter"
-            ),
-        )
-        for element in elements
-        if element.value
-    ]
+    elements = map(parse_element, split_elements(values))
+    return [_channel(element) for element in elements if element is not None and element.value]
+
+
+def _channel(element: Element) -> Channel:
+    name = element.value.decode(errors="replace")
+    if not element.parameters:  # as with nearly all
+        return Channel(name)
+    prev_id = element.get(b"prev-id")
+    return Channel(
+        name,
+        None if prev_id is None else prev_id.decode(errors="replace"),
+        tuple(
+            value.decode(errors="replace")
+            for name, value in element.parameters
+            if name == b"filter"
+        ),
+    )

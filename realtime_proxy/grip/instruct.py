@@ -80,10 +80,12 @@ class Instruct:
 
     def filters(self, prefix: str, max_channels: int) -> dict[str, FilterChain]:
         """The filters of each channel that has any, likewise."""
-        chains = {
-            prefix + each.name: FilterChain(each.filters) for each in self.channels[:max_channels]
-        }
-        return {channel: chain for channel, chain in chains.items() if chain}
+        chains = (
+            (prefix + each.name, FilterChain(each.filters))
+            for each in self.channels[:max_channels]
+            if each.filters
+        )
+        return {channel: chain for channel, chain in chains if chain}
 
     @property
     def problem(self) -> str:
@@ -244,12 +246,10 @@ def _status(grip: dict[bytes, list[bytes]], head: ResponseHead) -> tuple[int, by
 
 def _exposed(headers: Headers, grip: dict[bytes, list[bytes]]) -> Headers:
     """Those of the fields that a client may see."""
-    names = {name.lower() for name in split_elements(grip.get(b"grip-expose-headers", ()))}
-    return Headers(
-        pair
-        for pair in headers
-        if pair[0][:5] not in _GRIP and (not names or pair[0].lower() in names)
-    )
+    shown = Headers([pair for pair in headers if pair[0][:5] not in _GRIP])
+    lines = grip.get(b"grip-expose-headers")
+    names = lines and frozenset(name.lower() for name in split_elements(lines))
+    return shown.only(names) if names else shown
 
 
 def _combined(instruct: Instruct, content: JsonInstruct, carrier: Headers) -> Instruct:

@@ -13,8 +13,7 @@ from realtime_proxy.serving.client_exchange import answer_for
 from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
-from realtime_proxy.wire.http1_client import encode_request_head
-from realtime_proxy.wire.http1_rules import parse_request_block
+from realtime_proxy.wire.http1_client import decode_request_head, encode_request_head
 
 # The largest body of a backend's answer (websocket-over-http.md W-2.20).
 MAX_ANSWER_BYTES = 1_000_000
@@ -70,8 +69,7 @@ class WebSocketRequest:
 
     def _head(self) -> RequestHead:
         """The head as handlers left it."""
-        method, target, _, headers = parse_request_block(self._packed_head)
-        return RequestHead(method, target, headers)
+        return decode_request_head(self._packed_head)
 
     def _pass_over(self, error: BackendUnreachable) -> None:
         """Go on to the next target. Raises BackendUnreachable if there is none."""

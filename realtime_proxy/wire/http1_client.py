@@ -20,6 +20,19 @@ def encode_request_head(head: RequestHead) -> bytes:
     return encode_head(b"%b %b HTTP/1.1" % (head.method, head.target), head.headers)
 
 
+def decode_request_head(block: bytes) -> RequestHead:
+    """A head as `encode_request_head` has written it: its fields need no check.
+
+    Raises ProtocolError (400) for a target with blanks, which a handler may have made.
+    """
+    line, *lines = block[:-4].split(b"\r\n")
+    words = line.split(b" ")
+    if len(words) != 3 or not words[1]:
+        raise ProtocolError(400, "The request line must be METHOD TARGET HTTP/1.1.")
+    fields = [field.partition(b": ") for field in lines]
+    return RequestHead(words[0], words[1], Headers([(name, value) for name, _, value in fields]))
+
+
 class ResponseParser:
     """The bytes of a backend's answer to one request: its head, then a reader of its body."""
 

@@ -4,10 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_proxy.errors import BackendMisbehaved
+from realtime_proxy.errors import BackendMisbehaved, ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
-from realtime_proxy.wire.http1_client import ResponseParser, encode_request_head
+from realtime_proxy.wire.http1_client import (
+    ResponseParser,
+    decode_request_head,
+    encode_request_head,
+)
 from realtime_proxy.wire.http1_rules import parse_request_block
 
 
@@ -28,6 +32,21 @@ def test_nothing_can_be_put_into_a_request_head():
     headers = Headers([(b"A", b"b\r\n\r\nGET /admin HTTP/1.1"), (b"C", b"d")])
     head = RequestHead(b"GET", b"/ HTTP/1.1\r\nHost: y\r\n\r\n", headers)
     assert encode_request_head(head) == b"GET / HTTP/1.1 Host: y HTTP/1.1\r\nC: d\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "fields", [[], [(b"Host", b"x")], [(b"Host", b"x:1"), (b"A", b""), (b"A", b"b: c")]]
+)
+def test_a_written_request_head_is_read_again(fields):
+    head = RequestHead(b"POST", b"/a?b", Headers(fields))
+    assert decode_request_head(encode_request_head(head)) == head
+
+
+@pytest.mark.parametrize("target", [b"/a b", b"/ HTTP/1.1\r\nHost: y", b""])
+def test_a_target_that_is_none_is_found_when_it_is_read_again(target):
+    block = encode_request_head(RequestHead(b"GET", target, Headers([(b"Host", b"x")])))
+    with pytest.raises(ProtocolError, match="METHOD TARGET"):
+        decode_request_head(block)
 
 
 @given(
