@@ -10,7 +10,7 @@ from realtime_proxy.net.address_limit import AddressLimit
 from realtime_proxy.net.backlogs import Backlogs
 from realtime_proxy.net.descriptors import Descriptors
 from realtime_proxy.net.tcp_options import TcpOptions
-from realtime_proxy.routing.forwarding import known_proxies
+from realtime_proxy.routing.proxies_in_front import known_proxies
 
 # So much later than we the kernel gives clients up: it does not say that they were too slow.
 _KERNEL_GRACE_SECONDS = 5.0

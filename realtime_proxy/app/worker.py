@@ -179,7 +179,7 @@ class Worker:
             handlers.inbound_identity_headers,
             handlers.secret_names,
         )
-        reception.adopt(self._config.server, parts.tls, context.forwarding.is_known)
+        reception.adopt(self._config.server, parts.tls, context.proxies.is_known)
 
     async def _run_handlers(self) -> None:
         """Run what handlers do in the background; with the next configuration those of that one."""

@@ -177,6 +177,12 @@ def cdn_name(value: str) -> None:
         raise _wrong(f"`{value}` can't stand in `CDN-Loop`; accepted: printable ASCII, no comma")
 
 
+def via_name(value: str) -> None:
+    """A pseudonym in `Via`."""
+    if not _FIELD_NAME.fullmatch(value):
+        raise _wrong(f"`{value}` can't stand in `Via`; accepted: letters, digits, `-`, `.`, `_`")
+
+
 def path_start(value: str | None) -> None:
     """What the path of a request may begin with, as it is on the wire."""
     if value is None:

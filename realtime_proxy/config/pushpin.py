@@ -78,6 +78,9 @@ def _server(settings: Settings) -> Values:
     values["websocket_ping_seconds"] = values["websocket_handshake_seconds"] = 0.0
     if settings.flag("runner", "allow_compression"):
         values["compression"] = True
+    # Pushpin adds nothing to streams.
+    values["event_stream_keep_alive_seconds"] = 0
+    values["unbuffered_streams"] = False
     if settings.flag("proxy", "auto_cross_origin"):
         values["cross_origin"] = True
     if settings.flag("proxy", "debug"):

@@ -21,6 +21,8 @@ def converted_forwarded(settings: Settings) -> dict[str, Any]:
         "original_headers_need_mark": tuple(_names(settings, "orig_headers_need_mark")),
         "accept_pushpin_route": settings.flag("proxy", "accept_pushpin_route"),
         "cdn_loop": _cdn(settings),
+        "drop_untrusted": False,
+        "via": "",
     }
 
 

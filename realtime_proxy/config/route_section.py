@@ -137,6 +137,13 @@ class Route:
         "has its share. 0: no limit.",
         at_least(0),
     )
+    identity_headers: tuple[str, ...] = option(
+        (),
+        "Request headers in which a gateway in front says who the client is. They stay if one of "
+        "`[forwarded] trusted_proxies` sent them, or `upstream_key` signed for them; all other "
+        "requests lose them, on all routes. Those that handlers of the route set are theirs.",
+        editable_field,
+    )
     channel_prefix: str = option("", "Put before the channel names of this route's holds.")
     grip: bool = option(True, "false: pass GRIP instructions on as they are, and sign nothing.")
     issuer: str = option("", "Issuer of Grip-Sig on this route. Empty: that of `[grip]`.")

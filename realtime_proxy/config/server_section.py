@@ -13,6 +13,7 @@ from realtime_proxy.config.checks import (
     not_empty,
     one_of,
     or_empty,
+    via_name,
 )
 from realtime_proxy.config.option import option, required
 
@@ -174,6 +175,17 @@ class Server:
         "open five seconds later is cut.",
         at_least(0),
     )
+    event_stream_keep_alive_seconds: int = option(
+        25,
+        "Silence after which a held `text/event-stream` gets a comment, so that nobody on the way "
+        "hangs up, unless its backend says otherwise (`Grip-Keep-Alive`). 0: never.",
+        at_least(0),
+    )
+    unbuffered_streams: bool = option(
+        True,
+        "Ask proxies in front not to collect streams: `X-Accel-Buffering: no` and `Cache-Control: "
+        "no-transform` in their heads, unless the backend says otherwise.",
+    )
     cross_origin: bool = option(False, "`cross_origin` of a route, on all routes.")
     debug: bool = option(False, "`debug` of a route, on all routes.")
 
@@ -186,9 +198,21 @@ class Forwarded:
         (),
         "Addresses and networks (`10.0.0.0/8`) of proxies in front; `unix`: all that come by unix "
         "sockets. The client's address is what "
-        "they say it is, `x_forwarded_for_trusted` is for them, and `accept_x_forwarded_proto` and "
-        "`accept_pushpin_route` are for nobody else.",
+        "they say it is, `x_forwarded_for_trusted` is for them, and `accept_x_forwarded_proto`, "
+        "`accept_pushpin_route` and `identity_headers` of routes are for nobody else.",
         network,
+    )
+    client_address_header: str = option(
+        "X-Forwarded-For",
+        "Field in which `trusted_proxies` say where the client is: `X-Forwarded-For`, `Forwarded` "
+        "(RFC 7239; its `proto` is then what `accept_x_forwarded_proto` goes by), or one with a "
+        "single address, such as `X-Real-IP`.",
+        field_name,
+    )
+    drop_untrusted: bool = option(
+        True,
+        "Drop what anybody else says of where a request comes from, as far as no other key is for "
+        "it: `Forwarded`, `X-Forwarded-*`, `X-Real-IP`, `Client-Cert`, `client_address_header`.",
     )
     accept_x_forwarded_proto: bool = option(
         False,
@@ -226,4 +250,14 @@ class Forwarded:
     )
     cdn_loop: str = option(
         "", "Added to `CDN-Loop` of requests (RFC 8586). Empty: nothing is.", or_empty(cdn_name)
+    )
+    via: str = option(
+        "realtime-proxy",
+        "Name of this proxy in `Via` of requests and responses. Empty: it is not in there.",
+        or_empty(via_name),
+    )
+    max_passes: int = option(
+        3,
+        "How often a request may have been here before, by its `Via`; a loop is answered 508.",
+        at_least(1),
     )

@@ -81,3 +81,11 @@ def _unescape(match: re.Match[bytes]) -> bytes:
     if short is None:
         raise GripError("failed to parse Grip-Keep-Alive cstring format")
     return _SHORT[short]
+
+
+def comments_every(seconds: int) -> KeepAlive | None:
+    """What a silent event stream gets whose backend says nothing of that; None for 0 seconds.
+
+    A line of its own, without an empty one behind it: it may stand within an event, too.
+    """
+    return KeepAlive(b":\n", seconds) if seconds else None

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 import attrs
 
 from realtime_proxy.errors import GripError
+from realtime_proxy.model.headers import Headers
+
+CONTENT_TYPE = b"application/websocket-events"
 
 # `TYPE CRLF` or `TYPE SP hexlen CRLF`. Sixteen digits hold any length there can be, so a longer
 # number is refused before it is computed.
@@ -25,6 +28,12 @@ class Event:
 
     type: bytes
     content: bytes | None = None
+
+
+def has_events(headers: Headers) -> bool:
+    """True if a message may be taken for one of WebSocket events, however it says so."""
+    kinds = headers.get_all(b"content-type")
+    return any(kind.partition(b";")[0].strip().lower() == CONTENT_TYPE for kind in kinds)
 
 
 def encode_events(events: Iterable[Event]) -> bytes:

@@ -17,6 +17,10 @@ HOP_BY_HOP = frozenset(
     }
 )
 
+# By this table (`bytes.translate`) a name becomes what backends make of it that have variables for
+# fields (CGI, WSGI, PHP): for them `X_Consumer.ID` and `x-consumer-id` are one.
+CANONICAL = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_.", b"abcdefghijklmnopqrstuvwxyz--")
+
 
 class Headers(list[tuple[bytes, bytes]]):
     """The header fields of one message, as (name, value) pairs in the order they came.

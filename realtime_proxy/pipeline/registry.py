@@ -1,7 +1,6 @@
 """Names in `routes.toml` to handlers at work: found, settings checked, one chain per route."""
 
 import difflib
-import itertools
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -14,15 +13,12 @@ from realtime_proxy.config.checks import handler_name
 from realtime_proxy.config.schema import Config
 from realtime_proxy.config.structure import join_key, structure
 from realtime_proxy.errors import ConfigError, Problem
+from realtime_proxy.model.headers import CANONICAL
 from realtime_proxy.pipeline.catalogue import Catalogue, HandlerFileError, handler_folders
 from realtime_proxy.pipeline.chain import Chain
 from realtime_proxy.pipeline.handler import BaseHandler, HandlerContext
 from realtime_proxy.pipeline.secret import files_relative_to
 from realtime_proxy.pipeline.services import HandlerServices
-
-_SEPARATORS = "-_."
-# Each has three spellings, and all of a name's are kept.
-_MOST_SEPARATORS = 7
 
 
 @attrs.frozen
@@ -31,8 +27,7 @@ class LoadedHandlers:
 
     chains: tuple[Chain, ...]  # one per route, in the order of the file
     handlers: dict[str, BaseHandler]  # by the names that routes use; one is shared by all of them
-    # Names, lower case, of what every inbound request must lose. Backends that make variables of
-    # headers (CGI, WSGI) take `_` or `.` for `-`, so each spelling is here.
+    # Names (by CANONICAL) of what every inbound request must lose, in whatever spelling.
     inbound_identity_headers: frozenset[bytes]
     secret_names: AbstractSet[
         str
@@ -62,7 +57,9 @@ def load_handlers(
     if loader.problems:
         raise ConfigError(loader.problems)
     chains = tuple(Chain(handlers[name] for name in route.handlers) for route in config.route)
-    identity_headers = _all_spellings(Chain(handlers.values()).sets_headers)
+    identity_headers = frozenset(
+        name.encode().translate(CANONICAL) for name in Chain(handlers.values()).sets_headers
+    )
     return LoadedHandlers(chains, handlers, identity_headers, loader.secret_names)
 
 
@@ -115,8 +112,6 @@ class _Loader:
             ) from error
         except Exception as error:
             raise _problem(where, f"can't be made: {error!r}") from error
-        if problem := _identity_header_problem(handler.sets_headers):
-            raise _problem(where, problem)
         self.secret_names |= handler.secret_names
         return handler
 
@@ -150,22 +145,3 @@ def _nearest(name: str, accepted: Iterable[str]) -> str:
     if nearest:
         return f"; did you mean `{nearest[0]}`?"
     return f"; known are {', '.join(names)}" if names else "; none are known"
-
-
-def _all_spellings(names: Iterable[str]) -> frozenset[bytes]:
-    """The names with each `-` as it is, as `_` or as `.`: few, since names have few of them."""
-    return frozenset(
-        "".join(letters).encode()
-        for name in names
-        for letters in itertools.product(
-            *(_SEPARATORS if letter in _SEPARATORS else letter for letter in name)
-        )
-    )
-
-
-def _identity_header_problem(names: Iterable[str]) -> str:
-    """What is wrong with a handler's identity headers, or nothing."""
-    for name in names:
-        if sum(map(name.count, _SEPARATORS)) > _MOST_SEPARATORS:
-            return f"the identity header `{name}` has more than {_MOST_SEPARATORS} dashes"
-    return ""

@@ -24,6 +24,7 @@ _EXPOSED_ANYWAY = frozenset(
         b"pragma",
     )
 )
+_FOR_PROXIES = frozenset((b"via", b"x-accel-buffering"))
 _NEVER_EXPOSED = (b"access-control-", b"grip-")
 
 
@@ -68,9 +69,10 @@ class CrossOrigin:
 def _exposed(response: Headers) -> bytes:
     """The names of fields that pages may read only if they are told so, each once."""
     names: dict[bytes, bytes] = {}
+    left_out = _EXPOSED_ANYWAY | _FOR_PROXIES
     for name, _ in response:
         lowered = name.lower()
-        if lowered not in _EXPOSED_ANYWAY and not lowered.startswith(_NEVER_EXPOSED):
+        if lowered not in left_out and not lowered.startswith(_NEVER_EXPOSED):
             names.setdefault(lowered, name)
     return b", ".join(names.values())
 

@@ -1,34 +1,40 @@
-"""What proxies in front say of a client, what of it is believed, and what backends are told.
+"""What of a client's fields backends get, and what they are told of the client.
 
 Made when a configuration is loaded: what needs no look at a request is decided here once.
 """
 
-from collections.abc import Callable, Container
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from collections.abc import Container
 from typing import Self
 
 import attrs
 
-from realtime_proxy.config.checks import UNIX
 from realtime_proxy.config.server_section import Forwarded
-from realtime_proxy.model.headers import Headers
-from realtime_proxy.routing.condition import host_of
+from realtime_proxy.errors import ProtocolError
+from realtime_proxy.model.headers import CANONICAL, Headers
+from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.routing.proxies_in_front import (
+    ENCRYPTED,
+    FORWARDED,
+    PUSHPIN_ROUTE,
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    ProxiesInFront,
+    forwarded_addresses,
+)
 
 MARK = b"eb9bf0f5-"
-_FOR = b"x-forwarded-for"
-_PROTO = (b"x-forwarded-proto", b"x-forwarded-protocol")
-_PROTO_TO_SET = {"": (), "proto": (b"X-Forwarded-Proto",), "both": _PROTO}
-_ROUTE = b"pushpin-route"
+_PROTO_TO_SET = {"": (), "proto": (b"X-Forwarded-Proto",), "both": X_FORWARDED_PROTO}
 _CDN_LOOP = b"cdn-loop"
-_ENCRYPTED = ("https", "wss")
-# The beginnings of names that a client may not send; by whether it is trusted, then by whether
-# its route has marks.
-_PREFIXES = ((((b"grip-", MARK)),) * 2, ((MARK,), ()))
-
+_VIA = b"via"
+# What says where a request comes from, or who is on its way (RFC 9440 2.4), besides `_ORIGINS`.
+_ORIGIN_FIELDS = frozenset((FORWARDED, b"client-cert", b"client-cert-chain", b"x-real-ip"))
+_ORIGINS = b"x-forwarded-"
 # What `Connection` must not be able to take away: the message's end, or a trace of loops
 # (RFC 8586 2), would be lost with it.
-_KEPT = frozenset((b"cdn-loop", b"content-length", b"host"))
+_KEPT = frozenset((b"cdn-loop", b"content-length", b"host", b"via"))
+# Of these other keys say whether they pass.
+_HAVE_RULES = frozenset((X_FORWARDED_FOR, *X_FORWARDED_PROTO))
+_NONE: frozenset[bytes] = frozenset()
 
 
 @attrs.frozen
@@ -57,110 +63,114 @@ class ForRule:
         return b", ".join([*addresses, own] if own else addresses)
 
 
+@attrs.frozen
+class _Rules:
+    """What becomes of the fields of some clients. All names and `prefixes` are by CANONICAL."""
+
+    for_rule: ForRule | None
+    dropped: frozenset[bytes]
+    prefixes: tuple[bytes, ...]
+
+
 class Forwarding:
     """The rules of `[forwarded]`, and which fields of clients are for nobody behind us."""
 
     __slots__ = (
-        "_accepts_proto",
-        "_accepts_route",
         "_cdn",
-        "_names_proxies",
+        "_max_passes",
         "_need_mark",
         "_proto_fields",
+        "_proxies",
         "_rules",
-        "_trusted_rule",
-        "is_known",
+        "_via",
     )
 
-    def __init__(self, settings: Forwarded, dropped: frozenset[bytes]) -> None:
-        """`dropped` has further names, in lower case, that no client may send to a backend."""
-        self._accepts_proto = settings.accept_x_forwarded_proto
-        self._accepts_route = settings.accept_pushpin_route
+    def __init__(
+        self, settings: Forwarded, proxies: ProxiesInFront, dropped: frozenset[bytes]
+    ) -> None:
+        """`dropped` has further names, by CANONICAL, that no client may send to a backend."""
+        self._proxies = proxies
         self._proto_fields = _PROTO_TO_SET[settings.set_x_forwarded_proto]
         self._cdn = settings.cdn_loop.encode()
+        self._via = settings.via.encode()
+        self._max_passes = settings.max_passes
         self._need_mark = frozenset(
             name.lower().encode() for name in settings.original_headers_need_mark
         )
-        self._names_proxies = bool(settings.trusted_proxies)
-        self.is_known = known_proxies(settings.trusted_proxies)
-        self._trusted_rule = ForRule.of(settings.x_forwarded_for_trusted)
-        dropped |= self._replaced_fields()
-        # For everyone, and for those who are known: the rule, and which fields go.
+        dropped |= self._replaced_fields(settings)
+        # Of anybody, of known proxies, and of what is signed; then by whether there are marks.
         self._rules = tuple(
-            (rule, dropped if rule is None else dropped | {_FOR})
-            for rule in (ForRule.of(settings.x_forwarded_for), self._trusted_rule)
+            tuple(
+                _rules(settings, dropped, signed=signed, known=known, marks=marks)
+                for marks in (False, True)
+            )
+            for signed, known in ((False, False), (False, True), (True, True))
         )
 
-    def _replaced_fields(self) -> frozenset[bytes]:
+    def _replaced_fields(self, settings: Forwarded) -> frozenset[bytes]:
         names: set[bytes] = set()
-        if self._accepts_proto or self._proto_fields:
-            names.update(_PROTO)
-        if self._accepts_route:
-            names.add(_ROUTE)
+        if settings.accept_x_forwarded_proto or self._proto_fields:
+            names.update(X_FORWARDED_PROTO)
+        if settings.accept_pushpin_route:
+            names.add(PUSHPIN_ROUTE)
         if self._cdn:
             names.add(_CDN_LOOP)
+        if self._via:
+            names.add(_VIA)
         return frozenset(names)
 
-    # -- what is believed ------------------------------------------------------------------
-
-    def _believes(self, peer: str) -> bool:
-        return not self._names_proxies or self.is_known(peer)
-
-    def came_over_tls(self, headers: Headers, peer: str) -> bool:
-        """True if a proxy in front, that is believed, says that its client used TLS."""
-        if not self._accepts_proto or not self._believes(peer):
-            return False
-        value = next(filter(None, map(headers.get, _PROTO)), b"")
-        return value.decode("latin-1").lower() in _ENCRYPTED
-
-    def route_id(self, headers: Headers, peer: str) -> str:
-        """The id of the route that the request asks for, if it may; or nothing."""
-        if not self._accepts_route or not self._believes(peer):
-            return ""
-        return (headers.get(_ROUTE) or b"").decode(errors="replace")
-
-    def client_address(self, headers: Headers, peer: str, *, trusted: bool) -> str:
-        """Where the client is, as far as that is known: the peer, or what known proxies say.
-
-        Read from its end, as far as proxies are known, `X-Forwarded-For` is true; what a client
-        writes comes before that. One that `upstream_key` signed is true from its beginning,
-        unless the rule for it keeps nothing.
-        """
-        address = peer
-        if trusted:
-            if self._trusted_rule is None or self._trusted_rule.keep != 0:
-                first = next(iter(forwarded_addresses(headers)), b"")
-                address = _address_of(first) or address
-        elif self._names_proxies:
-            for value in reversed(forwarded_addresses(headers)):
-                if not self.is_known(address) or not (before := _address_of(value)):
-                    break
-                address = before
-        return address
-
-    # -- what backends are told ------------------------------------------------------------
-
     def inbound_headers(
-        self, headers: Headers, peer: str, scheme: str, *, trusted: bool, marks: bool
+        self,
+        head: RequestHead,
+        peer: str,
+        scheme: str,
+        *,
+        trusted: bool,
+        marks: bool = False,
+        identity_headers: frozenset[bytes] = _NONE,
     ) -> Headers:
         """The fields of a request without those only the proxy may set, and with its own.
 
         `peer` is the address of the connection, `scheme` the client's; `trusted` says that
         `upstream_key` signed the request, so that its `Grip-*` stays. With `marks`, the fields of
-        any other client are there once more as they came. This comes before any handler acts, so
-        that a client's `Connection` can't name, and so remove, what a handler has set.
+        any other client are there once more as they came. Of proxies that are known,
+        `identity_headers` (in lower case) stay. This comes before any handler acts, so that a
+        client's `Connection` can't name, and so remove, what a handler has set.
+
+        Raises ProtocolError (508) for a request that goes round in a circle.
         """
-        rule, dropped = self._rules[trusted or (self._names_proxies and self.is_known(peer))]
-        kept = _kept(headers, dropped, _PREFIXES[trusted][marks])
+        headers = head.headers
+        is_known = trusted or self._proxies.trusts(peer)
+        rules = self._rules[is_known + trusted][marks]
+        kept = _kept(headers, rules, identity_headers if is_known else _NONE)
+        if self._via:
+            kept.append((b"Via", self._own_via(headers, head.version)))
         if self._cdn:
             kept.append((b"CDN-Loop", b", ".join([*headers.get_all(_CDN_LOOP), self._cdn])))
-        if self._proto_fields and scheme in _ENCRYPTED:
+        if self._proto_fields and scheme in ENCRYPTED:
             kept.extend((name, scheme.encode()) for name in self._proto_fields)
-        if rule is not None and (value := rule.value(headers, peer)):
+        if rules.for_rule is not None and (value := rules.for_rule.value(headers, peer)):
             kept.append((b"X-Forwarded-For", value))
         if marks and not trusted:
             kept.extend(self._marked(headers))
         return kept
+
+    def _own_via(self, headers: Headers, version: bytes) -> bytes:
+        """`Via` with this proxy in it (RFC 9110 7.6.3)."""
+        values = headers.get_all(_VIA)
+        own = version + b" " + self._via
+        if not values:
+            return own
+        came = b", ".join(values)
+        passes = sum(element.split()[1:2] == [self._via] for element in came.split(b","))
+        if passes > self._max_passes:
+            raise ProtocolError(508, f"Loop detected: the request was here {passes} times before.")
+        return came + b", " + own
+
+    def mark_response(self, headers: Headers) -> None:
+        """Add this proxy to `Via` of a response that a backend has given."""
+        if self._via:
+            headers.append((b"Via", b"1.1 " + self._via))
 
     def _marked(self, headers: Headers) -> list[tuple[bytes, bytes]]:
         """Fields as the client sent them, marked as such.
@@ -179,44 +189,36 @@ class Forwarding:
         return marked
 
 
-def known_proxies(listed: tuple[str, ...]) -> Callable[[str], bool]:
-    """A function that tells whether a peer is among the proxies that a configuration lists."""
-    networks = [ip_network(text) for text in listed if text != UNIX]
-    unix = UNIX in listed
-
-    # Looking an address up in networks costs as much as all the rest that is done with a request.
-    @lru_cache(1_000)
-    def is_known(peer: str) -> bool:
-        if not peer:
-            return unix
-        address = ip_address(peer.partition("%")[0])
-        return any(address in network for network in networks)
-
-    return is_known
-
-
-def forwarded_addresses(headers: Headers) -> list[bytes]:
-    """The elements of `X-Forwarded-For` over all its lines."""
-    values = headers.get_all(_FOR)
-    return [part for value in values for item in value.split(b",") if (part := item.strip())]
+def _rules(
+    settings: Forwarded, dropped: frozenset[bytes], *, signed: bool, known: bool, marks: bool
+) -> _Rules:
+    words = settings.x_forwarded_for_trusted if known else settings.x_forwarded_for
+    for_rule = ForRule.of(words)
+    if for_rule is not None:
+        dropped |= {X_FORWARDED_FOR}
+    # What a client may not send; signed for, marks of others pass to backends that want some.
+    prefixes: tuple[bytes, ...] = (b"grip-", MARK)
+    if signed:
+        prefixes = () if marks else (MARK,)
+    if settings.drop_untrusted and not known:
+        address_field = settings.client_address_header.encode().translate(CANONICAL)
+        dropped |= _ORIGIN_FIELDS | ({address_field} - {X_FORWARDED_FOR})
+        prefixes += (_ORIGINS,)
+    return _Rules(for_rule, dropped, prefixes)
 
 
-def _address_of(element: bytes) -> str:
-    """The address that an element is, perhaps with a port; empty if it is something else."""
-    text = host_of(element).decode("latin-1")
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return ""
-
-
-def _kept(headers: Headers, dropped: Container[bytes], prefixes: tuple[bytes, ...]) -> Headers:
-    named = headers.tokens(b"connection")
-    hop = [token for token in named if token not in _KEPT] if named else named
+def _kept(headers: Headers, rules: _Rules, identity_headers: Container[bytes]) -> Headers:
+    dropped, prefixes = rules.dropped, rules.prefixes
+    named = [token.translate(CANONICAL) for token in headers.tokens(b"connection")]
+    hop = [name for name in named if name not in _KEPT] if named else named
     kept = Headers()
     for field in headers:
-        name = field[0].lower()
-        if name in dropped or name in hop or name.startswith(prefixes):
+        name = field[0].translate(CANONICAL)
+        if name in dropped:
+            if field[0].lower() in identity_headers:  # in no other spelling
+                kept.append(field)
+        elif name in hop or (name.startswith(prefixes) and name not in _HAVE_RULES):
             continue
-        kept.append(field)
+        else:
+            kept.append(field)
     return kept

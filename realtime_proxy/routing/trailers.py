@@ -2,7 +2,7 @@
 
 from collections.abc import Container
 
-from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.headers import CANONICAL, Headers
 from realtime_proxy.routing.forwarding import MARK
 
 # Trailer fields come after everything was decided, so none may carry a decision (RFC 9110 6.5.1).
@@ -18,6 +18,7 @@ _NEVER_TRAILERS = frozenset(
         b"content-type",
         b"cookie",
         b"expires",
+        b"forwarded",
         b"host",
         b"location",
         b"proxy-authenticate",
@@ -27,17 +28,21 @@ _NEVER_TRAILERS = frozenset(
         b"trailer",
         b"transfer-encoding",
         b"vary",
+        b"via",
         b"www-authenticate",
     )
 )
 
 
 def trailer_fields(trailers: Headers, dropped: Container[bytes]) -> Headers:
-    """The trailer fields of a message that may be passed on: none that frame, route or identify."""
+    """The trailer fields of a message that may be passed on: none that frame, route or identify.
+
+    `dropped` has further names, by CANONICAL.
+    """
     return Headers(
         field
         for field in trailers
-        if (name := field[0].lower()) not in _NEVER_TRAILERS
+        if (name := field[0].translate(CANONICAL)) not in _NEVER_TRAILERS
         and name not in dropped
         and not name.startswith((b"grip-", b"x-forwarded-", MARK))
     )

@@ -26,13 +26,13 @@ from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.dismissal import Dismissal
-from realtime_proxy.model.headers import HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead, text_response
 from realtime_proxy.pipeline.decision import Answer, Refuse
 from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.routing.condition import host_of
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script
+from realtime_proxy.serving.client_fields import NOT_FOR_CLIENTS
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody
 from realtime_proxy.serving.request_log import LoggedRequest
@@ -49,7 +49,6 @@ from realtime_proxy.wire.http1_server import (
 if TYPE_CHECKING:
     from realtime_proxy.serving.http_connection import HttpConnection
 
-NOT_FOR_CLIENTS = HOP_BY_HOP | {b"content-length"}
 # By whether it is a WebSocket, then by whether it came over TLS.
 _SCHEMES = (("http", "https"), ("ws", "wss"))
 
@@ -181,7 +180,7 @@ class ClientExchange:
     def _find_route(self, *, tls: bool) -> LiveRoute:
         host = host_of(self._request.host)
         head, routes = self._request.head, self._context.routes
-        name = self._context.forwarding.route_id(head.headers, self._connection.peer)
+        name = self._context.proxies.route_id(head.headers, self._connection.peer)
         if name and not routes.is_shared(name):
             route = routes.named(name, head.path)
         else:
@@ -195,7 +194,12 @@ class ClientExchange:
         trusted = self._trusted = self._context.is_trusted(self._request.head)
         head, peer = self._asked_head(route), self._connection.peer
         headers = self._context.forwarding.inbound_headers(
-            head.headers, peer, scheme, trusted=trusted, marks=route.marks
+            head,
+            peer,
+            scheme,
+            trusted=trusted,
+            marks=route.marks,
+            identity_headers=route.identity_headers,
         )
         if head.version == b"1.0" and not headers.has(b"host"):  # backends are spoken to in 1.1
             headers.append((b"Host", self._request.host))
@@ -221,7 +225,7 @@ class ClientExchange:
     def _client_address(self) -> str:
         """Where the client is, by what trusted proxies say of it."""
         peer, came = self._connection.peer, self._request.head.headers
-        return self._context.forwarding.client_address(came, peer, trusted=self._trusted)
+        return self._context.proxies.client_address(came, peer, trusted=self._trusted)
 
     async def _decided(self, decision: Refuse | Answer, route: LiveRoute) -> After:
         if isinstance(decision, Refuse):

@@ -11,19 +11,21 @@ from realtime_proxy.backend.zhttp_peers import ZhttpPeers
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Config, Grip
 from realtime_proxy.config.server_section import Server
+from realtime_proxy.grip.keep_alive import KeepAlive, comments_every
 from realtime_proxy.grip.signature import Verifier
 from realtime_proxy.inputs.holding import Channels, Holding
 from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tally import Tally
-from realtime_proxy.model.headers import HOP_BY_HOP
+from realtime_proxy.model.headers import CANONICAL, HOP_BY_HOP
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.net.backlogs import Backlogs
 from realtime_proxy.net.crew import Crew
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.routing.forwarding import Forwarding
+from realtime_proxy.routing.proxies_in_front import ProxiesInFront
 from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.drain import Drain
 from realtime_proxy.serving.farewells import Farewells
@@ -89,7 +91,9 @@ class ServingContext:
     request_log: RequestLog = attrs.field(init=False)
     head_limits: HeadLimits = attrs.field(init=False)
     dropped_headers: frozenset[bytes] = attrs.field(init=False)
+    proxies: ProxiesInFront = attrs.field(init=False)
     forwarding: Forwarding = attrs.field(init=False)
+    comments: KeepAlive | None = attrs.field(init=False)  # for event streams
 
     def __attrs_post_init__(self) -> None:
         self.places = RoutePlaces(self.counters)
@@ -123,11 +127,15 @@ class ServingContext:
         self.grip = config.grip
         self.routes = routes
         self.verifier = verifier
+        self.comments = comments_every(config.server.event_stream_keep_alive_seconds)
         self.head_limits = HeadLimits(
             config.server.max_header_bytes, config.server.max_target_bytes
         )
+        accepted = {name for route in config.route for name in route.identity_headers}
+        identity_headers |= {name.encode().translate(CANONICAL) for name in accepted}
         self.dropped_headers = _NOT_FOR_BACKENDS | identity_headers
-        self.forwarding = Forwarding(config.forwarded, self.dropped_headers)
+        self.proxies = ProxiesInFront(config.forwarded)
+        self.forwarding = Forwarding(config.forwarded, self.proxies, self.dropped_headers)
 
     def route_now(self, route: LiveRoute) -> LiveRoute | None:
         """What has become of the route that a connection was held with; None if it is gone.

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from realtime_proxy.grip.filters import FilterChain
-from realtime_proxy.grip.instruct import Instruct
 from realtime_proxy.model.headers import Headers
-from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.model.uri import Uri
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.script import ScriptBody
-from realtime_proxy.serving.client_exchange import NOT_FOR_CLIENTS, ForPage
+from realtime_proxy.serving.client_exchange import ForPage
 from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.wire.http1_server import (
@@ -74,13 +73,3 @@ class HoldOrder:
         except ValueError:
             return None
         return Errand(context, self.route, self.exchange, uri)
-
-
-def fields_for_client(instruct: Instruct, head: ResponseHead, exchange: Exchange | None) -> Headers:
-    """The fields of a held response, and by what the client may renew its credential."""
-    hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()
-    if exchange is None or not exchange.connection_id:
-        return instruct.headers.without(hidden)
-    shown = instruct.headers.without(hidden | {b"connection-id"})
-    shown.append((b"Connection-Id", exchange.connection_id.encode()))
-    return shown

@@ -107,7 +107,7 @@ class HttpConnection:
 
     def counts_as_tls(self, head: RequestHead) -> bool:
         """True if a request came over TLS, here or (if that is believed) at a proxy before us."""
-        return self._tls or self.context.forwarding.came_over_tls(head.headers, self.peer)
+        return self._tls or self.context.proxies.came_over_tls(head.headers, self.peer)
 
     @property
     def request_number(self) -> int | None:

@@ -14,18 +14,19 @@ from realtime_proxy.grip.instruct import (
     parse_instruct_headers,
 )
 from realtime_proxy.grip.response_content import filtered_body
+from realtime_proxy.grip.websocket_events import has_events
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script, ScriptBody
 from realtime_proxy.routing.trailers import trailer_fields
 from realtime_proxy.serving.client_exchange import (
-    NOT_FOR_CLIENTS,
     After,
     ClientExchange,
     Failure,
 )
-from realtime_proxy.serving.hold_order import HoldOrder, fields_for_client
+from realtime_proxy.serving.client_fields import NOT_FOR_CLIENTS, held_fields, relayed_fields
+from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 MAX_INSTRUCT_BYTES = 100_000
 # The largest argument of a basic JSON-P callback, which is looked at as a whole.
 MAX_ARGUMENT_BYTES = 1_000_000
-_EVENTS_TYPE = b"application/websocket-events"
 
 
 class HttpExchange(ClientExchange):
@@ -72,7 +72,7 @@ class HttpExchange(ClientExchange):
 
     def _inbound_head(self, route: LiveRoute, scheme: str) -> RequestHead:
         head = super()._inbound_head(route, scheme)
-        if not self._trusted and route.over_http_targets and _has_events(head.headers):
+        if not self._trusted and route.over_http_targets and has_events(head.headers):
             raise ProtocolError(403, "Client not allowed to send WebSocket events directly.")
         return head
 
@@ -172,7 +172,7 @@ class HttpExchange(ClientExchange):
         form = response_form(self._request.head, head.status, length)
         if form == BodyForm.NONE:
             length = content_length(head.headers)
-        shown = ResponseHead(head.status, head.reason, head.headers.end_to_end(NOT_FOR_CLIENTS))
+        shown = self._head_for_client(head)
         keep_alive = self._keeps_alive(form)
         part = response.take()  # before the head counts as sent: it may be nonsense
         data = self._encode_head(shown, form, length, keep_alive=keep_alive)
@@ -186,6 +186,10 @@ class HttpExchange(ClientExchange):
                 await self._connection.send(data)
         return After.NEXT if keep_alive else After.CLOSE
 
+    def _head_for_client(self, head: ResponseHead) -> ResponseHead:
+        fields = relayed_fields(head.headers, self._context.forwarding)
+        return ResponseHead(head.status, head.reason, fields)
+
     async def _relay_script(self, script: Script, response: BackendResponse) -> After:
         """Pass a response on as a script: as it arrives if that is possible, else whole."""
         body = response.take()
@@ -194,7 +198,7 @@ class HttpExchange(ClientExchange):
         while not response.complete and len(body) <= limit:
             body += await response.read()
         head = response.head
-        told = ResponseHead(head.status, head.reason, head.headers.end_to_end(NOT_FOR_CLIENTS))
+        told = self._head_for_client(head)
         if response.complete:
             return await self._send_response(Response(told.status, told.headers, body, told.reason))
         body_of_script, begun = self._begin_script(script, told, body)
@@ -237,7 +241,7 @@ class HttpExchange(ClientExchange):
         instruct = parse_instruct(response.head, body)
         await self._finish_upload()
         require_repeatable(self._body)
-        shown = fields_for_client(instruct, response.head, self._exchange)
+        shown = held_fields(instruct, response.head, self._exchange, self._context)
         if instruct.hold is None and instruct.next_link is None:
             body = filtered_body(instruct.channels, instruct.meta, instruct.body)
             return await self._send_response(
@@ -355,7 +359,7 @@ class HttpExchange(ClientExchange):
         if not may_stream(response.head, instruct):
             raise BackendMisbehaved(f"GRIP instruct response too large from {response.source}")
         require_repeatable(self._body)
-        shown = fields_for_client(instruct, response.head, self._exchange)
+        shown = held_fields(instruct, response.head, self._exchange, self._context)
         order = self._hold_order(route, target, request, instruct, shown)
         links = self._links(order, instruct)
         head = ResponseHead(instruct.status, instruct.reason, shown)
@@ -388,9 +392,3 @@ class HttpExchange(ClientExchange):
             body = await response.read()
             if script is not None:
                 body = script.encode(body)
-
-
-def _has_events(headers: Headers) -> bool:
-    """True if a request may be taken for one of WebSocket events, however it says so."""
-    kinds = headers.get_all(b"content-type")
-    return any(kind.partition(b";")[0].strip().lower() == _EVENTS_TYPE for kind in kinds)

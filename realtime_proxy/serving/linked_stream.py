@@ -347,9 +347,10 @@ class LinkedStream(StreamHold):
     def _adopt(self, instruct: Instruct) -> None:
         """Go by what a new hold says; of its channels the machine tells."""
         self._timeout_seconds = _timeout_of(instruct)
-        if instruct.keep_alive != self._keep_alive:
+        keep_alive = instruct.keep_alive or self._comments
+        if keep_alive != self._keep_alive:
             self._stop_keep_alive()
-            self._keep_alive = instruct.keep_alive
+            self._keep_alive = keep_alive
         most = self.connection.context.grip.max_channels
         filters = instruct.filters(self._route.channel_prefix, most)
         if filters or self.personal is not None:

@@ -1,7 +1,7 @@
 """A route ready to serve: its keys read, its handlers loaded, its targets resolved."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -12,6 +12,7 @@ from realtime_proxy.config.route_section import Route
 from realtime_proxy.config.schema import Config, Grip
 from realtime_proxy.config.secrets import resolve_secret
 from realtime_proxy.grip.signature import Signer, SigningKey
+from realtime_proxy.model.headers import CANONICAL
 from realtime_proxy.pipeline.chain import Chain
 from realtime_proxy.routing.condition import Condition
 from realtime_proxy.routing.json_p import JsonPRules
@@ -37,7 +38,8 @@ class LiveRoute:
     for backends. `expiry_notice`: what those are told whose credential is about to expire;
     `recheck_seconds`: how often handlers are asked whether they may stay, 0 for never.
     `origins`: those of pages that may open WebSockets, None for all.
-    `stats_id`: the id that the configuration gives it, empty if it gives none.
+    `identity_headers`, in lower case, may come from proxies in front. `stats_id`: the id that the
+    configuration gives it, empty if it gives none.
     """
 
     id: str
@@ -51,6 +53,7 @@ class LiveRoute:
     compression: bool
     channel_prefix: str
     max_connections: int
+    identity_headers: frozenset[bytes]
     json_p: JsonPRules | None
     targets: tuple[LiveTarget, ...]
     websocket: WebSocketLimits
@@ -115,6 +118,7 @@ def _live(
         compression=route.compression or config.server.compression,
         channel_prefix=route.channel_prefix,
         max_connections=route.max_connections,
+        identity_headers=_accepted(route.identity_headers, chain.sets_headers),
         json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
         targets=targets.targets(route, key_path),
         websocket=WebSocketLimits.of(route, config.server),
@@ -153,6 +157,13 @@ def _expiry_notice(route: Route) -> ExpiryNotice | None:
     if not route.expiry_notice_seconds:
         return None
     return ExpiryNotice(route.expiry_notice_seconds, route.expiry_notice_message)
+
+
+def _accepted(names: Iterable[str], set_here: Iterable[str]) -> frozenset[bytes]:
+    """Which identity headers of proxies in front a route lets pass: what it sets is not theirs."""
+    own = {name.encode().translate(CANONICAL) for name in set_here}
+    lowered = (name.lower().encode() for name in names)
+    return frozenset(name for name in lowered if name.translate(CANONICAL) not in own)
 
 
 def _logger(level: str) -> FilteringBoundLogger:

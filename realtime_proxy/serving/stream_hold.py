@@ -2,7 +2,7 @@
 
 from realtime_proxy.errors import FilterError, ProtocolError
 from realtime_proxy.grip.filters import mismatch_without_filters
-from realtime_proxy.grip.instruct import KeepAlive, KeepAliveMode
+from realtime_proxy.grip.keep_alive import KeepAlive, KeepAliveMode
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import Action, Item
@@ -25,6 +25,7 @@ class StreamHold(HttpHold):
 
     __slots__ = (
         "_armed_at",
+        "_comments",
         "_form",
         "_has_events",
         "_keep_alive",
@@ -41,7 +42,11 @@ class StreamHold(HttpHold):
         self._script = order.script
         self._has_events = is_event_stream(order.headers)
         self._form = form
-        self._keep_alive = keep_alive
+        self._comments: KeepAlive | None = None  # of our own, where the backend asks for nothing
+        is_text = order.script is None and not order.headers.has(b"content-encoding")
+        if self._has_events and is_text:
+            self._comments = order.connection.context.comments
+        self._keep_alive = keep_alive or self._comments
         self._keeps_connection = chunked and order.request.keep_alive
         self._armed_at = 0.0
         self._subscribe(order, order.positions)

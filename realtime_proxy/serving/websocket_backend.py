@@ -11,11 +11,12 @@ from realtime_proxy.errors import (
     GripError,
     ProtocolError,
 )
+from realtime_proxy.grip.websocket_events import CONTENT_TYPE
 from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.serving.websocket_request import MAX_ANSWER_BYTES, WebSocketRequest, whole_body
 from realtime_proxy.sessions.effects import Effect
-from realtime_proxy.sessions.websocket_over_http import CONTENT_TYPE, WebSocketOverHttp
+from realtime_proxy.sessions.websocket_over_http import WebSocketOverHttp
 
 # A backend that can't be reached has got nothing, so it is asked again, while it restarts for
 # example; after these pauses the client is given up (websocket-over-http.md W-5.3).

@@ -11,6 +11,7 @@ from realtime_proxy.errors import GripError
 from realtime_proxy.grip.control_message import Detach
 from realtime_proxy.grip.item_formats import is_close_code
 from realtime_proxy.grip.websocket_events import (
+    CONTENT_TYPE,
     Event,
     close_content,
     decode_events,
@@ -34,7 +35,6 @@ from realtime_proxy.sessions.event_offer import Offer, accepted_bytes, not_accep
 from realtime_proxy.sessions.upgrade_answer import acceptance, own_refusal, refusal
 from realtime_proxy.wire.websocket_frame import INTERNAL_ERROR, Opcode
 
-CONTENT_TYPE = b"application/websocket-events"
 # Above this much waiting content the client is not read (Pushpin's buffer). An event counts for
 # what it takes itself, too: else a flood of empty messages would have no bound.
 MAX_WAITING_BYTES = 200_000

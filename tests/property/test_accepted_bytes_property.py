@@ -5,10 +5,11 @@ accepts each byte once, in order, and is told what it has seen before.
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_proxy.grip.websocket_events import CONTENT_TYPE
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.sessions.effects import CallBackend
-from realtime_proxy.sessions.websocket_over_http import CONTENT_TYPE, WebSocketOverHttp
+from realtime_proxy.sessions.websocket_over_http import WebSocketOverHttp
 from realtime_proxy.testing.events import read_events
 from realtime_proxy.wire.websocket_frame import Opcode
 

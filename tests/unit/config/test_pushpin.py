@@ -118,7 +118,11 @@ def test_everything_that_is_carried_over(conversion, tmp_path):
         set_x_forwarded_proto="both",
         x_forwarded_for=(),
         x_forwarded_for_trusted=(),
+        drop_untrusted=False,
+        via="",
     )
+    assert config.server.event_stream_keep_alive_seconds == 0
+    assert not config.server.unbuffered_streams
     assert config.log == Log(
         level="debug",
         format="pushpin",

@@ -19,7 +19,13 @@ def converted(tmp_path):
 
 
 def test_pushpin_without_any_of_it_changes_nothing(converted):
-    nothing = Forwarded(set_x_forwarded_proto="", x_forwarded_for=(), x_forwarded_for_trusted=())
+    nothing = Forwarded(
+        set_x_forwarded_proto="",
+        x_forwarded_for=(),
+        x_forwarded_for_trusted=(),
+        drop_untrusted=False,
+        via="",
+    )
     assert converted() == (nothing, [])
 
 
@@ -40,6 +46,8 @@ def test_everything_is_carried_over(converted):
         original_headers_need_mark=("X-Marked", "User-Agent"),
         accept_pushpin_route=True,
         cdn_loop="me; v=1",
+        drop_untrusted=False,
+        via="",
     )
 
 

@@ -3,7 +3,12 @@
 import pytest
 
 from realtime_proxy.errors import GripError
-from realtime_proxy.grip.keep_alive import KeepAlive, KeepAliveMode, parse_keep_alive
+from realtime_proxy.grip.keep_alive import (
+    KeepAlive,
+    KeepAliveMode,
+    comments_every,
+    parse_keep_alive,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,3 +36,8 @@ def test_keep_alive(value, keep_alive):
 def test_unknown_escapes_are_refused(escape):
     with pytest.raises(GripError, match="cstring"):
         parse_keep_alive(b"x" + escape + b"; format=cstring")
+
+
+def test_comments_end_no_event_that_has_begun():
+    assert comments_every(20) == KeepAlive(b":\n", 20)
+    assert comments_every(0) is None

@@ -9,8 +9,10 @@ from realtime_proxy.grip.websocket_events import (
     close_content,
     decode_events,
     encode_events,
+    has_events,
     parse_close_content,
 )
+from realtime_proxy.model.headers import Headers
 
 
 @pytest.mark.parametrize(
@@ -120,3 +122,16 @@ def test_close_reason_in_another_encoding_is_repaired():
 def test_close_of_one_byte_is_refused():
     with pytest.raises(GripError):
         parse_close_content(b"\x03")
+
+
+@pytest.mark.parametrize(
+    ("types", "answer"),
+    [
+        ([], False),
+        ([b"text/plain"], False),
+        ([b"application/websocket-events"], True),
+        ([b"text/plain", b" Application/WebSocket-Events ; a=b"], True),
+    ],
+)
+def test_whatever_says_that_it_has_events(types, answer):
+    assert has_events(Headers((b"Content-Type", kind) for kind in types)) == answer

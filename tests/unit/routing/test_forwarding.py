@@ -5,21 +5,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_proxy.config.server_section import Forwarded
+from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.routing.forwarding import ForRule, Forwarding
+from realtime_proxy.routing.proxies_in_front import ProxiesInFront
 
 PEER = "192.0.2.1"
-SILENT = {"set_x_forwarded_proto": "", "x_forwarded_for": (), "x_forwarded_for_trusted": ()}
+SILENT = {
+    "set_x_forwarded_proto": "",
+    "x_forwarded_for": (),
+    "x_forwarded_for_trusted": (),
+    "drop_untrusted": False,
+    "via": "",
+}
 PROXIES = ("10.0.0.0/8", "2001:db8::1", "unix")
 
 
 def forwarding(**settings) -> Forwarding:
-    return Forwarding(Forwarded(**SILENT | settings), frozenset({b"x-consumer-id"}))
+    forwarded = Forwarded(**SILENT | settings)
+    return Forwarding(forwarded, ProxiesInFront(forwarded), frozenset({b"x-consumer-id"}))
 
 
-def inbound(fields, peer=PEER, scheme="http", trusted=False, marks=False, **settings):
-    rules = forwarding(**settings)
-    return rules.inbound_headers(Headers(fields), peer, scheme, trusted=trusted, marks=marks)
+def inbound(
+    fields,
+    peer=PEER,
+    scheme="http",
+    trusted=False,
+    marks=False,
+    identity_headers=(),
+    version=b"1.1",
+    **settings,
+):
+    head = RequestHead(b"GET", b"/", Headers(fields), version)
+    return forwarding(**settings).inbound_headers(
+        head,
+        peer,
+        scheme,
+        trusted=trusted,
+        marks=marks,
+        identity_headers=frozenset(identity_headers),
+    )
 
 
 def names(fields, **options):
@@ -45,6 +71,18 @@ def test_grip_fields_stay_only_from_the_trusted():
     assert names(fields, trusted=True) == [b"Grip-Sig", b"GRIP-Last", b"Gripped"]
 
 
+@pytest.mark.parametrize("name", [b"X_Consumer-ID", b"x.consumer.id", b"GRIP_Sig", b"grip.last"])
+def test_other_spellings_of_a_field_are_that_field(name):
+    """Backends that make variables of fields can't tell them apart."""
+    assert names([(name, b"root"), (b"X_Other.Field", b"a")]) == [b"X_Other.Field"]
+
+
+def test_what_connection_names_in_another_spelling_is_dropped():
+    assert names([(b"Connection", b"x_mine"), (b"X-Mine", b"1")]) == [b"Connection"]
+    kept = [b"Connection", b"Content-Length"]
+    assert names([(b"Connection", b"content_length"), (b"Content-Length", b"1")]) == kept
+
+
 def test_a_known_proxy_may_not_send_grip_fields():
     assert names([(b"Grip-Sig", b"token")], peer="10.1.1.1", trusted_proxies=PROXIES) == []
 
@@ -54,7 +92,7 @@ def test_what_connection_names_is_dropped():
     assert names(fields) == [b"Connection", b"X-Other"]
 
 
-@pytest.mark.parametrize("name", [b"Host", b"Content-Length", b"CDN-Loop"])
+@pytest.mark.parametrize("name", [b"Host", b"Content-Length", b"CDN-Loop", b"Via"])
 def test_connection_can_not_take_everything_away(name):
     assert names([(b"Connection", name), (name, b"5")]) == [b"Connection", name]
 
@@ -112,10 +150,13 @@ def test_known_proxies_have_the_rule_of_the_trusted(peer, got):
 
 
 def test_unless_told_otherwise_backends_hear_of_nobody_but_the_peer():
-    fields = Headers([(b"X-Forwarded-For", b"1.2.3.4"), (b"X-Forwarded-Proto", b"https")])
-    rules = Forwarding(Forwarded(), frozenset())
-    got = rules.inbound_headers(fields, PEER, "http", trusted=False, marks=False)
-    assert got == [(b"X-Forwarded-For", PEER.encode())]
+    fields = [(b"X-Forwarded-For", b"1.2.3.4"), (b"X-Forwarded-Proto", b"https")]
+    fields += [(b"X-Forwarded-Host", b"a"), (b"Forwarded", b"for=a"), (b"X-Real-IP", b"1.2.3.4")]
+    defaults = {name: getattr(Forwarded(), name) for name in SILENT}
+    assert inbound(fields, **defaults) == [
+        (b"Via", b"1.1 realtime-proxy"),
+        (b"X-Forwarded-For", PEER.encode()),
+    ]
 
 
 @given(
@@ -163,49 +204,16 @@ def test_what_decides_is_not_passed_on():
     assert inbound(FORGED, accept_x_forwarded_proto=True) == []
 
 
-@pytest.mark.parametrize(
-    ("fields", "answer"),
-    [
-        ([(b"X-Forwarded-Proto", b"HTTPS")], True),
-        ([(b"X-Forwarded-Proto", b"wss")], True),
-        ([(b"X-Forwarded-Protocol", b"https")], True),
-        ([(b"X-Forwarded-Proto", b""), (b"X-Forwarded-Protocol", b"https")], True),
-        ([(b"X-Forwarded-Proto", b"http"), (b"X-Forwarded-Protocol", b"https")], False),
-        ([(b"X-Forwarded-Proto", b"\xff")], False),
-        ([], False),
-    ],
-)
-def test_what_counts_as_tls(fields, answer):
-    headers = Headers(fields)
-    assert forwarding(accept_x_forwarded_proto=True).came_over_tls(headers, PEER) == answer
-    assert not forwarding().came_over_tls(headers, PEER)
-
-
-def test_only_known_proxies_are_believed_where_there_are_any():
-    rules = forwarding(
-        accept_x_forwarded_proto=True, accept_pushpin_route=True, trusted_proxies=PROXIES
-    )
-    headers = Headers([*FORGED, (b"Pushpin-Route", b"x")])
-    assert rules.came_over_tls(headers, "10.0.0.1")
-    assert rules.route_id(headers, "10.0.0.1") == "x"
-    assert not rules.came_over_tls(headers, PEER)
-    assert rules.route_id(headers, PEER) == ""
-
-
 # -- Pushpin-Route, CDN-Loop -------------------------------------------------------------------
 
 
 def test_pushpin_route_is_an_ordinary_field_by_default():
     fields = [(b"Pushpin-Route", b"x")]
-    assert forwarding().route_id(Headers(fields), PEER) == ""
     assert inbound(fields) == fields
 
 
 def test_pushpin_route_is_for_us_if_it_is_accepted():
-    fields = [(b"pushpin-route", b"\xffx")]
-    rules = forwarding(accept_pushpin_route=True)
-    assert rules.route_id(Headers(fields), PEER) == "\ufffdx"
-    assert rules.route_id(Headers(), PEER) == ""
+    fields = [(b"pushpin-route", b"x")]
     assert inbound(fields, accept_pushpin_route=True) == []
 
 
@@ -253,47 +261,95 @@ def test_a_forged_mark_does_not_contradict_the_field():
     assert inbound(fields, marks=True) == [(b"X-Real", b"true"), (b"eb9bf0f5-X-Real", b"true")]
 
 
-# -- where the client is -----------------------------------------------------------------------
+# -- who the client is, by a gateway ------------------------------------------------------------
+
+IDENTITY = [(b"X-Consumer-ID", b"alice"), (b"Accept", b"a")]
 
 
 @pytest.mark.parametrize(
-    ("peer", "sent", "got"),
-    [
-        ("192.0.2.1", [b"1.1.1.1"], "192.0.2.1"),  # nobody known says so
-        ("10.0.0.1", [], "10.0.0.1"),
-        ("10.0.0.1", [b"1.1.1.1"], "1.1.1.1"),
-        ("10.0.0.1", [b"forged, 1.1.1.1"], "1.1.1.1"),
-        ("10.0.0.1", [b"6.6.6.6", b"1.1.1.1, 10.0.0.2"], "1.1.1.1"),
-        ("10.0.0.1", [b"10.0.0.3, 10.0.0.2"], "10.0.0.3"),
-        ("10.0.0.1", [b"1.1.1.1, unknown"], "10.0.0.1"),
-        ("10.0.0.1", [b"1.1.1.1:5678"], "1.1.1.1"),
-        ("10.0.0.1", [b"[2001:DB8::7]:80"], "2001:db8::7"),
-        ("10.0.0.1", [b"\xff"], "10.0.0.1"),
-        ("", [b"1.1.1.1"], "1.1.1.1"),
-    ],
+    ("peer", "trusted", "is_kept"),
+    [("10.1.1.1", False, True), ("", False, True), (PEER, False, False), (PEER, True, True)],
 )
-def test_the_client_is_where_known_proxies_say(peer, sent, got):
-    headers = Headers((b"X-Forwarded-For", value) for value in sent)
-    rules = forwarding(trusted_proxies=PROXIES)
-    assert rules.client_address(headers, peer, trusted=False) == got
+def test_identity_is_taken_from_known_gateways_where_a_route_says_so(peer, trusted, is_kept):
+    options = {"peer": peer, "trusted": trusted, "trusted_proxies": PROXIES}
+    wanted = IDENTITY if is_kept else IDENTITY[1:]
+    assert inbound(IDENTITY, identity_headers=[b"x-consumer-id"], **options) == wanted
+    assert inbound(IDENTITY, **options) == IDENTITY[1:]
 
 
-def test_without_known_proxies_the_client_is_the_peer():
-    headers = Headers([(b"X-Forwarded-For", b"1.1.1.1")])
-    rules = forwarding(x_forwarded_for=("append",))
-    assert rules.client_address(headers, PEER, trusted=False) == PEER
+def test_where_no_proxies_are_named_none_is_a_gateway():
+    assert inbound(IDENTITY, peer="10.1.1.1", identity_headers=[b"x-consumer-id"]) == IDENTITY[1:]
+
+
+@pytest.mark.parametrize("name", [b"X_Consumer_ID", b"x.consumer-id"])
+def test_a_gateways_client_can_not_say_it_in_another_spelling(name):
+    options = {"peer": "10.1.1.1", "trusted_proxies": PROXIES}
+    fields = [*IDENTITY, (name, b"root")]
+    assert inbound(fields, identity_headers=[b"x-consumer-id"], **options) == IDENTITY
+
+
+# -- what anybody says of where a request comes from ----------------------------------------------
+
+ORIGIN = [
+    (b"Forwarded", b"for=1.1.1.1"),
+    (b"X-Forwarded-Host", b"a"),
+    (b"x_forwarded_prefix", b"/a"),
+    (b"X-Real-IP", b"1.1.1.1"),
+    (b"Client-Cert", b":YQ==:"),
+]
+
+
+def test_origins_are_for_known_proxies_to_tell():
+    options = {"drop_untrusted": True, "trusted_proxies": PROXIES}
+    assert inbound(ORIGIN, **options) == []
+    assert inbound(ORIGIN, peer="10.1.1.1", **options) == ORIGIN
+    assert inbound(ORIGIN, trusted=True, **options) == ORIGIN
+    assert inbound(ORIGIN) == ORIGIN
+
+
+def test_the_field_with_the_clients_address_is_one_of_them():
+    fields = [(b"CF-Connecting-IP", b"1.1.1.1")]
+    options = {"drop_untrusted": True, "trusted_proxies": PROXIES}
+    assert inbound(fields, **options) == fields
+    options["client_address_header"] = "CF-Connecting-IP"
+    assert inbound(fields, **options) == []
+    assert inbound(fields, peer="10.1.1.1", **options) == fields
+
+
+def test_fields_with_rules_of_their_own_go_by_these():
+    fields = [(b"X-Forwarded-For", b"1.1.1.1"), (b"X-Forwarded-Proto", b"https")]
+    assert inbound(fields, drop_untrusted=True) == fields
+
+
+# -- Via ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("rule", "sent", "got"),
+    ("came", "version", "got"),
     [
-        ((), b"1.1.1.1, 2.2.2.2", "1.1.1.1"),
-        (("append",), b"1.1.1.1", "1.1.1.1"),
-        (("truncate:0", "append"), b"1.1.1.1", PEER),
-        ((), b"nonsense", PEER),
+        ([], b"1.1", b"1.1 me"),
+        ([], b"1.0", b"1.0 me"),
+        ([b"1.1 kong/3.10.0"], b"1.1", b"1.1 kong/3.10.0, 1.1 me"),
+        ([b"1.0 a (me), 1.1 mean", b"1.1 me"], b"1.1", b"1.0 a (me), 1.1 mean, 1.1 me, 1.1 me"),
     ],
 )
-def test_a_signature_vouches_for_the_first_address(rule, sent, got):
-    headers = Headers([(b"X-Forwarded-For", sent)])
-    rules = forwarding(x_forwarded_for_trusted=rule)
-    assert rules.client_address(headers, PEER, trusted=True) == got
+def test_via(came, version, got):
+    fields = [(b"via", value) for value in came]
+    assert inbound(fields, version=version, via="me", max_passes=1) == [(b"Via", got)]
+
+
+def test_a_circle_is_ended():
+    fields = [(b"Via", b"1.1 me, HTTP/1.1 gateway"), (b"Via", b"1.0 me")]
+    with pytest.raises(ProtocolError, match="here 2 times") as caught:
+        inbound(fields, via="me", max_passes=1)
+    assert caught.value.status == 508
+    assert inbound(fields, via="me", max_passes=2)
+    assert inbound(fields, max_passes=1) == fields
+
+
+def test_responses_of_backends_have_it_too():
+    headers = Headers([(b"Via", b"1.1 kong")])
+    forwarding(via="me").mark_response(headers)
+    assert headers == [(b"Via", b"1.1 kong"), (b"Via", b"1.1 me")]
+    forwarding().mark_response(headers)
+    assert len(headers) == 2

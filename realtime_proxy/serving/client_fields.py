@@ -1,0 +1,48 @@
+"""The fields of a backend's response as its client gets them."""
+
+from realtime_proxy.grip.instruct import HoldMode, Instruct
+from realtime_proxy.model.headers import HOP_BY_HOP, Headers
+from realtime_proxy.model.messages import ResponseHead
+from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.routing.forwarding import Forwarding
+from realtime_proxy.serving.context import ServingContext
+
+NOT_FOR_CLIENTS = HOP_BY_HOP | {b"content-length"}
+
+
+def relayed_fields(headers: Headers, forwarding: Forwarding) -> Headers:
+    """Those of a response that is passed on."""
+    shown = headers.end_to_end(NOT_FOR_CLIENTS)
+    forwarding.mark_response(shown)
+    return shown
+
+
+def held_fields(
+    instruct: Instruct, head: ResponseHead, exchange: Exchange | None, context: ServingContext
+) -> Headers:
+    """Those of a held response, and by what the client may renew its credential.
+
+    `head` is the backend's, with the instructions in it.
+    """
+    hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()
+    if exchange is None or not exchange.connection_id:
+        shown = instruct.headers.without(hidden)
+    else:
+        shown = instruct.headers.without(hidden | {b"connection-id"})
+        shown.append((b"Connection-Id", exchange.connection_id.encode()))
+    context.forwarding.mark_response(shown)
+    if instruct.hold is HoldMode.STREAM and context.server.unbuffered_streams:
+        _ask_unbuffered(shown)
+    return shown
+
+
+def _ask_unbuffered(headers: Headers) -> None:
+    """Have a stream's head ask proxies on the way to pass it on as it comes, and as it is.
+
+    nginx, and what is made of it, collects responses unless it is told not to; others compress
+    them, which comes to the same.
+    """
+    if not headers.has(b"x-accel-buffering"):
+        headers.append((b"X-Accel-Buffering", b"no"))
+    if b"no-transform" not in headers.tokens(b"cache-control"):
+        headers.append((b"Cache-Control", b"no-transform"))
