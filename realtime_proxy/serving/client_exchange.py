@@ -1,7 +1,7 @@
 """What every client request goes through: route, trust, handlers, and responses of our own.
 
 Everything that ends an exchange early is an exception with the status to answer; it becomes a
-response in one place, `answer_for`.
+response in one place, `failure_answer.py`.
 """
 
 import time
@@ -16,7 +16,6 @@ import trio
 from realtime_proxy.errors import (
     BackendError,
     BackendUnreachable,
-    FilterError,
     GripError,
     OverloadError,
     ProtocolError,
@@ -33,6 +32,7 @@ from realtime_proxy.routing.condition import host_of
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script
 from realtime_proxy.serving.client_fields import NOT_FOR_CLIENTS
+from realtime_proxy.serving.failure_answer import Failure, answer_for
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody
 from realtime_proxy.serving.request_log import LoggedRequest
@@ -52,9 +52,6 @@ if TYPE_CHECKING:
 # By whether it is a WebSocket, then by whether it came over TLS.
 _SCHEMES = (("http", "https"), ("ws", "wss"))
 
-_WITHOUT_WHY = "Error while proxying to origin."
-
-Failure = ProtocolError | BackendError | FilterError | GripError | OverloadError
 # What is done to responses for a page of another origin that asks; None: nothing.
 ForPage = CrossOrigin | Script | None
 
@@ -418,31 +415,3 @@ class ClientExchange:
         if exchange.record is not None:
             exchange.record.bytes_out += self._head_bytes + self._body_bytes
         route.chain.closed(exchange, reason.value)
-
-
-def answer_for(error: Failure, route: LiveRoute | None) -> Response:
-    """What a client is told of a failure; on debug routes why, on which route, of which backend."""
-    is_debug = route is not None and route.debug
-    if isinstance(error, ProtocolError):
-        answer = text_response(error.status, str(error))
-    elif isinstance(error, OverloadError):
-        answer = text_response(error.status, str(error))
-        answer.headers.append((b"Retry-After", b"%d" % error.retry_after_seconds))
-    else:
-        status = error.status if isinstance(error, BackendError) else 502
-        answer = text_response(status, _why(error) if is_debug else _WITHOUT_WHY)
-    if route is not None and is_debug:
-        answer.headers.append((b"X-Debug-Route", route.id.encode()))
-        if error.target:
-            answer.headers.append((b"X-Debug-Target", error.target.encode()))
-    return answer
-
-
-def _why(error: BackendError | FilterError | GripError) -> str:
-    match error:
-        case FilterError():
-            return error.reason
-        case GripError():
-            return f"Failed to parse accept instructions: {error}"
-        case BackendError():
-            return str(error)

@@ -23,9 +23,9 @@ from realtime_proxy.routing.trailers import trailer_fields
 from realtime_proxy.serving.client_exchange import (
     After,
     ClientExchange,
-    Failure,
 )
 from realtime_proxy.serving.client_fields import NOT_FOR_CLIENTS, held_fields, relayed_fields
+from realtime_proxy.serving.failure_answer import Failure
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute

@@ -88,7 +88,7 @@ class OverHttpConnection(WebSocketConnection):
             self._poll_timer = None
         if not self._working:
             self._working = True
-            if self._session.has_ended:
+            if self._session.is_taking_leave:
                 self.connection.context.farewells.say(self._work)
             else:
                 self.connection.context.crew.start(self._work)

@@ -14,7 +14,7 @@ from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Action, Item
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.pipeline.exchange import Exchange
-from realtime_proxy.serving.client_exchange import answer_for
+from realtime_proxy.serving.failure_answer import answer_for
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.http_hold import HttpHold
 from realtime_proxy.serving.links import Links

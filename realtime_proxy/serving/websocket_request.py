@@ -9,8 +9,8 @@ from realtime_proxy.errors import (
 )
 from realtime_proxy.model.messages import RequestHead, Response
 from realtime_proxy.model.uri import Uri
-from realtime_proxy.serving.client_exchange import answer_for
 from realtime_proxy.serving.errand import Errand
+from realtime_proxy.serving.failure_answer import answer_for
 from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.wire.http1_client import decode_request_head, encode_request_head

@@ -124,9 +124,9 @@ class WebSocketOverHttp:
         return self.waiting_bytes < MAX_WAITING_BYTES
 
     @property
-    def has_ended(self) -> bool:
-        """True once the client is gone; its backend may still have to be told."""
-        return self._state is _State.ENDED
+    def is_taking_leave(self) -> bool:
+        """True once the client is gone or told to go; its backend may still have to be told."""
+        return self._state in (_State.ENDED, _State.CLOSED_HERE)
 
     @property
     def is_finished(self) -> bool:
