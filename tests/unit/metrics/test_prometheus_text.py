@@ -1,3 +1,6 @@
+import shutil
+import subprocess
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -81,3 +84,14 @@ def test_ours_can_be_read_by_prometheus(text):
     assert values["backend_response_seconds_bucket", ("le", "+Inf"), route] == 2
     assert values["backend_response_seconds_sum", route] == 100.02
     assert values["backend_failures_total", ("kind", "timeout"), route] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_only_the_names_that_pushpin_gives_are_unusual(text):
+    command = ["promtool", "check", "metrics"]
+    result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert set(result.stderr.splitlines()) - {""} == {
+        f'pp_{name} counter metrics should have "_total" suffix'
+        for name in ("request_received", "connection_minute", "message_received", "message_sent")
+    }
