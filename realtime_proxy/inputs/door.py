@@ -17,6 +17,8 @@ from realtime_proxy.inputs.publishing import Reach, Topics
 from realtime_proxy.inputs.tokens import OwnTokens, TokenDesk
 from realtime_proxy.inputs.waiting_room import WaitingRoom
 from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.connection_filter import ConnectionFilter
+from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 
@@ -118,6 +120,10 @@ class Door:
     @inspector.setter
     def inspector(self, inspector: Inspector) -> None:
         self.overview.inspector = inspector
+
+    async def dismiss_everywhere(self, which: ConnectionFilter, dismissal: Dismissal) -> None:
+        """End the connections meant: all are of this process."""
+        await self.overview.dismiss(which, dismissal)
 
     # -- the owner of channels ---------------------------------------------------------------
 

@@ -109,8 +109,8 @@ class WorkerLink:
         self._socket.send([Kind.PUBLISH, encode_item(item)])
         return self._registry.count(item)
 
-    def dismiss_everywhere(self, which: ConnectionFilter, dismissal: Dismissal) -> None:
-        """Have all workers, this one too, end the connections meant."""
+    async def dismiss_everywhere(self, which: ConnectionFilter, dismissal: Dismissal) -> None:
+        """Have all workers, this one too, end the connections meant; nobody waits for that."""
         self._socket.send([Kind.DISMISS, _encode(which), _encode(dismissal)])
 
     async def run(self) -> None:

@@ -55,6 +55,8 @@ async def test_its_inspector_is_asked(door):
     assert await door.overview.page(1, ALL, 3, 10) == ConnectionPage([], None)
     assert await door.overview.dismiss(ALL, Dismissal()) == 7
     assert inspector.dismissed == (ALL, Dismissal())
+    await door.dismiss_everywhere(ConnectionFilter(consumer="alice"), Dismissal(4001))
+    assert inspector.dismissed == (ConnectionFilter(consumer="alice"), Dismissal(4001))
 
 
 async def test_channels_are_those_that_are_held(door, registry):

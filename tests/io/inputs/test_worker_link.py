@@ -475,7 +475,7 @@ async def test_subscribers_of_channels_are_counted(ends):
 async def test_one_worker_may_have_all_end_connections(ends):
     worker, hub = ends
     which, dismissal = ConnectionFilter(consumer="alice"), Dismissal(4001, "revoked")
-    worker.link.dismiss_everywhere(which, dismissal)
+    await worker.link.dismiss_everywhere(which, dismissal)
     kind, *parts = await hub.hears()
     assert kind == b"X"
     assert parts == [msgspec.msgpack.encode(which), msgspec.msgpack.encode(dismissal)]
