@@ -19,7 +19,7 @@ id = "any"
 targets = [{{ url = "{url}" }}]
 """
 # Reached again with everyone who waits.
-AT_LEAST = {"server.max_retained_body_bytes", "server.max_connections", "open files"}
+AT_LEAST = {"server.max_retained_body_bytes", "server.max_connections", "open_files"}
 CONTENT = "x" * 100_000
 
 
@@ -120,7 +120,7 @@ def test_without_open_files_new_clients_wait_and_the_others_are_served(limited, 
     finally:
         for client in (first, *waiting):
             client.close()
-    wait_for_count(program, "open files", 1)
+    wait_for_count(program, "open_files", 1)
 
 
 def test_those_for_whom_there_is_no_place_wait(limited, backend, path):

@@ -70,7 +70,7 @@ def test_ours_can_be_read_by_prometheus(text):
     assert values["items_total", ("outcome", "repeated")] == 1
     assert values["items_total", ("outcome", "lost")] == 0
     assert values["limits_total", ("limit", "server.max_backlog_seconds")] == 2
-    assert values["limits_total", ("limit", "open files")] == 1
+    assert values["limits_total", ("limit", "open_files")] == 1
     assert values["limits_total", ("limit", "route.max_connections")] == 0
     assert values["backlog_dropped_bytes_total",] == 300
     assert values["limited_deliveries_total", ("outcome", "dropped")] == 3
