@@ -154,7 +154,9 @@ class Supervisor:
         descriptors = [listener.socket.fileno() for listener in self.slots[slot]]
         settings = [(listener.tls, listener.proxy_protocol) for listener in self.slots[slot]]
         listeners = tuple(zip(descriptors, settings, strict=True))
-        order = WorkerOrder(self._config, self._base_dir, listeners, link, lifeline)
+        order = WorkerOrder(
+            self._config, self._base_dir, listeners, link, lifeline, slot, self._workers
+        )
         with PairSocket(link, bind=True) as socket:
             process = await trio.lowlevel.open_process(
                 _COMMAND,

@@ -27,6 +27,7 @@ from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.backend.zhttp_peers import ZhttpPeers
 from realtime_proxy.channels.channel_tally import ChannelTally
 from realtime_proxy.channels.registry import Registry
+from realtime_proxy.config.addresses import UnixAddress
 from realtime_proxy.config.schema import Config
 from realtime_proxy.demo.backend import DemoBackend
 from realtime_proxy.inputs.door import Door
@@ -40,19 +41,24 @@ from realtime_proxy.model.item import Item
 from realtime_proxy.net.acceptor import Acceptor
 from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.crew import Crew
+from realtime_proxy.net.handover import HandedOverSocket, Parcel
+from realtime_proxy.net.listeners import open_listener
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.tls import TlsCodec
 from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.background import run_logged
 from realtime_proxy.pipeline.services import HandlerServices
+from realtime_proxy.serving.all_clients import AllClients
 from realtime_proxy.serving.connection_list import ConnectionList
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.drain import FINISH_SECONDS, Drain
 from realtime_proxy.serving.held_identities import HeldIdentities
 from realtime_proxy.serving.http_connection import HttpConnection
 from realtime_proxy.serving.live_target import zhttp_addresses
+from realtime_proxy.serving.neighbours import Neighbours
 from realtime_proxy.serving.roll import Roll
+from realtime_proxy.serving.sockjs_sessions import SockJsSessions
 
 _SWEEP_SECONDS = 1.0
 # While clients are let go, so often is looked whether all have left.
@@ -74,12 +80,14 @@ class Worker:
         base_dir: Path,
         link_socket: PairSocket | None = None,
         on_tallied: Callable[[Tallied], None] | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         """Raises ConfigError when something that is configured can't be had.
 
         `link_socket` leads to the supervisor; without one, publishers come to `door`, and what is
-        counted goes to `on_tallied`.
+        counted goes to `on_tallied`. `neighbours` are the other workers.
         """
+        self._neighbours = neighbours
         self._config = config
         self._base_dir = base_dir
         self._demo = DemoBackend(self._publish_one).answer
@@ -92,8 +100,10 @@ class Worker:
             config.backend, self._timers, self._watcher, self._bounds.entrance.descriptors
         )
         self._open: set[HttpConnection] = set()
+        self._sockjs = SockJsSessions()
+        self._clients = AllClients(self._open, self._sockjs)
         http = PooledHttpClient(BackendCaller(self._pool))
-        self._identities = HeldIdentities(self._open)
+        self._identities = HeldIdentities(self._clients)
         self._services = HandlerServices(http, self._identities, FetchedKeySets(http))
         self._parts = self.prepare(config)
         self._context: ServingContext | None = None
@@ -124,7 +134,9 @@ class Worker:
         if isinstance(self._entrance, WorkerLink):
             self._on_tallied = self._entrance.tell_tallied
             self._entrance.on_visits_wanted = self.tell_visits
-        tally = Tally(rules, self._counters, self._tell_soon, self._connections.sender, self._open)
+        tally = Tally(
+            rules, self._counters, self._tell_soon, self._connections.sender, self._clients
+        )
         channel_tally = ChannelTally(tally, self._registry)
         self._registry.on_changed = channel_tally.changed
         self._entrance.intake.tally = channel_tally
@@ -222,6 +234,8 @@ class Worker:
                 for listener in listeners:
                     self._bounds.govern(listener.socket)
                     nursery.start_soon(self._accept, listener, reception)
+                if self._neighbours is not None:
+                    nursery.start_soon(self._accept_from, self._neighbours, context)
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_GC_THRESHOLDS)
@@ -240,12 +254,15 @@ class Worker:
             counters=self._counters,
             zhttp=self._zhttp,
             identities=self._identities,
+            backlogs=self._bounds.backlogs,
             unsent=self._bounds.unsent,
             tally=self._tally,
             channels=self._entrance.channels,
             intake=self._entrance.intake,
             connections=self._connections,
             roll=Roll() if self._config.admin.listen else None,
+            sockjs=self._sockjs,
+            neighbours=self._neighbours,
         )
 
     def _publish_one(self, item: Item) -> int:
@@ -289,11 +306,35 @@ class Worker:
         """Serve a client whose address is known, and whose TLS stands."""
         self._counters.connections += 1
         client = ClientSocket(raw, tls, self._watcher, self._bounds.backlogs)
-        connection = HttpConnection(
-            context, client, peer, tls=tls is not None, on_closed=self._on_closed
-        )
+        self._connection(context, client, peer, tls=tls is not None).begin()
+
+    def _connection(
+        self, context: ServingContext, client: ClientSocket, peer: str, *, tls: bool
+    ) -> HttpConnection:
+        connection = HttpConnection(context, client, peer, tls=tls, on_closed=self._on_closed)
         self._open.add(connection)
-        connection.begin()
+        return connection
+
+    async def _accept_from(self, neighbours: Neighbours, context: ServingContext) -> None:
+        """Have the clients that other workers hand over."""
+        listening = open_listener(UnixAddress(neighbours.own_path))
+        taker = partial(self._take_over, context)
+        await Acceptor(listening, taker, self._bounds.entrance).run()
+
+    def _take_over(self, context: ServingContext, stream: socket.socket, _peer: str) -> None:
+        async def receive(_scope: trio.CancelScope) -> None:
+            try:
+                parcel = await Parcel.receive(stream)
+            except (OSError, ValueError) as error:
+                log.error("a connection was not handed over", problem=str(error))
+                self._bounds.entrance.room.leave()
+                return
+            self._bounds.addresses.move_in(parcel.peer)
+            client = HandedOverSocket(parcel, self._watcher, self._bounds.backlogs)
+            connection = self._connection(context, client, parcel.peer, tls=parcel.tls)
+            connection.begin_with(parcel.data)
+
+        context.crew.start(receive)
 
     def _closed(self, connection: HttpConnection) -> None:
         self._open.discard(connection)
@@ -313,7 +354,7 @@ class Worker:
             drain = context.drain = Drain(self._timers, seconds, SystemRandom())
             for acceptor in self._acceptors:
                 acceptor.end()
-            drain.begin(list(self._open))
+            drain.begin(list(self._clients))
             with trio.move_on_after(seconds + FINISH_SECONDS):
                 # Backends are still told of clients that have left.
                 while self._acceptors or self._open or context.crew.at_work:  # noqa: ASYNC110
@@ -323,5 +364,5 @@ class Worker:
 
     def close_all(self) -> None:
         """Close every client connection."""
-        for connection in list(self._open):
-            connection.close(CloseReason.SHUTDOWN)
+        for client in list(self._clients):
+            client.close(CloseReason.SHUTDOWN)

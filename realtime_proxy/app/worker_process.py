@@ -18,6 +18,7 @@ from realtime_proxy.config.schema import Config
 from realtime_proxy.config.server_section import Tls
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.net.zmq_socket import PairSocket
+from realtime_proxy.serving.neighbours import Neighbours
 
 log = structlog.get_logger()
 
@@ -27,7 +28,7 @@ class WorkerOrder:
     """All that a worker process is told, over its standard input.
 
     `listeners` are inherited descriptors, with `tls` and `proxy_protocol` of each; `lifeline` is a
-    pipe that ends with the supervisor.
+    pipe that ends with the supervisor. It is the worker in `slot` of so many.
     """
 
     config: Config
@@ -35,6 +36,13 @@ class WorkerOrder:
     listeners: tuple[tuple[int, tuple[Tls | None, bool]], ...]
     link: str
     lifeline: int
+    slot: int
+    workers: int
+
+    @property
+    def folder(self) -> str:
+        """What the workers and the supervisor share, and nobody else."""
+        return str(Path(self.link.removeprefix("ipc://")).parent)
 
 
 def main() -> int:
@@ -47,7 +55,8 @@ def main() -> int:
     set_up_logs(order.config.log)
     with PairSocket(order.link, bind=False) as link:
         try:
-            worker = Worker(order.config, order.base_dir, link)
+            neighbours = Neighbours(order.folder, order.slot, order.workers)
+            worker = Worker(order.config, order.base_dir, link, neighbours=neighbours)
         except ConfigError as error:  # it was fine when the supervisor tried it
             for problem in error.problems:
                 log.error("worker can't start", problem=str(problem))
@@ -78,7 +87,7 @@ async def _end_with_supervisor(order: WorkerOrder, scope: trio.CancelScope) -> N
     await trio.lowlevel.wait_readable(order.lifeline)
     log.error("the supervisor is gone, and this worker ends")
     # It could not clear up itself.
-    shutil.rmtree(Path(order.link.removeprefix("ipc://")).parent, ignore_errors=True)
+    shutil.rmtree(order.folder, ignore_errors=True)
     scope.cancel()
 
 

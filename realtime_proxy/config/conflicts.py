@@ -241,8 +241,17 @@ def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem
         yield Problem(f"{path}.id", "is missing; without a `host` only its id leads to a route")
     if route.get("path_remove") and route.get("path_replace") is not None:
         yield Problem(f"{path}.path_remove", "excludes `path_replace`; only one is possible")
+    yield from _sockjs_problems(route, path)
     yield from _header_problems(route, path)
     yield from _secret_problems(route, f"{path}.key", base_dir)
+
+
+def _sockjs_problems(route: Table, path: str) -> Iterator[Problem]:
+    sockjs, begins_with = _text(route, "sockjs"), _text(route, "path")
+    if sockjs and not sockjs.startswith(begins_with.rstrip("/")):
+        yield Problem(f"{path}.sockjs", f"is not below the `path` of the route, `{begins_with}`")
+    if route.get("sockjs_as_path") and not sockjs:
+        yield Problem(f"{path}.sockjs_as_path", "needs `sockjs`")
 
 
 def _backend_tls_problems(target: Table, path: str, base_dir: Path) -> Iterator[Problem]:

@@ -36,6 +36,7 @@ Values = dict[str, Any]
 
 # Pushpin waits this long for a backend, and for a client that keeps a connection.
 PUSHPIN_TIMEOUT_SECONDS = 1800.0
+_SHIPPED_SOCKJS_URL = "http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js"
 
 
 @attrs.frozen
@@ -60,6 +61,9 @@ def convert(conf: Path) -> Conversion:
         "log": _log(settings),
     }
     routes, route_notes = _routes(settings)
+    url = settings.literal("proxy", "sockjs_url", _SHIPPED_SOCKJS_URL)
+    if url and any(converted.route.sockjs for converted in routes):
+        sections["server"]["sockjs_url"] = url
     notes = [*settings.notes, *left_over_notes(settings), *route_notes]
     notes += _remaining_problems(_text(settings.file, sections, routes, notes))
     return Conversion(_text(settings.file, sections, routes, notes), tuple(notes))

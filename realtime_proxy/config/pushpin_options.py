@@ -26,8 +26,6 @@ _INTERNAL = re.compile(
 
 _OFF = frozenset({"", "false", "0"})
 _UNLIMITED = frozenset({"", "-1", "0"})
-# In every file that has not been touched: routes say whether there is any SockJS.
-_SHIPPED_SOCKJS = frozenset({"", "http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js"})
 
 
 @attrs.frozen
@@ -39,7 +37,6 @@ class Later:
 
 
 _LATER = {
-    ("proxy", "sockjs_url"): Later("there is no SockJS", _SHIPPED_SOCKJS),
     ("proxy", "max_open_requests"): Later("[server] max_connections is the limit", _UNLIMITED),
     ("handler", "share_all"): Later("each client's request goes to the backend", _OFF),
 }

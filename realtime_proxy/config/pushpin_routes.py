@@ -45,16 +45,12 @@ _CARRIED_CONDITION = frozenset(
         "session",
         "sig_iss",
         "sig_key",
+        "sockjs",
+        "sockjs_as_path",
         "ssl",
     )
 )
 _CHECKS = {"jsonp_defcb": or_empty(callback), "jsonp_defmethod": or_empty(method)}
-
-# What is lost with an option that can't be carried over yet.
-_LATER_CONDITION = {
-    "sockjs": "requests of SockJS are treated as any other",
-    "sockjs_as_path": "requests of SockJS are treated as any other",
-}
 
 
 @attrs.frozen
@@ -162,6 +158,8 @@ def _condition(word: Word, place: str, folder: Path, notes: list[Note]) -> Route
         json_p_body=word.get("jsonp_body") or "",
         json_p_default_callback=_accepted(word, "jsonp_defcb") or "",
         json_p_default_method=_accepted(word, "jsonp_defmethod") or "",
+        sockjs=_path_start(word, "sockjs"),
+        sockjs_as_path=_path_start(word, "sockjs_as_path"),
     )
 
 
@@ -257,7 +255,7 @@ def _refusal(name: str, value: str) -> str:
 def _condition_notes(word: Word) -> Iterator[str]:
     if word.get("session") is not None:
         yield "`session` left out: without a session store (`state_spec`) it changes nothing"
-    yield from option_notes(word, _CARRIED_CONDITION, _LATER_CONDITION)
+    yield from option_notes(word, _CARRIED_CONDITION)
     for name in _CHECKS:
         if refusal := _refusal(name, word.get(name) or ""):
             yield f"`{name}` left out: {refusal}"

@@ -1,6 +1,6 @@
 """A target on a line of Pushpin's routes file, and what its options share with conditions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from realtime_proxy.config.addresses import parse_endpoint, parse_mode
@@ -103,7 +103,7 @@ def _url(word: Word) -> str:
 
 def target_notes(word: Word) -> Iterator[str]:
     """What is to be said of the options of a target."""
-    return option_notes(word, _CARRIED_TARGET, {})
+    return option_notes(word, _CARRIED_TARGET)
 
 
 def host_and_port_of(word: Word, option: str) -> str:
@@ -117,10 +117,8 @@ def host_and_port_of(word: Word, option: str) -> str:
     return value
 
 
-def option_notes(word: Word, carried: frozenset[str], later: Mapping[str, str]) -> Iterator[str]:
-    """What is to be said of options that are not carried over; `later` tells what that means."""
+def option_notes(word: Word, carried: frozenset[str]) -> Iterator[str]:
+    """What is to be said of options that are not carried over."""
     for name in dict(word.options):
-        if name in later:
-            yield f"`{name}` is not carried over yet: {later[name]}"
-        elif name not in carried:
+        if name not in carried:
             yield f"`{name}` is unknown, to Pushpin too; left out"

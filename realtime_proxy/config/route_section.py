@@ -236,3 +236,15 @@ class Route:
         "Method of JSON-P requests without `_method`. Empty: `GET`, in basic mode `POST`.",
         or_empty(method),
     )
+    sockjs: str = option(
+        "",
+        "Path at which SockJS is served, to pages of any origin; backends see its sessions as "
+        "WebSockets (`docs/sockjs.md`). Empty: none.",
+        path_start,
+    )
+    sockjs_as_path: str = option(
+        "",
+        "Path of these WebSockets for backends. Empty: that of `sockjs`, with `/websocket` behind "
+        "it if the client has a WebSocket.",
+        path_start,
+    )

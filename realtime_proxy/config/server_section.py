@@ -187,6 +187,12 @@ class Server:
         "no-transform` in their heads, unless the backend says otherwise.",
     )
     cross_origin: bool = option(False, "`cross_origin` of a route, on all routes.")
+    sockjs_url: str = option(
+        "https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js",
+        "Where the page for iframes of SockJS loads its script from: the same version as the "
+        "site's pages.",
+        not_empty,
+    )
     debug: bool = option(False, "`debug` of a route, on all routes.")
 
 

@@ -5,7 +5,7 @@ when nobody asks, so that connections and deliveries cost nothing more.
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from typing import Protocol, Self
 
 import attrs
@@ -84,7 +84,7 @@ class Tally:
         counters: Counters,
         on_change: Callable[[], None],
         sender: str = "",
-        clients: Collection[Client] = (),
+        clients: Iterable[Client] = (),
     ) -> None:
         """`sender` names the process in the names of HTTP requests; `clients` are all there are.
 

@@ -32,14 +32,16 @@ class AddressLimit:
 
     def enter(self, peer: str) -> bool:
         """Count a connection of this address; False if there may be no more."""
-        if not self._most or not self._counts_for(peer):
-            return True
-        key = _key(peer)
-        if self._counts[key] >= self._most:
+        if self._most and self._counts_for(peer) and self._counts[_key(peer)] >= self._most:
             self._counters.limit_connections_per_address += 1
             return False
-        self._counts[key] += 1
+        self.move_in(peer)
         return True
+
+    def move_in(self, peer: str) -> None:
+        """Count a connection that has been let in elsewhere."""
+        if self._most and self._counts_for(peer):
+            self._counts[_key(peer)] += 1
 
     def leave(self, peer: str) -> None:
         """A connection of this address has ended."""

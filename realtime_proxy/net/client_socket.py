@@ -281,6 +281,13 @@ class ClientSocket:
             if self.owner is not None:
                 self.owner.ready(events)
 
+    # -- giving it away --------------------------------------------------------------------
+
+    @property
+    def plain_socket(self) -> socket.socket | None:
+        """The socket itself; None with TLS, whose state is here."""
+        return self._raw if self._tls is None else None
+
     # -- the end ---------------------------------------------------------------------------
 
     def close(self) -> None:

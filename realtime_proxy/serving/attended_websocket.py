@@ -61,14 +61,14 @@ class AttendedWebSocket(WebSocketHold):
         self._pinged_at = None
 
     @staticmethod
-    def _is_own_pong(message: Message) -> bool:
+    def is_own_pong(message: Message) -> bool:
         """True for the answer to a ping of our own, which is nobody else's business."""
         return message.opcode is Opcode.PONG and message.content == _TOKEN
 
     def _look(self) -> None:
         """Find out whether the client has been quiet for too long, and when to look again."""
         if self._pinged_at is not None and self._takes_input:
-            self.input_arrived()  # what came while this process was kept from reading
+            self.connection.look_for_input()  # what came while this process was kept from reading
         if self._is_released:
             return
         context, socket = self.connection.context, self.connection.socket
@@ -98,10 +98,6 @@ class AttendedWebSocket(WebSocketHold):
     @property
     def _may_ping(self) -> bool:
         """False once a close was sent: nothing comes after it (RFC 6455 5.5.1)."""
-        raise NotImplementedError
-
-    def input_arrived(self) -> None:
-        """Called by the watcher: frames of the client, or its end."""
         raise NotImplementedError
 
     def _give_up(self, code: int, why: str, reason: CloseReason) -> None:

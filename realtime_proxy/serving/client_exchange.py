@@ -175,14 +175,10 @@ class ClientExchange:
             self._tally.counts().client_content_bytes_sent += size
 
     def _find_route(self, *, tls: bool) -> LiveRoute:
-        host = host_of(self._request.host)
-        head, routes = self._request.head, self._context.routes
-        name = self._context.proxies.route_id(head.headers, self._connection.peer)
-        if name and not routes.is_shared(name):
-            route = routes.named(name, head.path)
-        else:
-            route = routes.find(host, head.path, self.is_websocket, tls)
+        request, peer = self._request, self._connection.peer
+        route = self._context.route_of(request, peer, websocket=self.is_websocket, tls=tls)
         if route is None:
+            host = host_of(request.host)
             raise ProtocolError(502, f"No route for host: {host.decode(errors='replace')}")
         return route
 

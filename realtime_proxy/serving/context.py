@@ -24,6 +24,7 @@ from realtime_proxy.net.backlogs import Backlogs
 from realtime_proxy.net.crew import Crew
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.watcher import Watcher
+from realtime_proxy.routing.condition import host_of
 from realtime_proxy.routing.forwarding import Forwarding
 from realtime_proxy.routing.proxies_in_front import ProxiesInFront
 from realtime_proxy.routing.table import RouteTable
@@ -36,6 +37,7 @@ from realtime_proxy.serving.link_requests import LinkRequests
 from realtime_proxy.serving.link_tasks import LinkTasks
 from realtime_proxy.serving.link_timers import LinkTimers
 from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.neighbours import Neighbours
 from realtime_proxy.serving.poll_line import PollLine
 from realtime_proxy.serving.rechecks import Rechecks
 from realtime_proxy.serving.recovery_room import RecoveryRoom
@@ -44,7 +46,9 @@ from realtime_proxy.serving.request_log import RequestLog
 from realtime_proxy.serving.retained_bodies import RetainedBodies
 from realtime_proxy.serving.roll import Roll
 from realtime_proxy.serving.route_places import RoutePlaces
-from realtime_proxy.wire.http1_server import HeadLimits
+from realtime_proxy.serving.sockjs_sessions import SockJsSessions
+from realtime_proxy.wire.http1_server import HeadLimits, IncomingRequest
+from realtime_proxy.wire.websocket_handshake import is_upgrade
 
 # Of these the proxy makes its own towards backends, or answers itself.
 _NOT_FOR_BACKENDS = HOP_BY_HOP | {b"accept-encoding", b"expect"}
@@ -69,7 +73,10 @@ class ServingContext:
     counters: Counters
     zhttp: ZhttpPeers
     identities: HeldIdentities
+    backlogs: Backlogs  # what clients have not taken
     unsent: Backlogs  # what WebSockets of backends have not taken
+    sockjs: SockJsSessions = attrs.field(factory=SockJsSessions)
+    neighbours: Neighbours | None = None  # there with several workers
     tally: Tally | None = None  # there only while somebody wants to know
     drain: Drain | None = None  # there only before a stop
     roll: Roll | None = None  # there only with an admin port
@@ -90,6 +97,7 @@ class ServingContext:
     renewals: Renewals = attrs.field(init=False)
     request_log: RequestLog = attrs.field(init=False)
     head_limits: HeadLimits = attrs.field(init=False)
+    serves_sockjs: bool = attrs.field(init=False)
     dropped_headers: frozenset[bytes] = attrs.field(init=False)
     proxies: ProxiesInFront = attrs.field(init=False)
     forwarding: Forwarding = attrs.field(init=False)
@@ -126,6 +134,8 @@ class ServingContext:
         self.request_log = RequestLog(config.log, secret_names)
         self.grip = config.grip
         self.routes = routes
+        self.serves_sockjs = any(route.sockjs for route in config.route)
+        self.sockjs.max_sessions = config.server.max_connections
         self.verifier = verifier
         self.comments = comments_every(config.server.event_stream_keep_alive_seconds)
         self.head_limits = HeadLimits(
@@ -136,6 +146,26 @@ class ServingContext:
         self.dropped_headers = _NOT_FOR_BACKENDS | identity_headers
         self.proxies = ProxiesInFront(config.forwarded)
         self.forwarding = Forwarding(config.forwarded, self.proxies, self.dropped_headers)
+
+    def route_of(
+        self, request: IncomingRequest, peer: str, *, websocket: bool, tls: bool
+    ) -> LiveRoute | None:
+        """The route of a request, None if there is none; `tls` says that it came over that."""
+        head = request.head
+        name = self.proxies.route_id(head.headers, peer)
+        if name and not self.routes.is_shared(name):
+            return self.routes.named(name, head.path)
+        return self.routes.find(host_of(request.host), head.path, websocket, tls)
+
+    def sockjs_session(self, request: IncomingRequest, peer: str, *, tls: bool) -> bytes:
+        """The session of SockJS over HTTP that a request is of; empty if it is of none."""
+        if not self.serves_sockjs or is_upgrade(request.head.headers):
+            return b""
+        tls = tls or self.proxies.came_over_tls(request.head.headers, peer)
+        route = self.route_of(request, peer, websocket=False, tls=tls)
+        rules = None if route is None else route.sockjs
+        endpoint = None if rules is None else rules.endpoint(request.head.path)
+        return endpoint.session if endpoint is not None and endpoint.is_of_session else b""
 
     def route_now(self, route: LiveRoute) -> LiveRoute | None:
         """What has become of the route that a connection was held with; None if it is gone.

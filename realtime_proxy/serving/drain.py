@@ -1,6 +1,6 @@
 """Letting clients go before a stop: each at its moment, and as it has to end to come back."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -39,7 +39,7 @@ class Drain:
         self._begun_at = timers.now()
         self._plan = DrainPlan.of(0, seconds, random)
 
-    def begin(self, clients: Collection[Leaver]) -> None:
+    def begin(self, clients: Iterable[Leaver]) -> None:
         """Give each that is held its moment; those that are idle end at once."""
         for client in clients:
             client.leave_if_idle()

@@ -4,7 +4,7 @@ A held client has no task. Items, timers and the watcher call it; what it does n
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import Self
 
 from realtime_proxy.channels.counted import counting
 from realtime_proxy.channels.group import Subscription
@@ -17,6 +17,7 @@ from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.pipeline.exchange import Exchange, Identity
+from realtime_proxy.serving.client_connection import ClientConnection
 from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.personal_delivery import (
@@ -29,9 +30,6 @@ from realtime_proxy.sessions.expiry_notice import ExpiryNotice
 from realtime_proxy.wire.encodings import WireForm
 from realtime_proxy.wire.http1_rules import parse_request_block
 
-if TYPE_CHECKING:
-    from realtime_proxy.serving.http_connection import HttpConnection
-
 
 class HeldClient:
     """A client held open: where its bytes go, and the handlers and filters before them."""
@@ -40,7 +38,7 @@ class HeldClient:
 
     def __init__(
         self,
-        connection: "HttpConnection",
+        connection: ClientConnection,
         route: LiveRoute,
         exchange: Exchange | None,
         form: WireForm,
@@ -57,6 +55,11 @@ class HeldClient:
     def route_id(self) -> str:
         """The id that the configuration gives its route, empty if it gives none."""
         return self._route.stats_id
+
+    @property
+    def held_client(self) -> Self:
+        """Itself, as whoever holds a connection tells."""
+        return self
 
     # -- who it is -------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The held clients of a worker by who they are, for handlers that know whose access has ended."""
 
-from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
 from realtime_proxy.pipeline.decision import Renewal
 from realtime_proxy.pipeline.exchange import Identity
@@ -9,21 +9,29 @@ from realtime_proxy.sessions.access_loss import REVOKED
 
 if TYPE_CHECKING:
     from realtime_proxy.serving.held_client import HeldClient
-    from realtime_proxy.serving.http_connection import HttpConnection
+
+
+class Connection(Protocol):
+    """Something that a client may be held on."""
+
+    @property
+    def held_client(self) -> "HeldClient | None":
+        """The client that is held; None if there is none."""
 
 
 class HeldIdentities:
     """What handlers know as `pipeline.LiveConnections`."""
 
-    def __init__(self, connections: Collection["HttpConnection"]) -> None:
-        """`connections` are all that are open; they are looked through only when asked about."""
+    def __init__(self, connections: Iterable[Connection]) -> None:
+        """`connections` are all that there are; they are looked through only when asked about."""
         self._connections = connections
         # By the ids of their connections, if these have one.
         self.named: dict[str, HeldClient] = {}
 
     def revoke(self, loses: Callable[[Identity], bool]) -> int:
         """Close the connections of those whose credential counts no more; how many there were."""
-        lost = [client for client, identity in self._identified() if loses(identity)]
+        # A session is on the connection of the request that waits for it, too.
+        lost = {client: None for client, identity in self._identified() if loses(identity)}
         for client in lost:
             client.connection.context.lifetimes.lose(client, REVOKED)
         return len(lost)

@@ -1,8 +1,11 @@
 """What a connection asks of those that it is given to while it is held."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from realtime_proxy.model.close_reason import CloseReason
+
+if TYPE_CHECKING:
+    from realtime_proxy.serving.held_client import HeldClient
 
 
 class Hold(Protocol):
@@ -15,6 +18,10 @@ class Hold(Protocol):
     def reads_on(self) -> bool:
         """True while there is something to be read."""
 
+    @property
+    def held_client(self) -> "HeldClient | None":
+        """The client that is held; None if it is none for handlers."""
+
     def client_gone(self, reason: CloseReason) -> None:
         """The connection has ended."""
 
@@ -25,5 +32,5 @@ class Hold(Protocol):
 class InputHold(Hold, Protocol):
     """A hold that also takes what the client sends."""
 
-    def input_arrived(self) -> None:
-        """There is something to receive."""
+    def input_arrived(self, data: bytes) -> None:
+        """Take what the client has sent."""

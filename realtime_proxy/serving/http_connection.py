@@ -32,6 +32,8 @@ from realtime_proxy.serving.http_repeat import RepeatedExchange, Superseded
 from realtime_proxy.serving.lingering import LINGER_SECONDS, Lingering
 from realtime_proxy.serving.request_body import NO_BODY, RequestBody, StoredBody
 from realtime_proxy.serving.response_hold import ResponseHold
+from realtime_proxy.serving.sockjs_exchange import SockJsExchange
+from realtime_proxy.serving.sockjs_upgrade import SockJsUpgrade
 from realtime_proxy.serving.websocket_upgrade import WebSocketUpgrade
 from realtime_proxy.wire.http1_server import (
     BodyForm,
@@ -117,7 +119,7 @@ class HttpConnection:
     @property
     def held_client(self) -> HeldClient | None:
         """The client that is held; None while it is not, or not yet accepted."""
-        return self._hold if isinstance(self._hold, HeldClient) else None
+        return None if self._hold is None else self._hold.held_client
 
     @property
     def is_held(self) -> bool:
@@ -172,9 +174,21 @@ class HttpConnection:
                     self._scope.cancel()
             case _State.HELD:
                 if self._takes_input is not None and not self.socket.overflowed:
-                    self._takes_input.input_arrived()
+                    self._receive_for(self._takes_input)
                 elif events & HUNG_UP and not self._is_read_later(events):
                     self.close(self._reason_of_end())
+
+    def look_for_input(self) -> None:
+        """Take now what the client has sent, if its hold takes that."""
+        if self._takes_input is not None:
+            self._receive_for(self._takes_input)
+
+    def _receive_for(self, hold: InputHold) -> None:
+        data = self.socket.receive()
+        if data:
+            hold.input_arrived(data)
+        elif data is not None:
+            self.close(CloseReason.CLIENT_GONE)
 
     def _is_read_later(self, events: int) -> bool:
         """True if the client has only said its last, which its hold has not read yet."""
@@ -304,17 +318,34 @@ class HttpConnection:
         )
 
     async def _serve_one(self, request: IncomingRequest, body: RequestBody | StoredBody) -> After:
+        if self.context.neighbours is not None and await self._is_handed_over(request):
+            return After.HELD
         self.context.counters.requests += 1
         if not request.framing.has_body:
             self._request_read()
         if request.upgrades:
             self._number = None
-            return await WebSocketUpgrade(self, request, body).run()
+            upgrade = SockJsUpgrade if self.context.serves_sockjs else WebSocketUpgrade
+            return await upgrade(self, request, body).run()
         self._number = self.context.counters.requests
         try:
-            return await HttpExchange(self, request, body).run()
+            exchange = SockJsExchange if self.context.serves_sockjs else HttpExchange
+            return await exchange(self, request, body).run()
         finally:
             body.forget()
+
+    async def _is_handed_over(self, request: IncomingRequest) -> bool:
+        """Give the connection to the worker that has the session of a request, if another has."""
+        neighbours, parser = self.context.neighbours, self._parser
+        session = self.context.sockjs_session(request, self.peer, tls=self._tls)
+        if not session or neighbours is None or parser is None:
+            return False
+        owner = neighbours.owner_of(session)
+        if owner is None:
+            return False
+        if not await neighbours.hand_over(owner, self, request, parser.buffer):
+            raise ProtocolError(503, "The session can't be served just now.")
+        return True
 
     def _request_read(self) -> None:
         """From now on nobody reads, so the client's end has to be watched for."""
@@ -424,6 +455,25 @@ class HttpConnection:
         """What the client sent after the request that is held."""
         leftover, self._leftover = self._leftover, b""
         return leftover
+
+    # -- given away ------------------------------------------------------------------------
+
+    @property
+    def came_over_tls(self) -> bool:
+        """True if the client speaks TLS, here or with who has handed it over."""
+        return self._tls
+
+    def begin_with(self, data: bytes) -> None:
+        """Serve what the client has sent before its connection was handed over."""
+        self._leftover = data
+        self._start(self._serve)
+
+    def leave(self) -> None:
+        """Somebody else has the client from now on."""
+        self._state = _State.CLOSED
+        self._parser = None
+        self.socket.close()
+        self._on_closed(self)
 
     # -- the end ---------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from realtime_proxy.channels.group import Subscription
 from realtime_proxy.channels.subscriber import Subscriber
@@ -11,12 +12,16 @@ from realtime_proxy.serving.held_client import HeldClient
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.wire.encodings import WireForm
 
+if TYPE_CHECKING:
+    from realtime_proxy.serving.http_connection import HttpConnection
+
 
 class HttpHold(HeldClient):
     """What both kinds share: subscriptions, a timer, those that are told of them."""
 
     __slots__ = ("_subscriptions", "_timer")
 
+    connection: "HttpConnection"
     kind = ""
 
     def __init__(self, order: HoldOrder, form: WireForm) -> None:

@@ -18,6 +18,7 @@ from realtime_proxy.routing.condition import Condition
 from realtime_proxy.routing.json_p import JsonPRules
 from realtime_proxy.routing.origin_rule import OriginRule
 from realtime_proxy.routing.request_edits import RequestEdits
+from realtime_proxy.routing.sockjs_rules import SockJsRules
 from realtime_proxy.routing.table import RouteTable
 from realtime_proxy.serving.live_target import LiveTarget, LocalBackend, TargetMaker
 from realtime_proxy.serving.websocket_limits import WebSocketLimits
@@ -31,12 +32,12 @@ class LiveRoute:
     """One route as requests use it.
 
     `chain` is None without handlers, `signer` without a key, `edits` if requests go on as they are,
-    `json_p` unless the route is open to pages of other origins. `marks` says that backends get the
-    client's headers a second time, marked; `compression` that messages of WebSockets may be
-    deflated. `log` has the route's own level; `logs_requests`: it shows requests;
-    `over_http_targets` take WebSocket events in requests; `backend_path`: what paths begin with
-    for backends. `expiry_notice`: what those are told whose credential is about to expire;
-    `recheck_seconds`: how often handlers are asked whether they may stay, 0 for never.
+    `json_p` unless the route is open to pages of other origins, `sockjs` unless it serves that.
+    `marks` says that backends get the client's headers a second time, marked; `compression` that
+    messages of WebSockets may be deflated. `log` has the route's own level; `logs_requests`: it
+    shows requests; `over_http_targets` take WebSocket events in requests; `backend_path`: what
+    paths begin with for backends. `expiry_notice`: what those are told whose credential is about
+    to expire; `recheck_seconds`: how often handlers are asked whether they may stay, 0 for never.
     `origins`: those of pages that may open WebSockets, None for all.
     `identity_headers`, in lower case, may come from proxies in front. `stats_id`: the id that the
     configuration gives it, empty if it gives none.
@@ -55,6 +56,7 @@ class LiveRoute:
     max_connections: int
     identity_headers: frozenset[bytes]
     json_p: JsonPRules | None
+    sockjs: SockJsRules | None
     targets: tuple[LiveTarget, ...]
     websocket: WebSocketLimits
     origins: OriginRule | None
@@ -120,6 +122,7 @@ def _live(
         max_connections=route.max_connections,
         identity_headers=_accepted(route.identity_headers, chain.sets_headers),
         json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
+        sockjs=SockJsRules.of(route, config.server.sockjs_url),
         targets=targets.targets(route, key_path),
         websocket=WebSocketLimits.of(route, config.server),
         origins=OriginRule.of(route.websocket_origins),

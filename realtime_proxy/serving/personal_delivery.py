@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import structlog
 import trio
@@ -15,6 +15,7 @@ from realtime_proxy.metrics.traffic import Traffic
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Item
 from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.serving.client_connection import ClientConnection
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
@@ -27,16 +28,15 @@ from realtime_proxy.sessions.filtered_items import (
 )
 from realtime_proxy.wire.encodings import WireForm
 
-if TYPE_CHECKING:
-    from realtime_proxy.serving.http_connection import HttpConnection
-
 log = structlog.get_logger()
 
 
 class PersonalHold(Subscriber, Protocol):
     """A hold, as what stands before it knows it."""
 
-    connection: "HttpConnection"
+    @property
+    def connection(self) -> ClientConnection:
+        """The client's end."""
 
     def last_ids(self) -> dict[str, str | None]:
         """Its channels, as the backend names them, with the last ids that the client has."""

@@ -42,7 +42,13 @@ from realtime_proxy.sessions.effects import (
 from realtime_proxy.sessions.expiry_notice import ExpiryNotice
 from realtime_proxy.sessions.upgrade_answer import own_refusal
 from realtime_proxy.wire.websocket_frame import SERVICE_RESTART, Opcode, encode_close
-from realtime_proxy.wire.websocket_reader import FrameReader, Message, PeerClosed, PeerFailed
+from realtime_proxy.wire.websocket_reader import (
+    FrameEvent,
+    FrameReader,
+    Message,
+    PeerClosed,
+    PeerFailed,
+)
 
 CLOSE_SECONDS = 10.0
 _TO_CLIENT = (SendMessage, SendClose, Control)
@@ -75,22 +81,14 @@ class WebSocketConnection(AttendedWebSocket):
         refusal = self._backend.refusal(BackendTimeout("backend has not accepted in time"))
         self._perform([own_refusal(refusal.head(), refusal.body), *self._session.client_gone()])
 
+    async def begin(self) -> None:
+        """Ask the backend whether it accepts, and go on with what follows from its answer."""
+        raise NotImplementedError
+
     # -- the client ------------------------------------------------------------------------
 
-    def input_arrived(self) -> None:
-        """Called by the watcher: frames of the client, or its end."""
-        data = self.connection.socket.receive()
-        if data is None:
-            return
-        if not data:
-            self.connection.close(CloseReason.CLIENT_GONE)
-            return
-        self._take(data)
-
-    def _take(self, data: bytes) -> None:
-        self._heard()
-        if (record := self._record) is not None:
-            record.bytes_in += len(data)
+    def input_arrived(self, data: bytes) -> None:
+        """Take frames of the client."""
         if self._frames is None:
             limits = self._route.websocket
             self._frames = FrameReader(
@@ -98,24 +96,42 @@ class WebSocketConnection(AttendedWebSocket):
                 max_frame_bytes=limits.max_frame_bytes,
                 inflates=self.form.is_deflated,
             )
+        self._heard_in(len(data))
         self._follow_client(self._frames, data)
+        self._pause_unless_ready()
+
+    def events_arrived(self, events: Iterable[FrameEvent], size: int) -> None:
+        """Take what the client has sent in so many bytes, message by message."""
+        self._heard_in(size)
+        self._follow_events(events)
+        self._pause_unless_ready()
+
+    def _heard_in(self, size: int) -> None:
+        self._heard()
+        if (record := self._record) is not None:
+            record.bytes_in += size
+
+    def _pause_unless_ready(self) -> None:
         if not self._takes_input or (self._frames is not None and self._frames.has_more):
             self.connection.stop_input()
             self._read_on()
 
     def _follow_client(self, frames: FrameReader, data: bytes) -> None:
-        for event in frames.feed(data):
+        self._follow_events(frames.feed(data))
+        if frames.is_idle:
+            self._frames = None
+
+    def _follow_events(self, events: Iterable[FrameEvent]) -> None:
+        for event in events:
             match event:
                 case Message():
-                    if not self._is_own_pong(event):
+                    if not self.is_own_pong(event):
                         self._message_arrived(event)
                 case PeerClosed():
                     self._note_close(event.code)
                     self._perform(self._session.client_closed(event.code, event.reason))
                 case PeerFailed():
                     self._client_failed(event)
-        if frames.is_idle:
-            self._frames = None
 
     async def _take_rest(self, _scope: trio.CancelScope) -> None:
         """Take what there is more of deflated messages, with others between."""
@@ -264,7 +280,8 @@ class WebSocketConnection(AttendedWebSocket):
         opening, self._opening = self._opening, None
         if opening is None:
             return
-        self.send(opening.acceptance(headers))
+        opening.accept(self.writer.write, headers)
+        self._control.sent_at = self.connection.context.timers.now()
         opening.log_answer(self._backend.target.label, 101)
         if (presence := self.connection.presence) is not None:
             presence.hold("websocket")
@@ -311,14 +328,13 @@ class WebSocketConnection(AttendedWebSocket):
         self.connection.take_input(self)
         leftover = self.connection.take_leftover()
         if leftover:  # sent behind the upgrade request
-            self._take(leftover)
+            self.input_arrived(leftover)
 
     def _reject(self, head: ResponseHead, body: bytes) -> None:
         opening, self._opening = self._opening, None
         if opening is None:
             return
-        shown, data, body_bytes = opening.refusal(head, body)
-        self.writer.write(data)
+        shown, body_bytes = opening.refuse(self.writer.write, head, body)
         if (record := self._record) is not None:
             record.status, record.response_headers = head.status, shown.headers
         opening.log_answer(self._backend.target.label, head.status, body_bytes)

@@ -1,12 +1,13 @@
 """The request that opens a WebSocket, until it is answered."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import attrs
 
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.serving.client_connection import ClientConnection
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_log import LoggedRequest
 from realtime_proxy.sessions.compression import Agreement
@@ -19,15 +20,12 @@ from realtime_proxy.wire.http1_server import (
     response_form,
 )
 
-if TYPE_CHECKING:
-    from realtime_proxy.serving.http_connection import HttpConnection
-
 
 @attrs.frozen
 class WebSocketOpening:
     """An upgrade request: everything a session is made of, and how it may be answered."""
 
-    connection: "HttpConnection"
+    connection: ClientConnection
     request: IncomingRequest
     route: LiveRoute
     head: RequestHead  # as handlers left it, to be repeated with every event
@@ -43,8 +41,21 @@ class WebSocketOpening:
         """The form in which the client takes messages."""
         return WireForm.FRAME if self.compression is None else self.compression.form
 
-    def acceptance(self, headers: Headers) -> bytes:
-        """The head that accepts, with the backend's fields."""
+    def accept(self, send: Callable[[bytes], None], headers: Headers) -> None:
+        """Tell the client that it is accepted, with the backend's fields."""
+        send(self._acceptance(headers))
+
+    def refuse(
+        self, send: Callable[[bytes], None], head: ResponseHead, body: bytes
+    ) -> tuple[ResponseHead, int]:
+        """Give the client the backend's response. What it is shown: head, bytes of the body."""
+        shown, form = self._refusal(head, body)
+        keep_alive = self.request.keep_alive and self.connection.context.drain is None
+        data = encode_response_head(shown, form, len(body), keep_alive=keep_alive)
+        send(data if form == BodyForm.NONE else data + body)
+        return shown, 0 if form == BodyForm.NONE else len(body)
+
+    def _acceptance(self, headers: Headers) -> bytes:
         own = [
             b"Upgrade: websocket",
             b"Connection: Upgrade",
@@ -54,15 +65,10 @@ class WebSocketOpening:
             own.append(b"Sec-WebSocket-Extensions: " + self.compression.answer)
         return encode_head(b"HTTP/1.1 101 Switching Protocols", headers, *own)
 
-    def refusal(self, head: ResponseHead, body: bytes) -> tuple[ResponseHead, bytes, int]:
-        """The backend's response as the client gets it: head, all bytes, those of the body."""
+    def _refusal(self, head: ResponseHead, body: bytes) -> tuple[ResponseHead, str]:
         hidden = head.headers.hop_by_hop() | {b"content-length"}
         shown = ResponseHead(head.status, head.reason, head.headers.without(hidden))
-        request = self.request
-        form = response_form(request.head, head.status, len(body))
-        keep_alive = request.keep_alive and self.connection.context.drain is None
-        data = encode_response_head(shown, form, len(body), keep_alive=keep_alive)
-        return (shown, data, 0) if form == BodyForm.NONE else (shown, data + body, len(body))
+        return shown, response_form(self.request.head, head.status, len(body))
 
     def log_answer(self, backend: str, status: int | None, body_bytes: int = 0) -> None:
         """Write the record of the request; without a status, it got no answer."""

@@ -10,6 +10,7 @@ from realtime_proxy.serving.client_exchange import After, ClientExchange
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.over_http_connection import OverHttpConnection
 from realtime_proxy.serving.pass_through_connection import PassThroughConnection
+from realtime_proxy.serving.websocket_connection import WebSocketConnection
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.sessions.compression import OFFER, agreement
 from realtime_proxy.wire.websocket_handshake import accept_token
@@ -61,21 +62,18 @@ class WebSocketUpgrade(ClientExchange):
         return Refuse(text_response(403, "Origin not allowed."), "origin not allowed")
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
-        over_http = bool(route.over_http_targets)
-        if over_http:
-            headers = head.headers.without(_NOT_FOR_EVENTS).without_prefix(b"meta-")
-        else:
-            headers = head.headers.without(_NOT_FOR_ORIGINS)
-        offered = [b"grip"] if route.grip else []
-        if route.compression and not over_http:
-            offered.append(OFFER)
-        if offered:
-            headers.append((b"Sec-WebSocket-Extensions", b", ".join(offered)))
-        opening = WebSocketOpening(
+        opening = self._opening(route, head_for_backend(route, head))
+        if self._exchange is not None:
+            self._exchange.held = "websocket"  # the session tells handlers of its end
+        await self._begin(opening)
+        return After.HELD
+
+    def _opening(self, route: LiveRoute, head: RequestHead) -> WebSocketOpening:
+        return WebSocketOpening(
             connection=self._connection,
             request=self._request,
             route=route,
-            head=RequestHead(head.method, head.target, headers),
+            head=head,
             connection_id=self._connection_id,
             accept_token=self._accept_token,
             logged=self._logged() if self._context.request_log.wants(route) else None,
@@ -83,11 +81,9 @@ class WebSocketUpgrade(ClientExchange):
             exchange=self._exchange,
             compression=agreement(self._request.head.headers) if route.compression else None,
         )
-        if self._exchange is not None:
-            self._exchange.held = "websocket"  # the session tells handlers of its end
-        websocket = OverHttpConnection(opening) if over_http else PassThroughConnection(opening)
-        await websocket.begin()
-        return After.HELD
+
+    async def _begin(self, opening: WebSocketOpening) -> None:
+        await websocket_of(opening).begin()
 
     def _log(self, after: After | None) -> None:
         if after is not After.HELD:  # else the session tells whether it was accepted
@@ -106,3 +102,24 @@ class WebSocketUpgrade(ClientExchange):
         if response.status == 502:
             response.headers = Headers()
         return await super()._send_response(response)
+
+
+def head_for_backend(route: LiveRoute, head: RequestHead) -> RequestHead:
+    """The head of a request for a WebSocket, without what is said anew to backends."""
+    offered = [b"grip"] if route.grip else []
+    if route.over_http_targets:
+        headers = head.headers.without(_NOT_FOR_EVENTS).without_prefix(b"meta-")
+    else:
+        headers = head.headers.without(_NOT_FOR_ORIGINS)
+        if route.compression:
+            offered.append(OFFER)
+    if offered:
+        headers.append((b"Sec-WebSocket-Extensions", b", ".join(offered)))
+    return RequestHead(head.method, head.target, headers)
+
+
+def websocket_of(opening: WebSocketOpening) -> WebSocketConnection:
+    """The WebSocket that a request opens, by what its backend speaks."""
+    if opening.route.over_http_targets:
+        return OverHttpConnection(opening)
+    return PassThroughConnection(opening)

@@ -1,6 +1,7 @@
 """WebSocket frames as they are written (RFC 6455 5.2): content in, bytes out."""
 
 import os
+from collections.abc import Iterator
 from enum import IntEnum
 
 _MASKED = 0x80
@@ -65,6 +66,24 @@ def encode_close(code: int | None, reason: str = "") -> bytes:
         return encode_frame(Opcode.CLOSE, b"")
     text = reason.encode()[:123].decode(errors="ignore").encode()
     return encode_frame(Opcode.CLOSE, code.to_bytes(2, "big") + text)
+
+
+def sent_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Opcode and content of each of the frames that were made by `encode_frame`."""
+    at = 0
+    while at < len(data):
+        length = data[at + 1]
+        offset = at + (2 if length < 126 else 4 if length == 126 else 10)
+        size = length if length < 126 else int.from_bytes(data[at + 2 : offset], "big")
+        yield data[at] & 0x0F, data[offset : offset + size]
+        at = offset + size
+
+
+def parse_close(content: bytes) -> tuple[int | None, str]:
+    """Code and reason of a close frame that was made by `encode_close`."""
+    if not content:
+        return None, ""
+    return int.from_bytes(content[:2], "big"), content[2:].decode()
 
 
 def mixed(key: bytes, content: bytes) -> bytes:

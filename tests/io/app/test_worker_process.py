@@ -37,7 +37,7 @@ class Played:
     def order(self, route=DEMO):
         config = Config(server=Server(), route=(route,), log=Log(file=str(self.folder / "log")))
         listener = (self.listener.fileno(), (None, False))
-        return WorkerOrder(config, self.folder, (listener,), self.endpoint, self._lifeline)
+        return WorkerOrder(config, self.folder, (listener,), self.endpoint, self._lifeline, 0, 1)
 
     @contextlib.asynccontextmanager
     async def worker(self, **options):

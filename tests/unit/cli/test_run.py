@@ -101,10 +101,10 @@ def test_routes_need_no_file(run):
 
 
 def test_routes_replace_those_of_a_file(run, file):
-    served = run("--config", file, "--route", "*,sockjs=/s b:1")
+    served = run("--config", file, "--route", "*,colour=red b:1")
     assert [route.host for route in served.config.route] == ["*"]
     assert served.config.server.listen == ("127.0.0.1:7000",)
-    assert "`sockjs` is not carried over yet" in served.result.stderr
+    assert "`colour` is unknown" in served.result.stderr
 
 
 @pytest.mark.parametrize(

@@ -258,3 +258,20 @@ def test_what_a_backend_is_checked_for_is_said_once(tmp_path):
     assert "excludes `server_name`" in found["route[0].targets[1].trust_connect_host"]
     assert found["route[0].targets[2].ca"] == f"there is no file {tmp_path}/no.pem"
     assert "not a host name" in found["route[0].targets[2].server_name"]
+
+
+@pytest.mark.parametrize(
+    ("route", "path", "message"),
+    [
+        ('path = "/a/"\nsockjs = "/b"', ".sockjs", "is not below the `path` of the route, `/a/`"),
+        ('sockjs_as_path = "/ws"', ".sockjs_as_path", "needs `sockjs`"),
+    ],
+)
+def test_sockjs_where_nobody_gets(route, path, message):
+    found = problems(f"[[route]]\ntargets = [{{demo = true}}]\n{route}")
+    assert found == {"route[0]" + path: message}
+
+
+def test_sockjs_may_be_the_whole_path_of_a_route():
+    text = '[[route]]\ntargets = [{demo = true}]\npath = "/sock/"\nsockjs = "/sock"'
+    assert load_text(text).route[0].sockjs == "/sock"

@@ -31,7 +31,6 @@ def left_over(tmp_path):
         ("handler", "state_spec=ipc://x"),
         ("proxy", "max_open_requests=-1"),
         ("handler", "share_all=0"),
-        ("proxy", "sockjs_url=http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js"),
     ],
 )
 def test_what_changes_nothing_is_not_noted(left_over, section, line):
@@ -44,7 +43,6 @@ def test_what_changes_nothing_is_not_noted(left_over, section, line):
         ("handler", "push_in_specs=tcp://*:1", "unknown"),
         ("runner", "logdir=log", "replaced by [log] file"),
         ("proxy", "colour=red", "[proxy] colour: unknown"),
-        ("proxy", "sockjs_url=/sockjs.js", "there is no SockJS"),
         ("elsewhere", "a=b", "[elsewhere] a: unknown"),
     ],
 )

@@ -36,6 +36,10 @@ def many(*lines):
         ("*,sig_iss=i,sig_key=k a:1", Route((TARGET,), issuer="i", key="k")),
         ("*,aco a:1", Route((TARGET,), cross_origin=True)),
         (
+            "*,sockjs=/s,sockjs_as_path=/ws a:1",
+            Route((TARGET,), sockjs="/s", sockjs_as_path="/ws"),
+        ),
+        (
             "*,aco,jsonp_mode=basic,jsonp_cb=c,jsonp_body=b,jsonp_defcb=f.g,jsonp_defmethod=M a:1",
             Route(
                 (TARGET,),
@@ -96,6 +100,7 @@ def test_routes(line, route):
         ("debug= a:1", "no domain or id"),
         ("*,as_host=a/b a:1", "as_host: .* is not a host"),
         ("*,replace_beg=/a?b a:1", "replace_beg: .*can't begin a path"),
+        ("*,sockjs=/a?b a:1", "sockjs: .*can't begin a path"),
         ("*.a.test a:1", "could never match"),
         ("a.test:80 a:1", "could never match"),
         ("* zhttp/ipc://x", "by `zhttp/` or `zws/` are not supported"),
@@ -115,7 +120,6 @@ def test_lines_without_a_route(line, problem):
         ("*,path_rem=x a:1", "`path_rem` left out"),
         ("*,log_level=loud a:1", "`log_level` left out"),
         ("*,session a:1", "`session` left out"),
-        ("*,sockjs=/s a:1", "`sockjs` is not carried over yet"),
         ("*,sig_key=k a:1", "count only together"),
         ("*,sig_iss=i a:1", "count only together"),
         ("*,sig_iss=i,sig_key=base64: a:1", "count only together"),

@@ -8,6 +8,8 @@ from realtime_proxy.wire.websocket_frame import (
     encode_deflated,
     encode_frame,
     masked,
+    parse_close,
+    sent_frames,
 )
 from realtime_proxy.wire.websocket_reader import FrameReader, Message, PeerClosed
 
@@ -81,3 +83,15 @@ def test_close_is_masked_too():
 def test_a_deflated_message_has_the_first_reserved_bit(size):
     plain = encode_frame(Opcode.BINARY, bytes(size))
     assert encode_deflated(Opcode.BINARY, bytes(size)) == b"\xc2" + plain[1:]
+
+
+def test_frames_of_our_own_are_taken_apart():
+    frames = [(Opcode.TEXT, b"x" * size) for size in SIZES] + [(Opcode.PING, b"p")]
+    assert list(sent_frames(b"".join(encode_frame(*frame) for frame in frames))) == frames
+
+
+@pytest.mark.parametrize("close", [(None, ""), (1000, ""), (3456, "ö" * 61)])
+def test_closes_of_our_own_are_taken_apart(close):
+    [(opcode, content)] = sent_frames(encode_close(*close))
+    assert opcode == Opcode.CLOSE
+    assert parse_close(content) == close
