@@ -22,6 +22,8 @@ INTERNAL_ERROR_CLOSE = CloseWith(1011)
 class Chain:
     """One route's handlers. `sets_headers` has the identity headers (lower case) of all of them.
 
+    `accepts_headers` has those that they take from proxies in front.
+
     `delivery_failures` counts the items that were skipped because a handler raised.
     """
 
@@ -33,6 +35,7 @@ class Chain:
         "_request",
         "_response_head",
         "_websocket_event",
+        "accepts_headers",
         "delivery_failures",
         "handlers",
         "keeps_record",
@@ -43,6 +46,9 @@ class Chain:
         self.handlers = tuple(handlers)
         self.sets_headers = frozenset(
             name.lower() for handler in self.handlers for name in handler.sets_headers
+        )
+        self.accepts_headers = frozenset(
+            name.lower() for handler in self.handlers for name in handler.accepts_headers
         )
         self.keeps_record = any(handler.keeps_record for handler in self.handlers)
         self.delivery_failures = 0

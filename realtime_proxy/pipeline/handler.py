@@ -73,6 +73,10 @@ class BaseHandler:
     # Identity headers this handler sets, in lower case: removed from every inbound request on all
     # routes, so that nobody can claim to be someone. An instance may add names of its settings.
     sets_headers: frozenset[str] = frozenset()
+    # Identity headers, in lower case, that this handler reads as proxies in front have set them. On
+    # its routes they stay if one of `[forwarded] trusted_proxies` sent them, or `upstream_key`
+    # signed for them; all other requests lose them, on all routes. An instance may add names.
+    accepts_headers: frozenset[str] = frozenset()
     # Query parameters and headers that this handler takes credentials from, in lower case: their
     # values are in no log. An instance may add names of its settings.
     secret_names: frozenset[str] = frozenset()

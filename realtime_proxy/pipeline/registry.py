@@ -57,8 +57,10 @@ def load_handlers(
     if loader.problems:
         raise ConfigError(loader.problems)
     chains = tuple(Chain(handlers[name] for name in route.handlers) for route in config.route)
+    everyone = Chain(handlers.values())
     identity_headers = frozenset(
-        name.encode().translate(CANONICAL) for name in Chain(handlers.values()).sets_headers
+        name.encode().translate(CANONICAL)
+        for name in everyone.sets_headers | everyone.accepts_headers
     )
     return LoadedHandlers(chains, handlers, identity_headers, loader.secret_names)
 

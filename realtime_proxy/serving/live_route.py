@@ -120,7 +120,7 @@ def _live(
         compression=route.compression or config.server.compression,
         channel_prefix=route.channel_prefix,
         max_connections=route.max_connections,
-        identity_headers=_accepted(route.identity_headers, chain.sets_headers),
+        identity_headers=_accepted(route.identity_headers, chain),
         json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
         sockjs=SockJsRules.of(route, config.server.sockjs_url),
         targets=targets.targets(route, key_path),
@@ -162,11 +162,15 @@ def _expiry_notice(route: Route) -> ExpiryNotice | None:
     return ExpiryNotice(route.expiry_notice_seconds, route.expiry_notice_message)
 
 
-def _accepted(names: Iterable[str], set_here: Iterable[str]) -> frozenset[bytes]:
-    """Which identity headers of proxies in front a route lets pass: what it sets is not theirs."""
-    own = {name.encode().translate(CANONICAL) for name in set_here}
+def _accepted(names: Iterable[str], chain: Chain) -> frozenset[bytes]:
+    """Which identity headers of proxies in front a route lets pass.
+
+    What its handlers set is not among those that it names: only a handler may read it.
+    """
+    own = {name.encode().translate(CANONICAL) for name in chain.sets_headers}
     lowered = (name.lower().encode() for name in names)
-    return frozenset(name for name in lowered if name.translate(CANONICAL) not in own)
+    named = (name for name in lowered if name.translate(CANONICAL) not in own)
+    return frozenset((*named, *(name.encode() for name in chain.accepts_headers)))
 
 
 def _logger(level: str) -> FilteringBoundLogger:

@@ -35,6 +35,15 @@ handlers = ["gateway"]
 targets = [{{ url = "{url}", over_http = true }}]
 
 [[route]]
+host = "reads"
+handlers = ["gateway_identity", "staff"]
+targets = [{{ url = "{url}", over_http = true }}]
+
+[handler.staff]
+use = "acl"
+allow = ["staff"]
+
+[[route]]
 host = "circle"
 targets = [{{ url = "http://127.0.0.1:{circle}" }}]
 """
@@ -98,6 +107,21 @@ def test_identity_from_anybody_else(connect, backend, path, host):
     client.request("GET", path, SENT, host=host)
     assert client.read_reply().status == 200
     assert identity_at(backend, path) == []
+
+
+KONG = [("X-Consumer-Username", "alice"), ("X-Consumer-Groups", "staff")]
+
+
+def test_handlers_read_the_identity_of_a_gateway(connect, gateway, backend, path):
+    for client, status in ((gateway(), 200), (connect(), 401)):
+        client.request("GET", path, KONG, host="reads")
+        assert client.read_reply().status == status
+    (call,) = backend.calls_to(path)
+    assert call.get_all("x-consumer-username") == ["alice"]
+    assert call.get_all("x-consumer-groups") == ["staff"]
+    client = gateway()
+    client.request("GET", path, [KONG[0], ("X_Consumer_Groups", "staff")], host="reads")
+    assert client.read_reply().status == 403
 
 
 def test_identity_of_a_websocket_is_in_all_its_requests(gateway, backend, path):

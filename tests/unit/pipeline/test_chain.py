@@ -270,3 +270,12 @@ def test_identity_headers_of_all_handlers_are_joined_in_lower_case() -> None:
             self.sets_headers = frozenset({"x-claim-sub"})
 
     assert Chain([make(Naming), make(Computing)]).sets_headers == {"x-consumer-id", "x-claim-sub"}
+
+
+def test_it_knows_all_headers_that_its_handlers_accept() -> None:
+    class Reading(BaseHandler):
+        accepts_headers = frozenset({"X-Consumer-Username"})
+
+    chain = Chain([make(Reading)])
+    assert chain.accepts_headers == {"x-consumer-username"}
+    assert not chain.sets_headers
