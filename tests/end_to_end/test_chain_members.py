@@ -58,12 +58,14 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def program(start, backend, folder):
     with reserved_ports(1) as (circle,):
-        return start(
+        program = start(
             ROUTES.format(url=backend.url, circle=circle),
             handlers=[("gateway", GATEWAY)],
             server=SERVER,
             listen=f"unix:{folder}/proxy.sock 127.0.0.1:{circle}",
         )
+        program.wait_for_log("serving ")  # at all of its addresses
+    return program
 
 
 @pytest.fixture

@@ -69,6 +69,7 @@ def program(start, backend, folder):
     with reserved_ports(2) as (required, optional):
         rest = ROUTES.format(folder=folder, url=backend.url, required=required, optional=optional)
         program = start(rest, handlers=[("shown", SHOWN)])
+        program.wait_for_log("serving ")  # at all of its addresses
         program.rest = rest
         program.required, program.optional = ("127.0.0.1", required), ("127.0.0.1", optional)
     return program

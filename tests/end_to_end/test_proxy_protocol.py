@@ -47,6 +47,7 @@ def started(start, backend, folder):
             rest = ROUTES.format(url=backend.url, folder=folder, secure=secure, proxies=proxies)
             listen = f"127.0.0.1:{proxied}?proxy_protocol=true"
             program = start(rest, listen=listen, server=server)
+            program.wait_for_log("serving ")  # at all of its addresses
         program.rest = rest
         program.proxied, program.secure = ("127.0.0.1", proxied), ("127.0.0.1", secure)
         return program
