@@ -12,6 +12,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from realtime_proxy.app.log_flood import FLOOD
 from realtime_proxy.app.pushpin_lines import pushpin_line
 from realtime_proxy.config.schema import Log
 from realtime_proxy.errors import ConfigError, Problem
@@ -33,7 +34,9 @@ def set_up_logs(settings: Log) -> None:
     """
     _output.turn_to(settings.file)
     _set_level(settings.level)
+    FLOOD.most = settings.max_repeats_per_second
     _processors[:] = (
+        FLOOD,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=False),
         *_renderers(settings.format, colors=_output.stream.isatty()),

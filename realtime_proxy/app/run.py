@@ -13,6 +13,7 @@ from realtime_proxy import __version__
 from realtime_proxy.app.admin_side import AdminSide
 from realtime_proxy.app.descriptors import raise_descriptor_limit
 from realtime_proxy.app.listeners import Listener, listeners_of_slots
+from realtime_proxy.app.log_flood import tell_what_is_left_out
 from realtime_proxy.app.logs import set_up_logs
 from realtime_proxy.app.parts import Parts
 from realtime_proxy.app.publish_side import PublishSide
@@ -120,6 +121,7 @@ async def _until_told(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
             nursery.start_soon(reload)
+            nursery.start_soon(tell_what_is_left_out)
             is_draining = False
             async for number in signals:
                 name = signal.Signals(number).name

@@ -16,6 +16,7 @@ import trio
 from realtime_proxy.app.bounds import Bounds
 from realtime_proxy.app.descriptors import raise_descriptor_limit
 from realtime_proxy.app.listeners import Listener
+from realtime_proxy.app.log_flood import FLOOD
 from realtime_proxy.app.logs import reopen_log
 from realtime_proxy.app.parts import Parts, load_parts
 from realtime_proxy.app.reception import Reception
@@ -285,6 +286,7 @@ class Worker:
             now = self._timers.now()
             self._pool.drop_expired()
             self._bounds.look(now)
+            self._counters.log_lines_left_out = FLOOD.left_out
             self._entrance.channels.expire(now)
             if self._tally is not None:
                 self._tally.tick(now)

@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from realtime_proxy.app.listeners import Listener
+from realtime_proxy.app.log_flood import tell_what_is_left_out
 from realtime_proxy.app.logs import set_up_logs
 from realtime_proxy.app.worker import Worker
 from realtime_proxy.config.schema import Config
@@ -70,6 +71,7 @@ async def _serve(worker: Worker, order: WorkerOrder) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_with_supervisor, order, nursery.cancel_scope)
         nursery.start_soon(_cut_when_told, worker, nursery.cancel_scope)
+        nursery.start_soon(tell_what_is_left_out)
         await worker.run(listeners)
         nursery.cancel_scope.cancel()
 

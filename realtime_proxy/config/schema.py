@@ -266,6 +266,12 @@ class Log:
         one_of("console", "json", "pushpin"),
     )
     file: str = option("", "File to write to. Empty: standard output.")
+    max_repeats_per_second: int = option(
+        10,
+        "Warnings, errors and refusals of one kind (text, route, handler) that are logged in a "
+        "second; the rest is summed up: `… and 1234 more`. Other lines are all there. 0: no limit.",
+        at_least(0),
+    )
     client_address: bool = option(False, "Log where requests come from (Pushpin's `log_from`).")
     user_agent: bool = option(False, "Log the `User-Agent` of requests.")
     hidden_parameters: tuple[str, ...] = option(

@@ -36,6 +36,7 @@ _LIMITS = {
     "server.max_retained_body_bytes": "limit_retained_body_bytes",
     "route.max_connections": "limit_route_connections",
     "publish.max_queued_bytes": "limit_queued_bytes",
+    "log.max_repeats_per_second": "log_lines_left_out",
     "open_files": "limit_open_files",
 }
 _PUSHPIN: tuple[tuple[str, str, str, Callable[[Statistics], int]], ...] = (
