@@ -14,8 +14,9 @@ _TARGET = re.compile(rb"[A-Z]+ (/[a-z]*)(?:\?channel=([a-z0-9]+))? ")
 class Backend:
     """Answers `/plain`, and holds `/stream`, `/response` and `/websocket` with `?channel=NAME`."""
 
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    def __init__(self, port: int = 0) -> None:
+        """Port 0: any that is free."""
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
         self.port = int(self._listener.getsockname()[1])
         context = multiprocessing.get_context("fork")
         self._process = context.Process(target=_serve, args=(self._listener,), daemon=True)

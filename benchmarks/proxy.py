@@ -44,8 +44,12 @@ class Proxy:
         max_connections: int = 15_000,
         certificate: tuple[Path, Path] | None = None,
         launcher: tuple[str, ...] = (),
+        further: str = "",
     ) -> None:
-        """`launcher` stands in for the program, followed by its arguments."""
+        """`launcher` stands in for the program, followed by its arguments.
+
+        `further` are further sections of the configuration.
+        """
         self.port, self.tls_port, self._pull = free_ports(3)
         self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")
         folder = Path(self._folder.name)
@@ -65,7 +69,7 @@ class Proxy:
             f'[publish]\npull = "tcp://127.0.0.1:{self._pull}"\nsub = []\ncommand = ""\nhttp = ""\n'
             f'[log]\nfile = "{self._log}"\nlevel = "warning"\n'
             f'[[route]]\ntargets = [{{ url = "http://127.0.0.1:{backend_port}", '
-            "over_http = true }]\n"
+            f"over_http = true }}]\n{further}"
         )
         arguments = ("run", "--config", str(self._config))
         self._process = subprocess.Popen([*(launcher or (command(),)), *arguments])
@@ -100,6 +104,11 @@ class Proxy:
         except ConnectionRefusedError:
             return False
         return True
+
+    @property
+    def pull(self) -> str:
+        """Where publishers connect."""
+        return f"tcp://127.0.0.1:{self._pull}"
 
     def log(self) -> str:
         """What it logged last."""

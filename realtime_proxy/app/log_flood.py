@@ -93,4 +93,4 @@ async def tell_what_is_left_out() -> None:
         await trio.sleep(_SECONDS)
         for kind, count in FLOOD.take_untold():
             more = {"handler": kind.handler} if kind.handler else {}
-            log.warning(_MORE + "%d more", count, of=kind.event, route=kind.route, **more)
+            log.warning("… and %d more", count, of=kind.event, route=kind.route, **more)

@@ -12,7 +12,7 @@ from operator import methodcaller
 from typing import NamedTuple
 
 from realtime_proxy.channels.channel_tally import ChannelTally
-from realtime_proxy.channels.group import Group
+from realtime_proxy.channels.group import SLICE, Group
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.channels.subscriber import Subscriber
 from realtime_proxy.model.item import Item
@@ -35,6 +35,7 @@ def fan_out(
     `decided` is called with each item when its turn has come, before anybody is told of it.
     """
     waiting = _Waiting()
+    done = 0
     try:
         for item in items:
             decided(item)
@@ -44,6 +45,7 @@ def fan_out(
             for group in groups:
                 if not group.form.concerns(item):
                     continue
+                done += 1
                 if group.position is not None and not registry.moves_on(group, item):
                     yield from waiting.write_to(group, now)
                     yield from group.tell(partial(falls_behind, item))
@@ -60,6 +62,10 @@ def fan_out(
                     waiting.add(group, data)
             if waiting.size > MAX_JOINED_BYTES:
                 yield from waiting.write(now)
+            done += 1
+            if done > SLICE:  # many items for few: their writes alone would never let others run
+                done = 0
+                yield 0
         yield from waiting.write(now)
     finally:
         registry.settle()

@@ -213,3 +213,12 @@ def test_updates_are_for_holds_or_for_websockets(of_websockets):
     updates = {form: subscriber.updates for form, subscriber in by_form.items()}
     assert updates == {form: form.is_websocket == of_websockets for form in WireForm}
     assert elsewhere.updates == 0
+
+
+def test_others_run_between_many_items_for_few():
+    """Their writes are joined, so that these alone would never let anybody in."""
+    registry = Registry()
+    subscriber = subscribed(registry, "a")
+    items = [stream("a", b"%d " % number) for number in range(4 * SLICE)]
+    assert len(list(deliver(registry, items))) > 4
+    assert b"".join(subscriber.written) == b"".join(item.http_stream.content for item in items)
