@@ -28,6 +28,9 @@ class Publishing:
     async def room(self):
         """There is some."""
 
+    def needs_content(self, _channel):
+        return True
+
     def submit(self, items):
         self.items += items
         self.some.set()
