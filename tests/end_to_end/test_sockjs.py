@@ -750,3 +750,28 @@ def test_a_session_is_one_client(start, connect, backend, app, path):
     assert 'realtime_proxy_connections{route="r"} 0.0' in lines
     assert 'realtime_proxy_closed_total{reason="published-close",route="r"} 1.0' in lines
     assert 'realtime_proxy_requests_total{route="r"} 1.0' in lines
+
+
+# -- before a stop -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_clients_are_told_of_a_stop(start_own, connect, backend, app, workers):
+    text = f'[[route]]\nsockjs = "/sock"\ntargets = [{{ url = "{backend.url}", over_http = true }}]'
+    program = start_own(text, server=f"workers = {workers}", drain_seconds=1)
+    program.wait_for_log("serving ")
+    polls = [Client(lambda: connect(program.address)) for _ in range(4)]
+    stream, absent = polls[-1], Client(lambda: connect(program.address))
+    for client in (*polls, absent):
+        assert client.poll().body == b"o\n"
+    for client in polls[:-1]:
+        client.ask("xhr")
+    stream.ask("xhr_streaming")
+    stream.receiver.read_head()
+    program.process.terminate()
+    for client in polls[:-1]:
+        assert client.receiver.read_reply().body == b'c[1012,""]\n'
+    assert list(iter(stream.receiver.read_chunk, b""))[-1] == b'c[1012,""]\n'
+    assert program.process.wait(30) == 0
+    program.check_log()
+    assert app.events.count(("CLOSE", b"")) == 5

@@ -80,3 +80,13 @@ def test_those_for_whom_there_is_no_room_are_counted():
     limit.enter("192.0.2.1")
     limit.enter("192.0.2.2")
     assert counters.limit_connections_per_address == 1
+
+
+def test_who_was_let_in_elsewhere_counts_without_being_refused():
+    limit = limit_of(1)
+    for _ in range(2):
+        limit.move_in("192.0.2.1")
+    limit.leave("192.0.2.1")
+    assert not limit.enter("192.0.2.1")
+    limit.leave("192.0.2.1")
+    assert limit.enter("192.0.2.1")
