@@ -30,6 +30,7 @@ from realtime_proxy.serving.hold import Hold, InputHold
 from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.http_repeat import RepeatedExchange, Superseded
 from realtime_proxy.serving.lingering import LINGER_SECONDS, Lingering
+from realtime_proxy.serving.neighbours import Neighbours
 from realtime_proxy.serving.request_body import NO_BODY, RequestBody, StoredBody
 from realtime_proxy.serving.response_hold import ResponseHold
 from realtime_proxy.serving.sockjs_exchange import SockJsExchange
@@ -318,7 +319,8 @@ class HttpConnection:
         )
 
     async def _serve_one(self, request: IncomingRequest, body: RequestBody | StoredBody) -> After:
-        if self.context.neighbours is not None and await self._is_handed_over(request):
+        neighbours = self.context.neighbours if self.context.serves_sockjs else None
+        if neighbours is not None and await self._is_handed_over(neighbours, request):
             return After.HELD
         self.context.counters.requests += 1
         if not request.framing.has_body:
@@ -334,17 +336,14 @@ class HttpConnection:
         finally:
             body.forget()
 
-    async def _is_handed_over(self, request: IncomingRequest) -> bool:
+    async def _is_handed_over(self, neighbours: Neighbours, request: IncomingRequest) -> bool:
         """Give the connection to the worker that has the session of a request, if another has."""
-        neighbours, parser = self.context.neighbours, self._parser
         session = self.context.sockjs_session(request, self.peer, tls=self._tls)
-        if not session or neighbours is None or parser is None:
+        owner = neighbours.owner_of(session) if session else None
+        if owner is None or self._parser is None:
             return False
-        owner = neighbours.owner_of(session)
-        if owner is None:
-            return False
-        if not await neighbours.hand_over(owner, self, request, parser.buffer):
-            raise ProtocolError(503, "The session can't be served just now.")
+        if not await neighbours.hand_over(owner, self, request, self._parser.buffer):
+            await self._refuse(ProtocolError(503, "The session can't be served just now."))
         return True
 
     def _request_read(self) -> None:

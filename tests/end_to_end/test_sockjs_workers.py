@@ -238,3 +238,19 @@ def test_a_worker_that_dies_takes_its_sessions_along(own):
     assert statuses <= {200, 404}
     for _ in range(MANY):
         assert ask_once(f"{path_of_new_session()}/xhr").body == b"o\n"
+
+
+@pytest.mark.slow  # it is tried for some seconds
+def test_a_worker_that_takes_no_connections(own):
+    """Half of the sessions are at hand, and the others are refused, with nothing else lost."""
+    for socket in own.folder.glob("*/clients-*"):
+        socket.unlink()
+    clients = [RawClient(own.address) for _ in range(MANY)]
+    for client in clients:
+        client.request("POST", f"{path_of_new_session()}/xhr", body=b"")
+    assert {client.read_reply().status for client in clients} == {200, 503}
+    for client in clients:
+        client.close()
+    own.wait_for_log("a worker takes no connections")
+    with RawClient(own.address) as client:
+        assert ask(client, "/other", b"plain").body == b"plain of /other"
