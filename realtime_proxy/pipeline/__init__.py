@@ -52,8 +52,10 @@ from realtime_proxy.pipeline.jwt_claims import ClaimRules, claim_at, scopes_of, 
 from realtime_proxy.pipeline.jwt_issuer import Issuer, IssuerKeys, consumer_keys, issuer_keys
 from realtime_proxy.pipeline.jwt_key import ALGORITHMS, BadKey, JwtKey, secret_of_base64
 from realtime_proxy.pipeline.jwt_token import BadToken, JwtToken
+from realtime_proxy.pipeline.kept_answers import KeptAnswers
 from realtime_proxy.pipeline.key_set import KeySet, KeySets, KeySource, KeysUnavailable
 from realtime_proxy.pipeline.kong_refusal import JSON, kong_refusal
+from realtime_proxy.pipeline.page_request import accepted_types, is_page_request
 from realtime_proxy.pipeline.request_credentials import (
     arguments,
     bearer_of_subprotocols,
@@ -103,6 +105,7 @@ __all__ = [
     "JwtCredential",
     "JwtKey",
     "JwtToken",
+    "KeptAnswers",
     "KeyOwner",
     "KeySet",
     "KeySets",
@@ -127,6 +130,7 @@ __all__ = [
     "UnreadableToken",
     "WebSocketEvent",
     "above_zero",
+    "accepted_types",
     "arguments",
     "at_least",
     "bearer_of_subprotocols",
@@ -137,6 +141,7 @@ __all__ = [
     "headers_without_bearer",
     "headers_without_cookies",
     "is_known",
+    "is_page_request",
     "is_preflight",
     "issuer_keys",
     "keys_unavailable",
