@@ -10,7 +10,6 @@ import structlog
 import trio
 
 from realtime_proxy.app.listeners import Listener
-from realtime_proxy.app.log_ration import LogRation
 from realtime_proxy.config.server_section import Server
 from realtime_proxy.errors import ProxyHeaderError
 from realtime_proxy.model.messages import text_response
@@ -21,9 +20,6 @@ from realtime_proxy.net.tls import TlsCodec, handshake, hang_up, reason_of
 from realtime_proxy.wire.http1_server import BodyForm, encode_response_head
 
 Admit = Callable[[socket.socket, TlsCodec | None, str], None]
-
-# Who is turned away may come again as often as he likes.
-_LOGGED_LINES, _LOGGED_SECONDS = 10, 1.0
 
 _REQUEST_BYTES = 65_536
 
@@ -61,7 +57,6 @@ class Reception:
         self._admit = admit
         self._addresses = addresses
         self._turned_away = turned_away
-        self._ration = LogRation(_LOGGED_LINES, _LOGGED_SECONDS)
         self._tls: dict[str, ssl.SSLContext] = {}
         self._proxied: frozenset[str] = frozenset()
         self._is_proxy: Callable[[str], bool] = lambda _peer: False
@@ -104,11 +99,11 @@ class Reception:
                     codec = TlsCodec(self._tls[listener.tls.listen], None)
                     await handshake(raw, codec)
         except ProxyHeaderError as error:
-            self._tell("connection refused", peer, str(error))
+            log.info("connection refused", peer=peer, problem=str(error))
         except trio.TooSlowError:
-            self._tell("connection refused", peer, "it took too long to begin")
+            log.info("connection refused", peer=peer, problem="it took too long to begin")
         except OSError as error:
-            self._tell("TLS handshake failed", peer, reason_of(error))
+            log.info("TLS handshake failed", peer=peer, problem=reason_of(error))
         else:
             if is_counted:
                 self._admit(raw, codec, peer)
@@ -122,7 +117,7 @@ class Reception:
 
     def _refuse(self, raw: socket.socket, peer: str, told: bytes) -> None:
         """Close the connection of an address that has too many."""
-        self._tell("connection refused", peer, "max_connections_per_address is reached")
+        log.info("connection refused", peer=peer, problem="max_connections_per_address is reached")
         with raw, contextlib.suppress(OSError):  # it has left already
             if told:
                 raw.send(told)
@@ -141,9 +136,3 @@ class Reception:
             raise ProxyHeaderError("only `[forwarded] trusted_proxies` may connect to this address")
         header = await receive_proxy_header(raw)
         return peer if header.source is None else header.source
-
-    def _tell(self, event: str, peer: str, problem: str) -> None:
-        left_out = self._ration.take(trio.current_time())
-        if left_out is not None:
-            more = {"left_out_before": left_out} if left_out else {}
-            log.info(event, peer=peer, problem=problem, **more)
