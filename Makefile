@@ -8,10 +8,10 @@ ARGS ?=
 BENCH ?= hold-stream-2000,fanout-stream-1000,fanout-ws-1000,echo-100,poll-200,http-get
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all browser lint types format parity bench bench-all fuzz docs clean
+.PHONY: help setup run test test-all browser lint types format parity conformance bench bench-all fuzz docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.made ## make .venv with realtime-proxy, pubcli and what tests and checks need
 
@@ -64,6 +64,9 @@ parity: setup .venv-parity/.made ## the tests that Pushpin passes, against this 
 	$(PYTHON) -m venv .venv-parity
 	.venv-parity/bin/python -m pip install --quiet --requirement $<
 	@touch $@
+
+conformance: setup ## all Autobahn cases against WebSockets of both kinds: half an hour (test-all has a selection)
+	CONFORMANCE=all $(BIN)/python -m pytest -rfEs tests/end_to_end/test_conformance.py $(ARGS)
 
 # The kit compiles its load generator beside itself, so it gets a copy that may be written to.
 bench: setup ## measure beside Pushpin and the rest, in short form (ARGS='--only echo-100')

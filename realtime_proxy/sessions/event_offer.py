@@ -9,6 +9,7 @@ from realtime_proxy.grip.websocket_events import Event
 from realtime_proxy.model.headers import Headers
 
 _MAX_DIGITS_OF_BYTES = 15
+_EVENT_BYTES = 100
 
 
 @attrs.frozen
@@ -48,3 +49,11 @@ def not_accepted(events: Sequence[Event], count: int) -> list[Event]:
     if left:
         raise GripError(f"{count} bytes are accepted, which is more than was offered")
     return kept
+
+
+def event_bytes(event: Event) -> int:
+    """What a waiting event counts for: its content, and what it takes itself.
+
+    Else a flood of empty messages would have no bound.
+    """
+    return len(event.content or b"") + _EVENT_BYTES

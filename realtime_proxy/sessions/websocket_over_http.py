@@ -31,14 +31,12 @@ from realtime_proxy.sessions.effects import (
     PollAfter,
     SendClose,
 )
-from realtime_proxy.sessions.event_offer import Offer, accepted_bytes, not_accepted
+from realtime_proxy.sessions.event_offer import Offer, accepted_bytes, event_bytes, not_accepted
 from realtime_proxy.sessions.upgrade_answer import acceptance, own_refusal, refusal
 from realtime_proxy.wire.websocket_frame import INTERNAL_ERROR, Opcode
 
-# Above this much waiting content the client is not read (Pushpin's buffer). An event counts for
-# what it takes itself, too: else a flood of empty messages would have no bound.
+# Above this much waiting content the client is not read (Pushpin's buffer).
 MAX_WAITING_BYTES = 200_000
-_EVENT_BYTES = 100
 MIN_POLL_SECONDS = 20
 _OPCODES = {
     b"TEXT": Opcode.TEXT,
@@ -241,9 +239,11 @@ class WebSocketOverHttp:
         self.replayed_bytes = 0
         if self._state in (_State.ENDED, _State.CLOSED_HERE, _State.DETACHED):
             return self._call()  # the client is done with this backend, which is only told the end
+        was_told = self._state is _State.BACKEND_CLOSED
         self._state = _State.ENDED
         self._drop_waiting()
-        return [SendClose(code, reason), EndClient(CloseReason.BACKEND_FAILED)]
+        end = EndClient(CloseReason.BACKEND_FAILED)
+        return [end] if was_told else [SendClose(code, reason), end]
 
     def _refused(self, head: ResponseHead, body: bytes) -> list[Effect]:
         if self.is_accepted:
@@ -303,9 +303,12 @@ class WebSocketOverHttp:
         except GripError:
             code, reason = None, ""
         close = SendClose(code if code and is_close_code(code) else None, reason)
+        unsaid = self._waiting[-1:] if self._has_news else ()
         self._drop_waiting()
         if self._state is _State.CLIENT_CLOSED:
             self._state = _State.ENDED
+            for its_own in unsaid:  # both have closed at once: its close is the answer to this one
+                self._wait(its_own)
             return [close, EndClient(CloseReason.CLIENT_CLOSED)]
         if self._state is _State.OPEN:
             self._state = _State.BACKEND_CLOSED
@@ -348,7 +351,7 @@ class WebSocketOverHttp:
             self._waiting.append(event)
         else:
             self._waiting = [event]
-        self.waiting_bytes += _size(event)
+        self.waiting_bytes += event_bytes(event)
         self._has_news = True
 
     def _drop_waiting(self) -> None:
@@ -365,7 +368,7 @@ class WebSocketOverHttp:
         """Send what waits, what was offered before included; nothing may be in flight."""
         count = 1 if self.one_event else len(self._waiting)
         events, self._waiting = self._waiting[:count], self._waiting[count:] or ()
-        self.waiting_bytes -= sum(map(_size, events))
+        self.waiting_bytes -= sum(map(event_bytes, events))
         self._offer = Offer(events, is_all=not self._waiting)
         self._in_flight = True
         self._has_news = bool(self._waiting)
@@ -387,12 +390,8 @@ class WebSocketOverHttp:
         if self._state is _State.ENDED:
             kept = []
         self._waiting = [*kept, *self._waiting]
-        self.waiting_bytes += sum(map(_size, kept))
+        self.waiting_bytes += sum(map(event_bytes, kept))
         self.replayed_bytes = sum(len(event.content or b"") for event in kept)
-
-
-def _size(event: Event) -> int:
-    return len(event.content or b"") + _EVENT_BYTES
 
 
 def _is_acceptable(head: ResponseHead) -> bool:

@@ -3,7 +3,7 @@ import pytest
 from realtime_proxy.errors import GripError
 from realtime_proxy.grip.websocket_events import Event
 from realtime_proxy.model.headers import Headers
-from realtime_proxy.sessions.event_offer import accepted_bytes, not_accepted
+from realtime_proxy.sessions.event_offer import accepted_bytes, event_bytes, not_accepted
 
 TEXT, EMPTY, BINARY = Event(b"TEXT", b"abc"), Event(b"TEXT", b""), Event(b"BINARY", b"defg")
 CLOSE = Event(b"CLOSE", b"\x03\xe8")
@@ -39,3 +39,8 @@ def test_what_is_left(events, count, kept):
 def test_what_can_not_have_been_accepted(events, count):
     with pytest.raises(GripError):
         not_accepted(events, count)
+
+
+def test_an_empty_event_counts_too():
+    assert event_bytes(Event(b"DISCONNECT")) == event_bytes(EMPTY) > 0
+    assert event_bytes(TEXT) == event_bytes(EMPTY) + 3

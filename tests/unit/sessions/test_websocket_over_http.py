@@ -716,3 +716,24 @@ def test_a_failed_request_does_not_keep_the_disconnect_back():
     session.client_gone()
     assert sent(session.backend_failed(FAILURE)) == [("TEXT", b"b")]
     assert sent(session.backend_failed(FAILURE)) == [("DISCONNECT", b"")]
+
+
+# -- both at once --------------------------------------------------------------------------------
+
+
+def test_closes_of_both_sides_that_cross():
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"a")
+    assert session.client_closed(1000, "bye") == []
+    effects = answer(session, ("CLOSE", b"\x0f\xa0"))
+    assert effects[:2] == [SendClose(4000, ""), ends(CloseReason.CLIENT_CLOSED)]
+    assert sent(effects) == [("CLOSE", b"\x03\xe8bye")]
+    assert not session.is_finished
+    assert answer(session) == []
+    assert session.is_finished
+
+
+def test_a_client_that_was_told_to_close_is_not_told_again_when_the_backend_is_lost():
+    session, _ = session_opened("CLOSE", fields=[(b"Keep-Alive-Interval", b"20")])
+    session.poll_due()
+    assert session.backend_failed(FAILURE) == [ends(CloseReason.BACKEND_FAILED)]
