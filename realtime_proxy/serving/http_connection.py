@@ -107,6 +107,8 @@ class HttpConnection:
         self.presence: Presence | None = None  # while anybody asks for statistics
         self.route_place = ""  # the route that it counts for, if that is limited
         socket.owner = self
+        if context.roll is not None:
+            context.roll.connected(socket.number)
 
     def counts_as_tls(self, head: RequestHead) -> bool:
         """True if a request came over TLS, here or (if that is believed) at a proxy before us."""
@@ -131,8 +133,6 @@ class HttpConnection:
 
     def begin(self) -> None:
         """Serve what the client has sent already, which it often has; else wait for it."""
-        if (roll := self.context.roll) is not None:
-            roll.connected(self.socket.number)
         data = self.socket.receive()
         if data is None:
             self.wait()

@@ -18,6 +18,9 @@ from realtime_proxy.testing.reserved_ports import reserved_ports
 MANY = 20
 
 ROUTES = """
+[admin]
+listen = "127.0.0.1:{admin}"
+
 [[route]]
 path = "/sock"
 sockjs = "/sock"
@@ -66,27 +69,37 @@ def authority():
 
 
 @pytest.fixture(scope="module")
-def secure_port():
-    with reserved_ports(1) as (port,):
-        return port
+def ports():
+    """One for TLS, one for operators."""
+    with reserved_ports(2) as ports:
+        return ports
 
 
 @pytest.fixture(scope="module")
-def program(start, backend, authority, tmp_path_factory, secure_port):
+def secure_port(ports):
+    return ports[0]
+
+
+@pytest.fixture(scope="module")
+def program(start, backend, authority, tmp_path_factory, ports):
     folder = tmp_path_factory.mktemp("tls")
     site = authority.issue_cert("localhost")
     site.cert_chain_pems[0].write_to_path(folder / "site.pem")
     site.private_key_pem.write_to_path(folder / "site.key")
     authority.cert_pem.write_to_path(folder / "ca.pem")
-    tls = TLS.format(port=secure_port, folder=folder)
-    program = start(ROUTES.format(url=backend.url), server="workers = 2\n" + tls)
+    tls = TLS.format(port=ports[0], folder=folder)
+    routes = ROUTES.format(url=backend.url, admin=ports[1])
+    program = start(routes, server="workers = 2\n" + tls)
+    program.admin = ("127.0.0.1", ports[1])
     program.wait_for_log("serving ")
     return program
 
 
 @pytest.fixture
 def own(start_own, backend):
-    program = start_own(ROUTES.format(url=backend.url), server="workers = 2")
+    with reserved_ports(1) as (admin,):
+        routes = ROUTES.format(url=backend.url, admin=admin)
+    program = start_own(routes, server="workers = 2")
     program.wait_for_log("serving ")
     return program
 
