@@ -212,8 +212,7 @@ class HeldClient:
         return None if self._exchange is None else self._exchange.record
 
     def _tell_closed(self, reason: CloseReason) -> None:
-        if self._exchange is not None:
-            reason = self.connection.context.lifetimes.end(self, reason)
+        reason = self.connection.context.lifetimes.end(self, reason)
         if (presence := self.connection.presence) is not None:
             presence.route.closed(reason.value)
         if self._exchange is not None and self._route.chain is not None:

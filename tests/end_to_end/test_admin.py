@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from websockets.sync.server import serve
 from realtime_proxy.testing.events import CONTENT_TYPE, write_events
 from realtime_proxy.testing.raw_client import DEADLINE_SECONDS, CutShort, Ending, RawClient
 from realtime_proxy.testing.reserved_ports import reserved_ports
-from realtime_proxy.testing.websocket_client import CLOSE
+from realtime_proxy.testing.websocket_client import CLOSE, WebSocketClient
 
 # So many connections that neither worker is without some: one in a million runs.
 MANY = 20
@@ -374,6 +375,41 @@ def test_a_websocket_to_its_backend_is_closed_on_both_sides(admin, websocket, or
     assert client.client.wait_for_end() is Ending.CLOSED
     ends = iter(lambda: origin.codes.get(timeout=DEADLINE_SECONDS), None)
     assert next(code for path, code in ends if name in path) == 1005  # no code
+
+
+PLAIN = """
+[metrics]
+listen = "127.0.0.1:{port}"
+
+[[route]]
+id = "plain"
+host = "plain"
+targets = [{{ url = "{url}", over_http = true }}]
+"""
+
+
+def test_without_handlers_the_reason_is_known_too(start_admin, backend, connect, name):
+    with reserved_ports(1) as (port,):
+        program = start_admin(PLAIN.format(port=port, url=backend.url))
+    with RawClient(program.address) as client:
+        websocket = WebSocketClient(client)
+        websocket.open(f"/ws/{name}", host="plain")
+        assert program.admin.ask("/connections?route=plain", "DELETE") == (200, {"closed": 1})
+        close = websocket.read()
+        while close.opcode != CLOSE:
+            close = websocket.read()
+        websocket.send_close(close.close_code)
+        assert client.wait_for_end() is Ending.CLOSED
+    counted = 'realtime_proxy_closed_total{reason="admin-closed",route="plain"} 1.0'
+    end = time.monotonic() + DEADLINE_SECONDS
+    while counted not in (text := metrics(port)).splitlines():
+        assert time.monotonic() < end, text
+        time.sleep(0.01)
+
+
+def metrics(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        return answer.read().decode()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from realtime_proxy.model.item import HttpStream, Item
 from realtime_proxy.model.messages import Response
 from realtime_proxy.net.crew import Crew
 from realtime_proxy.serving.hold_order import HoldOrder
+from realtime_proxy.serving.lifetimes import Lifetimes
 from realtime_proxy.serving.link_tasks import LinkTasks
 from realtime_proxy.serving.link_timers import LinkTimers
 from realtime_proxy.serving.linked_stream import LinkedStream
@@ -126,6 +127,7 @@ async def house(nursery, timers):
         holding=lambda names: Holding(channels, names),
         intake=Intake(registry, channels, timers),
         timers=timers,
+        lifetimes=Lifetimes(timers),
         link_tasks=LinkTasks(Crew(nursery)),
         link_timers=LinkTimers(timers),
         link_requests=LinkRequests(),
