@@ -112,7 +112,7 @@ class WebSocketConnection(AttendedWebSocket):
             record.bytes_in += size
 
     def _pause_unless_ready(self) -> None:
-        if not self._takes_input or (self._frames is not None and self._frames.has_more):
+        if not self._takes_input or self._has_more:
             self.connection.stop_input()
             self._read_on()
 
@@ -138,16 +138,22 @@ class WebSocketConnection(AttendedWebSocket):
         try:
             while (frames := self._frames) is not None and frames.has_more and self._can_read:
                 self._follow_client(frames, b"")
-                await trio.lowlevel.checkpoint()
+                if self._has_more:  # else nothing may come between this and reading on
+                    await trio.lowlevel.checkpoint()
             self._read_on()
         except Exception:
             log.exception("websocket session failed", peer=self.connection.peer)
             self.connection.close(CloseReason.INTERNAL_ERROR)
 
     @property
+    def _has_more(self) -> bool:
+        """True while there are messages in what was read that have still to be made."""
+        return self._frames is not None and self._frames.has_more
+
+    @property
     def reads_on(self) -> bool:
-        """True while its backend is so slow that the client is not read."""
-        return self._session.is_accepted and not self._takes_input
+        """True while its backend is so slow that the client is not read, or not to the end."""
+        return self._session.is_accepted and (not self._takes_input or self._has_more)
 
     def _message_arrived(self, message: Message) -> None:
         chain, exchange = self._route.chain, self._exchange
@@ -322,7 +328,7 @@ class WebSocketConnection(AttendedWebSocket):
         """Take what the client sends, unless too much of it waits for the backend."""
         if not self._can_read:
             return
-        if self._frames is not None and self._frames.has_more:
+        if self._has_more:
             self.connection.context.crew.start(self._take_rest)
             return
         self.connection.take_input(self)

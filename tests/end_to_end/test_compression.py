@@ -5,6 +5,7 @@ import json
 import queue
 import socket
 import threading
+import time
 import zlib
 
 import pytest
@@ -14,7 +15,14 @@ from websockets.sync.server import serve
 
 from realtime_proxy.testing.events import CONTENT_TYPE, read_events, write_events
 from realtime_proxy.testing.raw_client import DEADLINE_SECONDS
-from realtime_proxy.testing.websocket_client import BINARY, CLOSE, PING, TEXT, encode_frame
+from realtime_proxy.testing.websocket_client import (
+    BINARY,
+    CLOSE,
+    PING,
+    TEXT,
+    encode_close,
+    encode_frame,
+)
 from realtime_proxy.wire.websocket_handshake import token_for
 
 ROUTES = """
@@ -25,6 +33,12 @@ compression = true
 [[route]]
 host = "off"
 targets = [{{ url = "{backend}", over_http = true }}]
+
+[[route]]
+host = "small"
+targets = [{{ url = "{backend}", over_http = true }}]
+compression = true
+max_message_bytes = 20_000
 
 [[route]]
 host = "raw"
@@ -261,6 +275,24 @@ def test_many_large_messages_in_few_bytes_wait_for_their_backend(
     gate.set()
     for number in range(MANY):
         assert inflated(client.read().content) == large(number)
+
+
+def test_who_says_all_and_leaves_is_heard_to_the_end(websocket, backend, events, path):
+    """What is read at once, but made one after the other, is not lost to an end that has come."""
+    said = [b"%d" % number + bytes(19_000) for number in range(8)]
+    data = [encode_frame(BINARY, deflated(content), reserved=4) for content in said]
+    for _ in range(20):
+        client = websocket()
+        client.open(path, [OFFER], host="small")
+        client.client.send(b"".join(data) + encode_close(1000))
+        client.client.socket.shutdown(socket.SHUT_WR)
+        end = time.monotonic() + DEADLINE_SECONDS
+        while events[-1][0] not in ("CLOSE", "DISCONNECT"):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert [kind for kind, _ in events] == ["OPEN", *["BINARY"] * len(said), "CLOSE"]
+        assert [content for _, content in events[1:-1]] == said
+        events.clear()
 
 
 # -- backends that speak WebSocket ---------------------------------------------------------------
