@@ -3,6 +3,8 @@
 Issuers are consumers with credentials, as in Kong, or identity providers with keys of their own.
 A token that was found good is remembered until it ends, so that it costs next to nothing after the
 first request. Its end is that of the connections it opens.
+
+It is long since a third of it are its settings.
 """
 
 import hashlib
@@ -57,11 +59,13 @@ from realtime_proxy.pipeline import (
     at_least,
     claim_at,
     consumer_keys,
+    identity_headers,
     is_known,
     is_preflight,
     issuer_keys,
     keys_unavailable,
     kong_refusal,
+    nobody,
     one_of,
     option,
     pass_as,
@@ -146,9 +150,8 @@ class JwtAuthConfig:
 class Accepted:
     """What a good token says; `signed_by` is the key set it was checked by, if that may change."""
 
-    consumer: Consumer
     identity: Identity
-    headers: Headers
+    headers: Headers  # for backends
     signed_by: tuple[KeySource, KeySet] | None
 
 
@@ -165,10 +168,11 @@ class Handler(BaseHandler):
         self._rules = ClaimRules(
             config.claims_to_verify, config.maximum_expiration, config.leeway_seconds
         )
-        self._anonymous = consumers.called(config.anonymous)
-        problems = list(_problems(config, has_anonymous=self._anonymous is not None))
+        anonymous = consumers.called(config.anonymous)
+        problems = list(_problems(config, has_anonymous=anonymous is not None))
         if problems:
             raise ConfigError(problems)
+        self._anonymous = None if anonymous is None else nobody(anonymous)
         names = (*config.header_names, *config.uri_param_names, *config.cookie_names)
         self.secret_names = frozenset(name.lower() for name in names)
         further = {name.lower() for name in config.claims_to_headers}
@@ -199,19 +203,24 @@ class Handler(BaseHandler):
             return CONTINUE
         if self._anonymous and is_known(exchange):
             return CONTINUE  # this one was only an alternative
+        is_websocket = exchange.scheme in ("ws", "wss")
         try:
-            accepted = await self._accepted(self._places.token(request))
+            accepted = await self._accepted(self._places.token(request, is_websocket=is_websocket))
         except KeysUnavailable as problem:
             return keys_unavailable(problem)
         except TokenRefused as error:
             if self._anonymous is None:
                 return self._refusals.of(error)
-            nobody = Identity(self._anonymous.name, anonymous=True, groups=self._anonymous.groups)
-            pass_as(exchange, self._anonymous, nobody)
+            pass_as(exchange, *self._anonymous)
         else:
-            request.headers = request.headers.without(self._further)
-            pass_as(exchange, accepted.consumer, accepted.identity, accepted.headers)
-        if not self.config.forward_subprotocol and self._places.take_subprotocol(request):
+            if self._further:
+                request.headers = request.headers.without(self._further)
+            pass_as(exchange, accepted.identity, accepted.headers)
+        if (
+            is_websocket
+            and not self.config.forward_subprotocol
+            and self._places.take_subprotocol(request)
+        ):
             exchange.notes = {**exchange.notes, self.context.name: True}
         if self.config.hide_credentials:
             self._places.take_out(request)
@@ -332,7 +341,7 @@ class Handler(BaseHandler):
             raise TokenRefused("Invalid signature")
         self._check_claims(token.claims, ("*",))
         identity = self._identity(token.claims, consumer.name, consumer.groups, credential.key)
-        return Accepted(consumer, identity, self._claim_headers(token.claims), None)
+        return Accepted(identity, self._headers(consumer, identity), None)
 
     async def _of_issuer(self, token: JwtToken, issuer: IssuerKeys) -> Accepted:
         settings = issuer.settings
@@ -349,8 +358,8 @@ class Handler(BaseHandler):
         if not isinstance(name, str) or not name or not name.isprintable():
             raise UnreadableToken(f"No mandatory '{settings.consumer_claim}' in claims")
         identity = self._identity(token.claims, name, (), settings.issuer)
-        consumer = Consumer(username=name)
-        return Accepted(consumer, identity, self._claim_headers(token.claims), signed_by)
+        headers = self._headers(Consumer(username=name), identity)
+        return Accepted(identity, headers, signed_by)
 
     def _check_claims(self, claims: dict[str, Any], audience: tuple[str, ...]) -> None:
         errors = self._rules.errors(claims, audience, time.time())
@@ -379,11 +388,11 @@ class Handler(BaseHandler):
             challenge=self._refusals.challenge("invalid_token"),
         )
 
-    def _claim_headers(self, claims: dict[str, Any]) -> Headers:
-        """The headers that are made of claims. What can't stand in a header is left out."""
-        headers = Headers()
+    def _headers(self, consumer: Consumer, identity: Identity) -> Headers:
+        """What backends are told, of claims too. What can't stand in a header is left out."""
+        headers = identity_headers(consumer, identity)
         for name, path in self.config.claims_to_headers.items():
-            value = claim_at(claims, path)
+            value = claim_at(identity.claims, path)
             text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
             if value is not None and text.isprintable():
                 headers.append((name.encode(), text.encode()))

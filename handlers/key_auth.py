@@ -25,7 +25,6 @@ from realtime_proxy.pipeline import (
     HandlerContext,
     Headers,
     Identity,
-    KeyOwner,
     Problem,
     Refuse,
     RequestHead,
@@ -35,9 +34,11 @@ from realtime_proxy.pipeline import (
     cookies,
     digest_of,
     headers_without_cookies,
+    identity_headers,
     is_known,
     is_preflight,
     kong_refusal,
+    nobody,
     one_of,
     option,
     pass_as,
@@ -106,8 +107,23 @@ class Handler(BaseHandler):
             raise ConfigError(problems)
         self.secret_names = frozenset(name.lower() for name in config.key_names)
         self._names = tuple(name.encode() for name in config.key_names)
-        self._anonymous = self._consumers.called(config.anonymous)
+        anonymous = self._consumers.called(config.anonymous)
+        self._anonymous = None if anonymous is None else nobody(anonymous)
         self._challenge = f'Key realm="{config.realm}"' if config.realm else "Key"
+
+        self._known = dict(self._known_keys())
+
+    def _known_keys(self) -> Iterator[tuple[bytes, tuple[Identity, Headers]]]:
+        """What is said of who has a key, by its digest: made once, as most requests have one."""
+        for digest, owner in self._consumers.owners():
+            identity = Identity(
+                owner.consumer.name,
+                groups=owner.consumer.groups,
+                credential=owner.identifier,
+                challenge=self._challenge,
+                holds=partial(_is_known_key, self.context.name, digest),
+            )
+            yield digest, (identity, identity_headers(owner.consumer, identity))
 
     async def run(self) -> None:
         """From now on these are the consumers; who is held by a key that is gone has to leave."""
@@ -122,34 +138,18 @@ class Handler(BaseHandler):
         if self._anonymous and is_known(exchange):
             return CONTINUE  # this one was only an alternative
         try:
-            digest = digest_of(self._key(request))
-            owner = self._owner(digest)
+            known = self._known.get(digest_of(self._key(request)))
+            if known is None:
+                raise KeyAuthError(WRONG_KEY)
         except KeyAuthError as error:
             if self._anonymous is None:
                 self._hide_keys(request)  # whatever the request is logged with
                 return self._refusal(request, str(error))
-            nobody = Identity(self._anonymous.name, anonymous=True, groups=self._anonymous.groups)
-            pass_as(exchange, self._anonymous, nobody)
-        else:
-            pass_as(exchange, owner.consumer, self._identity(owner, digest))
+            known = self._anonymous
+        pass_as(exchange, *known)
         if self.config.hide_credentials:
             self._hide_keys(request)
         return CONTINUE
-
-    def _owner(self, digest: bytes) -> KeyOwner:
-        owner = self._consumers.of_key(digest)
-        if owner is None:
-            raise KeyAuthError(WRONG_KEY)
-        return owner
-
-    def _identity(self, owner: KeyOwner, digest: bytes) -> Identity:
-        return Identity(
-            owner.consumer.name,
-            groups=owner.consumer.groups,
-            credential=owner.identifier,
-            challenge=self._challenge,
-            holds=partial(_is_known_key, self.context.name, digest),
-        )
 
     def _key(self, request: RequestHead) -> bytes:
         """The key of the first place that has one. Several in one place are not guessed among."""

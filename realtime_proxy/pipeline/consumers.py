@@ -82,6 +82,10 @@ class Consumers:
         self._by_key: dict[bytes, KeyOwner] = dict(_keys(self.all))
         self._by_issuer = {jwt.key: (one, jwt) for one in self.all for jwt in one.jwt}
 
+    def owners(self) -> Iterable[tuple[bytes, KeyOwner]]:
+        """All keys, by their digests, and whose they are."""
+        return self._by_key.items()
+
     def of_key(self, digest: bytes) -> KeyOwner | None:
         """Whose key it is, by its SHA-256: how long this takes says nothing about the keys."""
         return self._by_key.get(digest)
@@ -164,12 +168,8 @@ def _unique(where: str, consumer: Consumer) -> Iterator[tuple[str, Any]]:
         yield f"{where}.jwt[{i}].key", ("jwt", jwt.key)
 
 
-def pass_as(
-    exchange: Exchange, consumer: Consumer, identity: Identity, further: Headers | None = None
-) -> None:
-    """Say who it is, to later handlers and in the headers every backend request repeats."""
-    exchange.identity = identity
-    headers = exchange.request.headers.without(IDENTITY_HEADERS)
+def identity_headers(consumer: Consumer, identity: Identity) -> Headers:
+    """What backends are told of a consumer; made once for all of its requests."""
     said = (
         (CONSUMER_ID, consumer.id),
         (CUSTOM_ID, consumer.custom_id),
@@ -177,10 +177,21 @@ def pass_as(
         (CREDENTIAL, identity.credential),
         (ANONYMOUS, "true" if identity.anonymous else ""),
     )
-    headers.extend((name, value.encode()) for name, value in said if value)
-    if further is not None:
-        headers.extend(further)
-    exchange.request.headers = headers
+    return Headers((name, value.encode()) for name, value in said if value)
+
+
+def pass_as(exchange: Exchange, identity: Identity, headers: Headers) -> None:
+    """Say who it is, to later handlers and in the headers every backend request repeats."""
+    exchange.identity = identity
+    kept = exchange.request.headers.without(IDENTITY_HEADERS)
+    kept += headers
+    exchange.request.headers = kept
+
+
+def nobody(consumer: Consumer) -> tuple[Identity, Headers]:
+    """The consumer that stands for everyone unknown: for `pass_as`."""
+    identity = Identity(consumer.name, anonymous=True, groups=consumer.groups)
+    return identity, identity_headers(consumer, identity)
 
 
 def is_known(exchange: Exchange) -> bool:

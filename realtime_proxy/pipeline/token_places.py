@@ -31,12 +31,15 @@ class TokenPlaces:
         self._cookies = frozenset(name.encode() for name in cookies)
         self.subprotocol = subprotocol.lower().encode()
 
-    def token(self, request: RequestHead) -> bytes:
+    def token(self, request: RequestHead, *, is_websocket: bool) -> bytes:
         """The one token of a request. Several are not guessed among: raises SeveralTokens, NoToken.
 
         The same one in several places is one.
         """
         found = list(dict.fromkeys(self._found(request)))
+        if is_websocket and self.subprotocol:
+            behind = bearer_of_subprotocols(request.headers, self.subprotocol)
+            found += [behind] if behind and behind not in found else []
         if len(found) > 1:
             raise SeveralTokens("Multiple tokens provided")
         if not found:
@@ -53,10 +56,6 @@ class TokenPlaces:
                 scheme, _, token = value.strip().partition(b" ")
                 if scheme.lower() == b"bearer" and token:
                     yield token.strip()
-        if self.subprotocol:
-            behind = bearer_of_subprotocols(request.headers, self.subprotocol)
-            if behind:
-                yield behind
 
     def take_subprotocol(self, request: RequestHead) -> bool:
         """Take the token among subprotocols away, and what marks it; False if there is none."""

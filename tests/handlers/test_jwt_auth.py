@@ -78,7 +78,9 @@ def new_exchange(*headers, target="/events/", method="GET", token=None):
     if token is not None:
         text = token if isinstance(token, str) else token.decode()
         pairs.append((b"Authorization", f"Bearer {text}".encode()))
-    return Exchange(RequestHead(method.encode(), target.encode(), Headers(pairs)), "r", "http", "")
+    request = RequestHead(method.encode(), target.encode(), Headers(pairs))
+    is_websocket = request.headers.has(b"sec-websocket-protocol")
+    return Exchange(request, "r", "ws" if is_websocket else "http", "")
 
 
 def ado(**claims):

@@ -9,7 +9,9 @@ from realtime_proxy.pipeline.consumers import (
     Consumer,
     JwtCredential,
     digest_of,
+    identity_headers,
     is_known,
+    nobody,
     pass_as,
     read_consumers,
 )
@@ -72,7 +74,8 @@ def test_what_backends_are_told():
     claimed = Headers([(b"x-consumer-id", b"0"), (b"A", b"b")])
     exchange = Exchange(RequestHead(b"GET", b"/", claimed), "r", "http", "")
     assert not is_known(exchange)
-    pass_as(exchange, ALICE, Identity("alice", credential="alice/1"), Headers([(b"X", b"y")]))
+    identity = Identity("alice", credential="alice/1")
+    pass_as(exchange, identity, identity_headers(ALICE, identity))
     assert is_known(exchange)
     assert exchange.request.headers == [
         (b"A", b"b"),
@@ -80,8 +83,8 @@ def test_what_backends_are_told():
         (b"X-Consumer-Custom-ID", b"c-1"),
         (b"X-Consumer-Username", b"alice"),
         (b"X-Credential-Identifier", b"alice/1"),
-        (b"X", b"y"),
     ]
-    pass_as(exchange, Consumer("guest"), Identity("guest", anonymous=True))
+    pass_as(exchange, *nobody(Consumer("guest", groups=("g",))))
+    assert exchange.identity == Identity("guest", anonymous=True, groups=("g",))
     assert not is_known(exchange)
     assert exchange.request.headers.get(b"x-anonymous-consumer") == b"true"

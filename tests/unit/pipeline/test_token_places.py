@@ -27,16 +27,27 @@ def request(*headers, target=b"/"):
     ],
 )
 def test_each_place(asking):
-    assert PLACES.token(asking) == b"abc"
+    assert PLACES.token(asking, is_websocket=True) == b"abc"
     with pytest.raises(NoToken):
-        TokenPlaces().token(asking)
+        TokenPlaces().token(asking, is_websocket=True)
 
 
 def test_two_are_not_guessed_among():
     with pytest.raises(SeveralTokens):
-        PLACES.token(request((b"Authorization", b"Bearer abc"), target=b"/?jwt=xyz"))
+        PLACES.token(
+            request((b"Authorization", b"Bearer abc"), target=b"/?jwt=xyz"), is_websocket=False
+        )
     with pytest.raises(SeveralTokens):
-        PLACES.token(request((b"Authorization", b"Bearer a"), (b"Authorization", b"Bearer b")))
+        PLACES.token(
+            request((b"Authorization", b"Bearer a"), (b"Authorization", b"Bearer b")),
+            is_websocket=False,
+        )
+
+
+def test_subprotocols_are_those_of_websockets():
+    asking = request((b"Sec-WebSocket-Protocol", b"bearer, abc"))
+    with pytest.raises(NoToken):
+        PLACES.token(asking, is_websocket=False)
 
 
 def test_backends_are_kept_from_them():
