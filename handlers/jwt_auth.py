@@ -7,7 +7,6 @@ first request. Its end is that of the connections it opens.
 It is long since a third of it are its settings.
 """
 
-import hashlib
 import json
 import secrets
 import time
@@ -22,7 +21,9 @@ from realtime_proxy.pipeline import (
     ALGORITHMS,
     CONTINUE,
     IDENTITY_HEADER_NAMES,
+    Accepted,
     Answer,
+    BadKey,
     BadToken,
     BaseHandler,
     BearerRefusals,
@@ -51,6 +52,7 @@ from realtime_proxy.pipeline import (
     Response,
     ResponseHead,
     Secret,
+    TokenMemory,
     TokenPlaces,
     TokenRefused,
     UnreadableToken,
@@ -63,6 +65,7 @@ from realtime_proxy.pipeline import (
     is_known,
     is_preflight,
     issuer_keys,
+    key_of,
     keys_unavailable,
     kong_refusal,
     nobody,
@@ -80,6 +83,10 @@ NO_CREDENTIALS = "No credentials found for given '{}'"
 # Claims that differ from token to token of the same user with the same rights.
 OF_THE_TOKEN = ("exp", "iat", "nbf", "jti", "auth_time", "nonce", "at_hash", "sid", "uti", "rh")
 
+# What consumers' tokens are checked with now, by the name of the handler: those who were let in by
+# the instances of earlier configurations are held to it, too.
+_live: dict[str, dict[str, tuple[Consumer, JwtCredential, JwtKey]]] = {}
+
 
 @attrs.frozen
 class JwtAuthConfig:
@@ -89,6 +96,9 @@ class JwtAuthConfig:
     consumers: tuple[Consumer, ...] = option((), "Consumers with `jwt` credentials.")
     consumers_file: Secret | None = option(  # noqa: RUF009
         None, "`file:PATH` of a TOML file with more of them. A change counts at once."
+    )
+    stored: bool = option(
+        False, "Consumers of the store count, too, as they are at the time (`[consumers] store`)."
     )
     header_names: tuple[str, ...] = option(("authorization",), "Headers with `Bearer TOKEN`.")
     uri_param_names: tuple[str, ...] = option(("jwt",), "Query arguments with a token.")
@@ -146,15 +156,6 @@ class JwtAuthConfig:
     )
 
 
-@attrs.frozen
-class Accepted:
-    """What a good token says; `signed_by` is the key set it was checked by, if that may change."""
-
-    identity: Identity
-    headers: Headers  # for backends
-    signed_by: tuple[KeySource, KeySet] | None
-
-
 class Handler(BaseHandler):
     """Refuses requests without a good token; tells the backend and later handlers who it is."""
 
@@ -181,7 +182,7 @@ class Handler(BaseHandler):
         self._places = TokenPlaces(
             config.header_names, config.uri_param_names, config.cookie_names, config.subprotocol
         )
-        self._remembered: dict[bytes, Accepted] = {}
+        self._memory = TokenMemory(config.max_remembered_tokens)
         self._renewal_type = config.renewal_type
         self._renewal_mark = json.dumps(config.renewal_type).encode()
         self._renewal_path = config.renewal_path.encode()
@@ -190,7 +191,9 @@ class Handler(BaseHandler):
         self._refusals = BearerRefusals(config.profile, config.realm, config.required_scopes)
 
     async def run(self) -> None:
-        """Have the key sets of issuers at hand."""
+        """Have key sets at hand; close what was opened with credentials that are gone."""
+        _live[self.context.name] = self._credentials
+        self.context.connections.revoke(lambda identity: identity.has_lapsed)
         async with trio.open_nursery() as nursery:
             for issuer in self._issuers.values():
                 if issuer.source is not None:
@@ -292,27 +295,11 @@ class Handler(BaseHandler):
 
     async def _accepted(self, text: bytes) -> Accepted:
         """What a good token says, remembered. Raises TokenRefused or KeysUnavailable."""
-        digest = hashlib.sha256(text).digest()
-        accepted = self._remembered.get(digest)
-        if accepted is not None:
-            if self._still_counts(accepted):
-                return accepted
-            del self._remembered[digest]
-        accepted = await self._checked(text)
-        if self.config.max_remembered_tokens:
-            if len(self._remembered) >= self.config.max_remembered_tokens:
-                del self._remembered[next(iter(self._remembered))]
-            self._remembered[digest] = accepted
+        accepted = self._memory.recall(text)
+        if accepted is None:
+            accepted = await self._checked(text)
+            self._memory.keep(text, accepted)
         return accepted
-
-    def _still_counts(self, accepted: Accepted) -> bool:
-        ends_at = accepted.identity.expires_at
-        if ends_at is not None and ends_at <= time.time():
-            return False
-        if accepted.signed_by is None:
-            return True
-        source, key_set = accepted.signed_by
-        return self.context.key_sets.at_hand(source) is key_set
 
     async def _checked(self, text: bytes) -> Accepted:
         try:
@@ -323,14 +310,33 @@ class Handler(BaseHandler):
             raise UnreadableToken("Bad token; invalid alg")
         name = self.config.key_claim_name
         key = token.claims.get(name)
-        if isinstance(key, str) and key in self._credentials:
-            return self._of_consumer(token, *self._credentials[key])
+        if isinstance(key, str) and (found := self._credential(key)) is not None:
+            return self._of_consumer(token, *found)
         issuer = self._issuers.get(str(token.claims.get("iss")))
         if issuer is not None:
             return await self._of_issuer(token, issuer)
         if not isinstance(key, str) or not key:
             raise UnreadableToken(f"No mandatory '{name}' in claims")
         raise TokenRefused(NO_CREDENTIALS.format(name))
+
+    def _credential(self, key: str) -> tuple[Consumer, JwtCredential, JwtKey] | None:
+        """What tokens of this name are checked with: of the settings, or of the store."""
+        known = self._credentials.get(key)
+        if known is not None or not self.config.stored:
+            return known
+        stored = self.context.stored.of_issuer(key)
+        if stored is None:
+            return None
+        try:
+            made = key_of(stored[1], is_base64=self.config.secret_is_base64)
+        except BadKey as error:
+            raise TokenRefused("Invalid key/secret") from error
+        return *stored, made
+
+    def _still_known(self, credential: JwtCredential) -> bool:
+        live = _live.get(self.context.name, self._credentials)
+        known = live.get(credential.key) or self.context.stored.of_issuer(credential.key)
+        return known is not None and known[1] == credential
 
     def _of_consumer(
         self, token: JwtToken, consumer: Consumer, credential: JwtCredential, key: JwtKey
@@ -340,17 +346,20 @@ class Handler(BaseHandler):
         if not key.is_signed(token.algorithm, token.message, token.signature):
             raise TokenRefused("Invalid signature")
         self._check_claims(token.claims, ("*",))
-        identity = self._identity(token.claims, consumer.name, consumer.groups, credential.key)
-        return Accepted(identity, self._headers(consumer, identity), None)
+        identity = attrs.evolve(
+            self._identity(token.claims, consumer.name, consumer.groups, credential.key),
+            holds=partial(self._still_known, credential),
+        )
+        return Accepted(identity, self._headers(consumer, identity))
 
     async def _of_issuer(self, token: JwtToken, issuer: IssuerKeys) -> Accepted:
         settings = issuer.settings
         if token.algorithm not in settings.algorithms:
             raise TokenRefused("Invalid algorithm")
-        key_set, signed_by = issuer.key_set, None
+        key_set, is_current = issuer.key_set, None
         if issuer.source is not None:
             key_set = await self.context.key_sets.for_token(issuer.source, token)
-            signed_by = issuer.source, key_set
+            is_current = partial(self._is_at_hand, issuer.source, key_set)
         if key_set is None or not key_set.has_signed(token):
             raise TokenRefused("Invalid signature")
         self._check_claims(token.claims, settings.audience)
@@ -359,7 +368,10 @@ class Handler(BaseHandler):
             raise UnreadableToken(f"No mandatory '{settings.consumer_claim}' in claims")
         identity = self._identity(token.claims, name, (), settings.issuer)
         headers = self._headers(Consumer(username=name), identity)
-        return Accepted(identity, headers, signed_by)
+        return Accepted(identity, headers, is_current)
+
+    def _is_at_hand(self, source: KeySource, key_set: KeySet) -> bool:
+        return self.context.key_sets.at_hand(source) is key_set
 
     def _check_claims(self, claims: dict[str, Any], audience: tuple[str, ...]) -> None:
         errors = self._rules.errors(claims, audience, time.time())
@@ -401,7 +413,7 @@ class Handler(BaseHandler):
 
 def _problems(config: JwtAuthConfig, *, has_anonymous: bool) -> Iterator[Problem]:
     """What the types of the settings don't say."""
-    if not (config.consumers or config.consumers_file or config.issuers):
+    if not (config.consumers or config.consumers_file or config.issuers or config.stored):
         yield Problem("issuers", "nobody could pass; give some, or consumers with jwt credentials")
     if config.renewal_path and not config.renewal_path.startswith("/"):
         yield Problem("renewal_path", "must begin with /")

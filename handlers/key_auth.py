@@ -6,6 +6,7 @@ goes along on every request of a WebSocket-over-HTTP connection.
 """
 
 import re
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import ClassVar
@@ -30,6 +31,7 @@ from realtime_proxy.pipeline import (
     RequestHead,
     Response,
     Secret,
+    StoredConsumers,
     arguments,
     cookies,
     digest_of,
@@ -67,6 +69,9 @@ class KeyAuthConfig:
     consumers: tuple[Consumer, ...] = option((), "Who may pass.")
     consumers_file: Secret | None = option(  # noqa: RUF009  makes a field, as all of them do
         None, "`file:PATH` of a TOML file with more of them. A change counts at once."
+    )
+    stored: bool = option(
+        False, "Consumers of the store count, too, as they are at the time (`[consumers] store`)."
     )
     key_names: tuple[str, ...] = option(("apikey",), "Header, argument and cookie names of a key.")
     key_in_header: bool = option(True, "Look for the key in headers.")
@@ -138,7 +143,8 @@ class Handler(BaseHandler):
         if self._anonymous and is_known(exchange):
             return CONTINUE  # this one was only an alternative
         try:
-            known = self._known.get(digest_of(self._key(request)))
+            digest = digest_of(self._key(request))
+            known = self._known.get(digest) or self._of_store(digest)
             if known is None:
                 raise KeyAuthError(WRONG_KEY)
         except KeyAuthError as error:
@@ -150,6 +156,20 @@ class Handler(BaseHandler):
         if self.config.hide_credentials:
             self._hide_keys(request)
         return CONTINUE
+
+    def _of_store(self, digest: bytes) -> tuple[Identity, Headers] | None:
+        found = self.context.stored.of_key(digest) if self.config.stored else None
+        if found is None or (found.ends_at is not None and found.ends_at <= time.time()):
+            return None
+        identity = Identity(
+            found.consumer.name,
+            expires_at=found.ends_at,
+            groups=found.consumer.groups,
+            credential=found.id,
+            challenge=self._challenge,
+            holds=partial(_is_stored_key, self.context.stored, digest),
+        )
+        return identity, identity_headers(found.consumer, identity)
 
     def _key(self, request: RequestHead) -> bytes:
         """The key of the first place that has one. Several in one place are not guessed among."""
@@ -196,6 +216,10 @@ class Handler(BaseHandler):
 def _is_known_key(handler: str, digest: bytes) -> bool:
     consumers = _live.get(handler)
     return consumers is None or consumers.of_key(digest) is not None
+
+
+def _is_stored_key(stored: StoredConsumers, digest: bytes) -> bool:
+    return stored.of_key(digest) is not None
 
 
 def _problems(config: KeyAuthConfig, consumers: Consumers) -> Iterator[Problem]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from realtime_proxy.config.addresses import parse_address
 from realtime_proxy.config.admin_section import Admin
 from realtime_proxy.inputs.admin_port import LIMITS, AdminPort
+from realtime_proxy.inputs.consumer_api import ConsumerApi
+from realtime_proxy.inputs.consumer_store import ConsumerStore
 from realtime_proxy.inputs.overview import Overview
 from realtime_proxy.model.readiness import Readiness
 from realtime_proxy.net.bearer_key import BearerKey
@@ -19,11 +21,18 @@ from realtime_proxy.net.port_guard import PortGuard
 class AdminSide:
     """Opened at once, so that what is wrong is known before clients come; served by `run`."""
 
-    def __init__(self, settings: Admin, overview: Overview, base_dir: Path) -> None:
+    def __init__(
+        self,
+        settings: Admin,
+        overview: Overview,
+        base_dir: Path,
+        store: ConsumerStore | None = None,
+    ) -> None:
         """Raises ConfigError when the address can't be had, or the key can't be used."""
         self._listener: socket.socket | None = None
         key = admin_key(settings, base_dir)
-        self._port = AdminPort(overview, _guard(settings, key))
+        consumers = None if store is None else ConsumerApi(store)
+        self._port = AdminPort(overview, _guard(settings, key), consumers)
         if settings.listen:
             self._listener = open_listener(parse_address(settings.listen), "admin.listen")
 

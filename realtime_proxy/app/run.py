@@ -11,6 +11,7 @@ import trio
 
 from realtime_proxy import __version__
 from realtime_proxy.app.admin_side import AdminSide
+from realtime_proxy.app.consumer_side import open_store
 from realtime_proxy.app.descriptors import raise_descriptor_limit
 from realtime_proxy.app.listeners import Listener, listeners_of_slots
 from realtime_proxy.app.log_flood import tell_what_is_left_out
@@ -63,7 +64,8 @@ async def _serve_alone(config: Config, source: Source) -> None:
         opened.callback(publish_side.close)
         worker = Worker(config, base_dir, on_tallied=partial(stats_side.add, 0))
         stats_side.on_visits_wanted = worker.tell_visits
-        admin_side = AdminSide(config.admin, worker.door.overview, base_dir)
+        store = open_store(config.consumers, base_dir, worker.stored, opened)
+        admin_side = AdminSide(config.admin, worker.door.overview, base_dir, store)
         opened.callback(admin_side.close)
         listeners = listeners_of_slots(config.server, 1)[0]
 

@@ -19,6 +19,7 @@ import structlog
 import trio
 
 from realtime_proxy.app.admin_side import AdminSide
+from realtime_proxy.app.consumer_side import open_store
 from realtime_proxy.app.listeners import listeners_of_slots
 from realtime_proxy.app.parts import Parts, load_parts
 from realtime_proxy.app.publish_side import PublishSide
@@ -32,6 +33,7 @@ from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.readiness import Readiness
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
+from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 from realtime_proxy.serving.drain import FINISH_SECONDS
 
 # Workers of one slot are not started faster than this: they may die at once, for ever. With the
@@ -61,7 +63,11 @@ class Supervisor:
             opened.callback(self._publish_side.close)
             self._stats_side = StatsSide(config, counters, several=True)
             opened.callback(self._stats_side.close)
-            self.admin_side = AdminSide(config.admin, self._hub.overview, base_dir)
+            book = StoredConsumers()
+            store = open_store(config.consumers, base_dir, book, opened)
+            if store is not None:
+                self._hub.consumers, store.on_changed = book, self._hub.tell_consumer
+            self.admin_side = AdminSide(config.admin, self._hub.overview, base_dir, store)
             opened.callback(self.admin_side.close)
             self.slots = listeners_of_slots(config.server, workers)
             self._opened = opened.pop_all()

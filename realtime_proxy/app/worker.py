@@ -50,6 +50,7 @@ from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.background import run_logged
 from realtime_proxy.pipeline.services import HandlerServices
+from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 from realtime_proxy.serving.all_clients import AllClients
 from realtime_proxy.serving.connection_list import ConnectionList
 from realtime_proxy.serving.context import ServingContext
@@ -105,7 +106,9 @@ class Worker:
         self._clients = AllClients(self._open, self._sockjs)
         http = PooledHttpClient(BackendCaller(self._pool))
         self._identities = HeldIdentities(self._clients)
-        self._services = HandlerServices(http, self._identities, FetchedKeySets(http))
+        self.stored = StoredConsumers()
+        self.stored.on_lapsed = self._revoke_lapsed
+        self._services = HandlerServices(http, self._identities, FetchedKeySets(http), self.stored)
         self._parts = self.prepare(config)
         self._context: ServingContext | None = None
         self._reception: Reception | None = None
@@ -161,6 +164,10 @@ class Worker:
         if not isinstance(self._entrance, Door):
             raise TypeError("publishers come to the supervisor")
         return self._entrance
+
+    def _revoke_lapsed(self) -> None:
+        """Close what was opened with credentials that count no more."""
+        self._identities.revoke(lambda identity: identity.has_lapsed)
 
     # -- the configuration -----------------------------------------------------------------
 
@@ -231,7 +238,11 @@ class Worker:
                 )
                 self._give_configuration(context, reception)
                 self._entrance.inspector = ConnectionList(context)
+                if isinstance(self._entrance, WorkerLink):
+                    self._entrance.stored = self.stored
                 self._start_inside(nursery)
+                if isinstance(self._entrance, WorkerLink) and self._config.consumers.store:
+                    await self._entrance.learn_consumers()
                 for listener in listeners:
                     self._bounds.govern(listener.socket)
                     nursery.start_soon(self._accept, listener, reception)

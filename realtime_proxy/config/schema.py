@@ -22,6 +22,7 @@ from realtime_proxy.config.checks import (
     or_empty,
     z85_key,
 )
+from realtime_proxy.config.consumers_section import Consumers
 from realtime_proxy.config.option import option
 from realtime_proxy.config.route_section import Route
 from realtime_proxy.config.server_section import Forwarded, Server
@@ -291,6 +292,7 @@ class Config:
     stats: Stats = attrs.field(factory=Stats)
     metrics: Metrics = attrs.field(factory=Metrics)
     admin: Admin = attrs.field(factory=Admin)
+    consumers: Consumers = attrs.field(factory=Consumers)
     log: Log = attrs.field(factory=Log)
     handler: dict[str, dict[str, Any]] = attrs.field(
         factory=dict,

@@ -13,6 +13,7 @@ from realtime_proxy.inputs.admin_query import (
     parse_listing,
     parse_paging,
 )
+from realtime_proxy.inputs.consumer_api import ConsumerApi
 from realtime_proxy.inputs.listing import first_names, list_connections
 from realtime_proxy.inputs.overview import Overview, Unanswered
 from realtime_proxy.model.connection_filter import ConnectionFilter
@@ -34,9 +35,12 @@ _Method = Callable[[str | None, str], Awaitable[Response]]
 class AdminPort:
     """Answers load balancers, who need no key, and operators, if `guard` lets them in."""
 
-    def __init__(self, overview: Overview, guard: PortGuard) -> None:
+    def __init__(
+        self, overview: Overview, guard: PortGuard, consumers: ConsumerApi | None = None
+    ) -> None:
         self._overview = overview
         self.guard = guard
+        self._consumers = consumers
         self.readiness = Readiness.STARTING
         self._probes = {b"/livez": self._live, b"/readyz": self._ready}
         self._resources: dict[bytes, dict[bytes, _Method]] = {
@@ -44,24 +48,28 @@ class AdminPort:
             b"channels": {b"GET": self._show_channels},
         }
 
-    async def answer(self, head: RequestHead, _body: bytes) -> InternalReply:
+    async def answer(self, head: RequestHead, body: bytes) -> InternalReply:
         """The reply to one request."""
-        response = await self._answer(head)
+        response = await self._answer(head, body)
         log.debug(
             "admin",
             method=head.method.decode("latin-1"),
-            path=quote(head.path),
+            path=_logged_path(head.path),
             status=response.status,
         )
         return InternalReply(response, keep_alive=response.status < 400)
 
-    async def _answer(self, head: RequestHead) -> Response:
+    async def _answer(self, head: RequestHead, body: bytes) -> Response:
         probe = self._probes.get(head.path)
         if probe is not None:  # tells nothing that a page could not find out by a request
             return probe() if head.method in _READ else _not_allowed(head, _READ)
         if (refusal := self.guard.refusal(head.headers)) is not None:
             return refusal
         _, name, *rest = head.path.split(b"/", 2) if head.path[:1] == b"/" else (b"", b"")
+        if name == b"consumers":
+            if self._consumers is None:
+                return _problem(404, "no consumers are kept: [consumers] store is not set")
+            return await self._consumers.answer(head, body)
         methods = self._resources.get(name)
         if methods is None:
             return _problem(404, f"there is no {quote(head.path)} here")
@@ -126,6 +134,12 @@ async def _tried(method: _Method, rest: bytes, query: bytes) -> Response:
         return _problem(400, str(error))
     except Unanswered as error:
         return _problem(504, str(error))
+
+
+def _logged_path(path: bytes) -> str:
+    """A path for the log: a credential of a consumer may be called by the very key."""
+    parts = quote(path).split("/")
+    return "/".join([*parts[:4], *("***" for _ in parts[4:])])
 
 
 def _text(part: bytes) -> str:

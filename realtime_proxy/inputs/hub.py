@@ -23,9 +23,11 @@ from realtime_proxy.inputs.tokens import TokenDesk
 from realtime_proxy.inputs.waiting_room import WaitingRoom
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tallied import Tallied
+from realtime_proxy.model.consumer_record import ConsumerRecord, encode_record
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
+from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 
 # So many bytes of items may be on the way to one worker; what is published beyond is lost to it.
 MAX_LINK_BYTES = 64_000_000
@@ -76,6 +78,7 @@ class Hub:
         self.on_gone: Callable[[int], None] = _ignore
         rate = settings.max_deliveries_per_second
         self._tokens = TokenDesk(rate, timers) if rate else None
+        self.consumers: StoredConsumers | None = None  # those that workers have a copy of
         self._configuration: bytes | None = None  # the latest that workers were told
         self._visits_wanted = True
 
@@ -120,6 +123,9 @@ class Hub:
                 self._order.contradicted(parts[0].decode(), parts[1].decode())
             case Kind.TAKEN:
                 self._taken(link, int(parts[0]))
+            case Kind.CONSUMERS if self.consumers is not None:
+                records = map(encode_record, self.consumers.records.values())
+                link.socket.send([Kind.CONSUMERS, *records])
             case Kind.WANT:
                 self._give_tokens_to(worker, link, int(parts[0]))
             case Kind.PUBLISH:
@@ -188,6 +194,11 @@ class Hub:
         """Have every worker tell of each client, or not, as nobody would hear of it."""
         self._visits_wanted = is_wanted
         self._tell_all([Kind.VISITS, b"%d" % is_wanted])
+
+    def tell_consumer(self, record_id: str, record: ConsumerRecord | None) -> None:
+        """Have every worker know a consumer as it is now; None: it is gone."""
+        known = [] if record is None else [encode_record(record)]
+        self._tell_all([Kind.CONSUMER, record_id.encode(), *known])
 
     def drain(self, seconds: float) -> None:
         """Have every worker let its clients go over so many seconds, and end."""

@@ -41,6 +41,8 @@ class Kind(bytes, Enum):
     TALLY = b"A"  # worker: what it has counted since the last time
     VISITS = b"S"  # supervisor: tell of each client from now on (1), or not (0)
     REOPEN = b"O"  # supervisor: begin a new log file
+    CONSUMERS = b"c"  # worker: tell me the consumers; supervisor: these of the store, each a part
+    CONSUMER = b"e"  # supervisor: a consumer's id, and its record unless it is gone
     DRAIN = b"Z"  # supervisor: take no new clients, let the others go over so many seconds, and end
 
 

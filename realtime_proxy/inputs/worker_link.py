@@ -27,10 +27,12 @@ from realtime_proxy.inputs.tokens import SharedTokens
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.model.connection_filter import ConnectionFilter
+from realtime_proxy.model.consumer_record import decode_record
 from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
+from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_filter = msgspec.msgpack.Decoder(ConnectionFilter).decode
@@ -62,6 +64,8 @@ class WorkerLink:
         self.on_reopen: Callable[[], None] = _ignore
         self.on_visits_wanted: Callable[[bool], None] = _ignore
         self.on_drain: Callable[[float], None] = _ignore
+        self.stored = StoredConsumers()
+        self._knows_consumers = trio.Event()
         self.inspector: Inspector | None = None  # there before this worker is ready
 
     def _intake_of(self, settings: Publish, timers: Timers, counters: Counters) -> Intake:
@@ -96,6 +100,11 @@ class WorkerLink:
     def tell_tallied(self, tallied: Tallied) -> None:
         """What this worker has counted."""
         self._socket.send([Kind.TALLY, encode_tallied(tallied)])
+
+    async def learn_consumers(self) -> None:
+        """Ask for the consumers of the store; back when they are in `stored`."""
+        self._socket.send([Kind.CONSUMERS])
+        await self._knows_consumers.wait()
 
     def tell_ready(self) -> None:
         """Clients can connect to this worker."""
@@ -161,8 +170,21 @@ class WorkerLink:
                 self.on_visits_wanted(parts[0] == b"1")
             case Kind.REOPEN:
                 self.on_reopen()
+            case Kind.CONSUMERS:
+                self._know_consumers(parts)
+            case Kind.CONSUMER if len(parts) == 1:
+                self.stored.remove(parts[0].decode())
+            case Kind.CONSUMER:
+                self.stored.put(decode_record(parts[1]))
             case Kind.DRAIN:
                 self.on_drain(float(parts[0]))
+
+    def _know_consumers(self, parts: list[bytes]) -> None:
+        records = [decode_record(part) for part in parts]
+        for record in records:
+            self.stored.put(record)
+        self.stored.keep({record.id for record in records})
+        self._knows_consumers.set()
 
     async def _inspect(self, inspector: Inspector, kind: Kind, parts: list[bytes]) -> None:
         """Look through the connections, which takes a while if there are many."""

@@ -51,7 +51,13 @@ from realtime_proxy.pipeline.handler import (
 )
 from realtime_proxy.pipeline.http_client import HttpCallError, HttpClient
 from realtime_proxy.pipeline.jwt_claims import ClaimRules, claim_at, scopes_of, texts_of
-from realtime_proxy.pipeline.jwt_issuer import Issuer, IssuerKeys, consumer_keys, issuer_keys
+from realtime_proxy.pipeline.jwt_issuer import (
+    Issuer,
+    IssuerKeys,
+    consumer_keys,
+    issuer_keys,
+    key_of,
+)
 from realtime_proxy.pipeline.jwt_key import ALGORITHMS, BadKey, JwtKey, secret_of_base64
 from realtime_proxy.pipeline.jwt_token import BadToken, JwtToken
 from realtime_proxy.pipeline.kept_answers import KeptAnswers
@@ -70,6 +76,8 @@ from realtime_proxy.pipeline.request_credentials import (
 )
 from realtime_proxy.pipeline.secret import Secret
 from realtime_proxy.pipeline.services import HandlerServices, LiveConnections
+from realtime_proxy.pipeline.stored_consumers import StoredConsumers
+from realtime_proxy.pipeline.token_memory import Accepted, TokenMemory
 from realtime_proxy.pipeline.token_places import TokenPlaces, token_of_message
 
 __all__ = [
@@ -80,6 +88,7 @@ __all__ = [
     "NOT_MINE",
     "SECRET_HEADERS",
     "SECRET_PARAMETERS",
+    "Accepted",
     "Answer",
     "BadKey",
     "BadToken",
@@ -127,6 +136,8 @@ __all__ = [
     "ResponseHead",
     "Secret",
     "SeveralTokens",
+    "StoredConsumers",
+    "TokenMemory",
     "TokenPlaces",
     "TokenRefused",
     "UnreadableToken",
@@ -147,6 +158,7 @@ __all__ = [
     "is_page_request",
     "is_preflight",
     "issuer_keys",
+    "key_of",
     "keys_unavailable",
     "kong_refusal",
     "nobody",

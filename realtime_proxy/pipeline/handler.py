@@ -16,6 +16,7 @@ from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.pipeline.http_client import HttpClient
 from realtime_proxy.pipeline.key_set import KeySets
 from realtime_proxy.pipeline.services import HandlerServices, LiveConnections
+from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 
 
 @attrs.frozen
@@ -58,6 +59,11 @@ class HandlerContext:
     def key_sets(self) -> KeySets:
         """The key sets that issuers publish: `await self.context.key_sets.for_token(...)`."""
         return self._while_serving.key_sets
+
+    @property
+    def stored(self) -> StoredConsumers:
+        """The consumers of the store (`[consumers]`), as they are now."""
+        return self._while_serving.stored
 
     @property
     def _while_serving(self) -> HandlerServices:

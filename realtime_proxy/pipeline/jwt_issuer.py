@@ -113,14 +113,15 @@ def _consumer_keys(
     for consumer in consumers:
         for i, credential in enumerate(consumer.jwt):
             try:
-                key = _key_of(credential, is_base64=is_base64)
+                key = key_of(credential, is_base64=is_base64)
             except BadKey as error:
                 where = f"consumers: {consumer.name}: jwt[{i}]"
                 raise ConfigError([Problem(where, str(error))]) from error
             yield credential.key, (consumer, credential, key)
 
 
-def _key_of(credential: JwtCredential, *, is_base64: bool) -> JwtKey:
+def key_of(credential: JwtCredential, *, is_base64: bool) -> JwtKey:
+    """What a consumer's tokens are checked with. Raises BadKey."""
     names = (credential.algorithm,)
     if credential.algorithm.startswith("HS"):
         if credential.secret is None:

@@ -9,6 +9,7 @@ from realtime_proxy.pipeline.decision import Renewal
 from realtime_proxy.pipeline.exchange import Identity
 from realtime_proxy.pipeline.http_client import HttpClient
 from realtime_proxy.pipeline.key_set import KeySets
+from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 
 
 class LiveConnections(Protocol):
@@ -28,3 +29,4 @@ class HandlerServices:
     http: HttpClient
     connections: LiveConnections
     key_sets: KeySets
+    stored: StoredConsumers

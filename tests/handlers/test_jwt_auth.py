@@ -20,6 +20,7 @@ from realtime_proxy.pipeline import (
     Refuse,
     RequestHead,
     ResponseHead,
+    StoredConsumers,
 )
 from realtime_proxy.pipeline.catalogue import load_class
 from realtime_proxy.pipeline.secret import files_relative_to
@@ -69,7 +70,7 @@ def make(key_sets=None, **settings):
     settings = {"consumers": [ADO, GUEST], **settings}
     with files_relative_to(CHECKOUT):
         config = structure(settings, Handler.Config)
-    services = HandlerServices(http=None, connections=None, key_sets=key_sets)
+    services = HandlerServices(None, None, key_sets, StoredConsumers())
     return Handler(config, HandlerContext("jwt_auth", None, services=services))
 
 

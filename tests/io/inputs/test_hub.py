@@ -13,8 +13,10 @@ from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.inputs.link_messages import Kind, decode_config, decode_item, encode_item
 from realtime_proxy.inputs.tokens import TokenDesk
 from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.model.consumer_record import ConsumerRecord, encode_record
 from realtime_proxy.model.item import HttpResponse, HttpStream, Item
 from realtime_proxy.net.zmq_socket import PairSocket
+from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 
 SECONDS = 10
 
@@ -584,3 +586,18 @@ async def test_nobody_waits_for_a_worker_that_has_died(hub, join, nursery):
             waiting.start_soon(hub.room)
             await trio.testing.wait_all_tasks_blocked()
             worker.die()
+
+
+async def test_workers_know_the_consumers_of_the_store(hub, join):
+    hub.consumers = StoredConsumers()
+    alice, bob = ConsumerRecord("1", 1, "alice"), ConsumerRecord("2", 1, "bob")
+    hub.consumers.put(alice)
+    one, other = join(0), join(1)
+    await other.is_heard()
+    one.socket.send([b"c"])
+    assert await one.hears() == [b"c", encode_record(alice)]
+    hub.tell_consumer("2", bob)
+    hub.tell_consumer("1", None)
+    for worker in (one, other):
+        assert await worker.hears() == [b"e", b"2", encode_record(bob)]
+        assert await worker.hears() == [b"e", b"1"]

@@ -15,6 +15,7 @@ from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.connection_filter import ConnectionFilter
+from realtime_proxy.model.consumer_record import ConsumerRecord, encode_record
 from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import HttpStream, Item
 from realtime_proxy.net.timers import Timers
@@ -479,3 +480,28 @@ async def test_one_worker_may_have_all_end_connections(ends):
     kind, *parts = await hub.hears()
     assert kind == b"X"
     assert parts == [msgspec.msgpack.encode(which), msgspec.msgpack.encode(dismissal)]
+
+
+async def test_the_consumers_of_the_store_are_learned_before_clients_come(ends, nursery):
+    worker, hub = ends
+    stored, learned = worker.link.stored, trio.Event()
+    alice, bob = ConsumerRecord("1", 1, "alice"), ConsumerRecord("2", 1, "bob")
+    stored.put(ConsumerRecord("3", 1, "of an earlier time"))
+
+    async def learn():
+        await worker.link.learn_consumers()
+        learned.set()
+
+    nursery.start_soon(learn)
+    assert await hub.hears() == [b"c"]
+    assert not learned.is_set()
+    hub.socket.send([b"c", encode_record(alice)])
+    with trio.fail_after(SECONDS):
+        await learned.wait()
+    assert stored.records == {"1": alice}
+    hub.socket.send([b"e", b"2", encode_record(bob)])
+    hub.socket.send([b"e", b"1"])
+    hub.socket.send([b"c", encode_record(bob)])
+    with trio.fail_after(SECONDS):
+        while stored.records != {"2": bob}:
+            await trio.lowlevel.checkpoint()

@@ -1,0 +1,106 @@
+"""The consumers of the store, as requests are checked by: all in memory, changed one by one."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+from realtime_proxy.model.consumer_record import ConsumerRecord, JwtRecord, KeyRecord
+from realtime_proxy.pipeline.consumers import Consumer, JwtCredential, digest_of
+from realtime_proxy.pipeline.secret import Secret
+
+
+@attrs.frozen
+class StoredKey:
+    """Whose key it is, which, and until when it counts (seconds since the epoch)."""
+
+    consumer: Consumer
+    id: str
+    ends_at: float | None
+
+
+class StoredConsumers:
+    """Finds consumers by what requests show of them, and by name."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, ConsumerRecord] = {}
+        self._by_name: dict[str, str] = {}  # usernames and own ids, to ids
+        self._by_key: dict[bytes, StoredKey] = {}
+        self._by_issuer: dict[str, tuple[Consumer, JwtCredential]] = {}
+        self.on_lapsed: Callable[[], object] = _nobody
+
+    def of_key(self, digest: bytes) -> StoredKey | None:
+        """Whose key it is, by its SHA-256."""
+        return self._by_key.get(digest)
+
+    def of_issuer(self, key: str) -> tuple[Consumer, JwtCredential] | None:
+        """Whose tokens have this `iss`."""
+        return self._by_issuer.get(key)
+
+    def called(self, name: str) -> ConsumerRecord | None:
+        """The consumer of an id, a username or an own id."""
+        return self.records.get(name) or self.records.get(self._by_name.get(name, ""))
+
+    def put(self, record: ConsumerRecord) -> None:
+        """Have a consumer be as this record says."""
+        before = self.records.get(record.id)
+        self._forget(record.id)
+        self.records[record.id] = record
+        for name in (record.username, record.custom_id):
+            if name:
+                self._by_name.setdefault(name, record.id)
+        consumer = _consumer(record)
+        self._by_key |= {
+            digest_of(key.key.encode()): StoredKey(consumer, key.id, _end_of(key))
+            for key in record.keys
+        }
+        self._by_issuer |= {jwt.key: (consumer, _credential(jwt)) for jwt in record.jwt}
+        if before is not None and set(_credentials(before)).difference(_credentials(record)):
+            self.on_lapsed()
+
+    def remove(self, record_id: str) -> None:
+        """Have no such consumer any more."""
+        if record_id in self.records:
+            self._forget(record_id)
+            self.on_lapsed()
+
+    def keep(self, ids: set[str]) -> None:
+        """Remove all others."""
+        for record_id in set(self.records).difference(ids):
+            self.remove(record_id)
+
+    def _forget(self, record_id: str) -> None:
+        record = self.records.pop(record_id, None)
+        if record is None:
+            return
+        for name in (record.username, record.custom_id):
+            if name and self._by_name.get(name) == record_id:
+                del self._by_name[name]
+        for key in record.keys:
+            self._by_key.pop(digest_of(key.key.encode()), None)
+        for jwt in record.jwt:
+            self._by_issuer.pop(jwt.key, None)
+
+
+def _nobody() -> None:
+    """Nobody is held by what has lapsed."""
+
+
+def _consumer(record: ConsumerRecord) -> Consumer:
+    groups = tuple(one.group for one in record.groups)
+    return Consumer(record.username or "", record.custom_id or "", record.id, groups)
+
+
+def _credential(jwt: JwtRecord) -> JwtCredential:
+    secret = None if jwt.secret is None else Secret(jwt.secret.encode())
+    public = None if jwt.rsa_public_key is None else Secret(jwt.rsa_public_key.encode())
+    return JwtCredential(jwt.key, secret, public, jwt.algorithm)
+
+
+def _end_of(key: KeyRecord) -> float | None:
+    return None if key.ttl is None else float(key.created_at + key.ttl)
+
+
+def _credentials(record: ConsumerRecord) -> Iterator[Any]:
+    yield from record.keys
+    yield from record.jwt

@@ -1,0 +1,167 @@
+"""The calls of Kong's texts and of today: consumers, keys, tokens, groups."""
+
+import json
+from urllib.parse import urlencode
+
+import pytest
+
+from realtime_proxy.inputs.consumer_api import ConsumerApi
+from realtime_proxy.inputs.consumer_store import ConsumerStore
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.pipeline.consumers import digest_of
+from realtime_proxy.pipeline.stored_consumers import StoredConsumers
+from realtime_proxy.testing.tokens import public_pem
+
+ID = "11111111-2222-3333-4444-555555555555"
+
+
+class Operator:
+    """Calls the API, with forms unless told otherwise."""
+
+    def __init__(self, file):
+        self.store = ConsumerStore(file, StoredConsumers())
+        self.api = ConsumerApi(self.store, lambda: 1_000.7)
+
+    async def call(self, method, path, json_body=None, **form):
+        kind, body = b"application/x-www-form-urlencoded", urlencode(form).encode()
+        if json_body is not None:
+            kind, body = b"application/json", json.dumps(json_body).encode()
+        headers = Headers([(b"Content-Type", kind)])
+        request = RequestHead(method.encode(), path.encode(), headers)
+        response = await self.api.answer(request, body)
+        return response.status, json.loads(response.body) if response.body else None
+
+    def owner(self, key):
+        found = self.store.book.of_key(digest_of(key))
+        return None if found is None else found.consumer.name
+
+
+@pytest.fixture
+async def kong(tmp_path):
+    operator = Operator(tmp_path / "consumers.db")
+    yield operator
+    operator.store.close()
+
+
+async def test_the_calls_of_the_text_on_pushpin_and_kong(kong):
+    status, alice = await kong.call("POST", "/consumers/", username="alice")
+    assert (status, alice["username"], alice["created_at"]) == (201, "alice", 1_000)
+    status, key = await kong.call("POST", f"/consumers/{alice['id']}/keyauth", key="supersecret")
+    assert (status, key["key"], key["consumer_id"]) == (201, "supersecret", alice["id"])
+    assert kong.owner(b"supersecret") == "alice"
+
+
+async def test_the_calls_of_the_text_on_kong_and_auth0(kong):
+    status, ado = await kong.call("POST", "/consumers", username="Ado", custom_id="ado")
+    assert status == 201
+    # By its own id, as the text has it.
+    status, jwt = await kong.call("POST", "/consumers/ado/jwt", key="adokey", secret="supersecret")
+    assert (status, jwt["key"], jwt["algorithm"]) == (201, "adokey", "HS256")
+    assert jwt["consumer"] == {"id": ado["id"]}
+    url = "https://ado.auth0.com/"
+    assert (await kong.call("POST", "/consumers/Ado/jwt", key=url, secret="s"))[0] == 201
+    assert kong.store.book.of_issuer(url)[0].name == "Ado"
+    _, shown = await kong.call("GET", "/consumers/ado/jwt/https%3A%2F%2Fado.auth0.com%2F")
+    assert shown["key"] == url
+
+
+async def test_a_consumer_is_shown_changed_and_removed(kong):
+    _, alice = await kong.call("POST", "/consumers", {"username": "alice", "tags": ["a"]})
+    path = f"/consumers/{alice['id']}"
+    assert await kong.call("GET", path) == (200, alice)
+    assert (await kong.call("GET", "/consumers/alice"))[1] == alice
+    _, changed = await kong.call("PATCH", "/consumers/alice", {"custom_id": "c-1"})
+    assert changed == alice | {"custom_id": "c-1"}
+    _, put = await kong.call("PUT", path, {"username": "alix"})
+    assert put == alice | {"username": "alix", "tags": None}
+    assert (await kong.call("PUT", "/consumers/bob", {"custom_id": "b"}))[0] == 201
+    assert (await kong.call("PUT", "/consumers/bob", {"custom_id": "c"}))[1]["username"] == "bob"
+    assert (await kong.call("PUT", f"/consumers/{ID}", {"username": "carol"}))[1]["id"] == ID
+    assert await kong.call("DELETE", "/consumers/alix") == (204, None)
+    assert await kong.call("DELETE", "/consumers/alix") == (204, None)
+    assert (await kong.call("GET", path))[0] == 404
+
+
+async def test_pages(kong):
+    for n in range(5):
+        await kong.call("POST", "/consumers", username=f"u{n}")
+    seen, path = [], "/consumers?size=2"
+    while path:
+        _, page = await kong.call("GET", path)
+        seen += [one["username"] for one in page["data"]]
+        path = page["next"]
+    assert sorted(seen) == [f"u{n}" for n in range(5)]
+    assert (await kong.call("GET", "/consumers?size=0"))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "name"),
+    [
+        ("key-auth", {"key": "k", "ttl": 60}, "key"),
+        ("jwt", {"key": "k", "secret": "s", "algorithm": "HS512"}, "key"),
+        ("acls", {"group": "k"}, "group"),
+    ],
+)
+async def test_credentials_are_shown_changed_and_removed(kong, kind, fields, name):
+    await kong.call("POST", "/consumers", username="alice")
+    path = f"/consumers/alice/{kind}"
+    _, made = await kong.call("POST", path, fields)
+    assert fields.items() <= made.items()
+    assert (await kong.call("GET", path))[1] == {"data": [made], "next": None}
+    assert (await kong.call("GET", f"{path}/{made['id']}"))[1] == made
+    assert (await kong.call("GET", f"{path}/k"))[1] == made
+    assert (await kong.call("POST", path, fields))[0] == 409
+    status, changed = await kong.call("PATCH", f"{path}/k", {name: "l"})
+    assert (status, changed) == (200, made | {name: "l"})
+    assert await kong.call("DELETE", f"{path}/l") == (204, None)
+    assert await kong.call("DELETE", f"{path}/l") == (204, None)
+    assert (await kong.call("GET", f"{path}/l"))[0] == 404
+
+
+async def test_what_is_not_said_is_made(kong):
+    await kong.call("POST", "/consumers", username="alice")
+    _, key = await kong.call("POST", "/consumers/alice/key-auth")
+    assert kong.owner(key["key"].encode()) == "alice"
+    _, jwt = await kong.call("POST", "/consumers/alice/jwt")
+    assert len(jwt["secret"]) == len(jwt["key"]) == 32
+    pem = public_pem().decode()
+    _, public = await kong.call(
+        "POST", "/consumers/alice/jwt", {"algorithm": "RS256", "rsa_public_key": pem}
+    )
+    assert public["secret"] is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/consumers", {}, 400),
+        ("POST", "/consumers", {"username": "alice"}, 409),
+        ("POST", "/consumers", {"username": "x", "custom_id": "c-1"}, 409),
+        ("POST", "/consumers", {"username": "x", "id": ID}, 409),
+        ("PATCH", "/consumers/alice", {"id": ID[:-1] + "6"}, 400),
+        ("PATCH", "/consumers/alice", {"username": None, "custom_id": None}, 400),
+        ("PATCH", "/consumers/bob", {"username": "x"}, 404),
+        ("POST", "/consumers/other/key-auth", {"key": "k"}, 409),
+        ("POST", "/consumers/other/jwt", {"key": "j"}, 409),
+        ("POST", "/consumers/other/jwt", {"algorithm": "RS256"}, 400),
+        ("POST", "/consumers/bob/key-auth", {}, 404),
+        ("GET", "/consumers/alice/oauth2", None, 404),
+        ("GET", "/consumers/alice/key-auth/k/l", None, 404),
+        ("GET", "/consumers/a%2Fb", None, 404),
+        ("DELETE", "/consumers", None, 405),
+        ("DELETE", "/consumers/alice/key-auth", None, 405),
+        ("POST", "/consumers/alice/key-auth/k", {}, 405),
+        ("POST", "/consumers/alice/acls", {"group": "a,b"}, 400),
+    ],
+)
+async def test_what_can_not_be(kong, method, path, body, status):
+    await kong.call("POST", "/consumers", {"username": "alice", "custom_id": "c-1", "id": ID})
+    await kong.call("POST", "/consumers", {"username": "other"})
+    await kong.call("POST", "/consumers/alice/key-auth", {"key": "k"})
+    await kong.call("POST", "/consumers/alice/jwt", {"key": "j"})
+    before = dict(kong.store.book.records)
+    answered, told = await kong.call(method, path, body)
+    assert (answered, set(told)) == (status, {"message"})
+    assert kong.store.book.records == before
+    assert '="k"' not in told["message"]  # a key is a secret
