@@ -90,7 +90,9 @@ def ado(**claims):
 
 def provided(kid=None, **claims):
     now = int(time.time())
-    return signed({"iss": PROVIDER, "aud": "api", "sub": "u-1", "exp": now + 60, **claims}, kid=kid)
+    return signed(
+        {"iss": PROVIDER, "aud": "api", "sub": "u-1", "exp": now + 3600, **claims}, kid=kid
+    )
 
 
 async def passes(handler, exchange):
