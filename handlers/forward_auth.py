@@ -35,6 +35,7 @@ from realtime_proxy.pipeline import (
     Secret,
     above_zero,
     at_least,
+    identity_headers,
     is_page_request,
     is_preflight,
     kong_refusal,
@@ -292,7 +293,8 @@ class Handler(BaseHandler):
     def _pass(self, exchange: Exchange, yes: Yes) -> None:
         request, identity = exchange.request, _identity(exchange.identity, yes)
         if yes.consumer and identity is not None:
-            pass_as(exchange, Consumer(username=yes.consumer), identity)
+            consumer = Consumer(username=yes.consumer)
+            pass_as(exchange, identity, identity_headers(consumer, identity))
         exchange.identity = identity
         headers = request.headers.without(self._copied)
         headers.extend(yes.headers)

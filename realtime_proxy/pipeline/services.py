@@ -29,4 +29,4 @@ class HandlerServices:
     http: HttpClient
     connections: LiveConnections
     key_sets: KeySets
-    stored: StoredConsumers
+    stored: StoredConsumers = attrs.field(factory=StoredConsumers)
