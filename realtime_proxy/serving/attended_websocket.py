@@ -76,7 +76,7 @@ class AttendedWebSocket(WebSocketHold):
         silence = Silence(
             unheard_seconds=now - self._heard_at,
             idle_seconds=now - max(self._heard_at, self._control.last_write_at()),
-            unanswered_seconds=None if self._pinged_at is None else now - self._pinged_at,
+            unanswered_seconds=self._unanswered_seconds(now),
             is_stalled=bool(socket.backlog_bytes) or not self._takes_input,
         )
         rules, max_idle_seconds = self._route.websocket.silence, context.server.hold_timeout_seconds
@@ -95,9 +95,12 @@ class AttendedWebSocket(WebSocketHold):
         if wait and not self._is_released:
             self._timer = context.timers.after(wait, self._look)
 
+    def _unanswered_seconds(self, now: float) -> float | None:
+        return now - self._pinged_at if self._pinged_at is not None and self._may_ping else None
+
     @property
     def _may_ping(self) -> bool:
-        """False once a close was sent: nothing comes after it (RFC 6455 5.5.1)."""
+        """False once either side has sent its close: it sends nothing more (RFC 6455 5.5.1)."""
         raise NotImplementedError
 
     def _give_up(self, code: int, why: str, reason: CloseReason) -> None:

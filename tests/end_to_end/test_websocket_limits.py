@@ -170,6 +170,26 @@ def test_who_does_not_answer_is_closed_and_its_backend_told(websocket, backend, 
     assert events == [("OPEN", b""), ("DISCONNECT", b"")]
 
 
+def test_who_has_closed_is_not_pinged(websocket, backend, events, path):
+    """It must not answer any more, however long its backend takes."""
+    client, gate, echo = websocket(), threading.Event(), backend.scripts[path]
+
+    def script(call):
+        if call.body != b"OPEN\r\n":
+            gate.wait(DEADLINE_SECONDS)
+        echo(call)
+
+    backend.scripts[path] = script
+    client.open(path, host="hasty")
+    client.send_close(1000)
+    backend.wait_for(path, 2)
+    time.sleep(1.5)  # a ping and its pong would have been due
+    gate.set()
+    frame = client.read()
+    assert (frame.opcode, frame.close_code) == (CLOSE, 1000)
+    assert events[-1] == ("CLOSE", b"\x03\xe8")
+
+
 def test_who_does_not_answer_loses_its_own_backend(websocket, origin, path):
     client = websocket()
     client.open(path, host="hasty-origin")
