@@ -13,7 +13,7 @@ from realtime_proxy.inputs.overview import Overview
 from realtime_proxy.model.readiness import Readiness
 from realtime_proxy.net.bearer_key import BearerKey
 from realtime_proxy.net.internal_http import InternalHttpServer
-from realtime_proxy.net.listeners import open_listener
+from realtime_proxy.net.listening_sockets import ListeningSockets
 from realtime_proxy.net.own_hosts import OwnHosts
 from realtime_proxy.net.port_guard import PortGuard
 
@@ -27,6 +27,7 @@ class AdminSide:
         overview: Overview,
         base_dir: Path,
         store: ConsumerStore | None = None,
+        sockets: ListeningSockets | None = None,
     ) -> None:
         """Raises ConfigError when the address can't be had, or the key can't be used."""
         self._listener: socket.socket | None = None
@@ -34,7 +35,9 @@ class AdminSide:
         consumers = None if store is None else ConsumerApi(store)
         self._port = AdminPort(overview, _guard(settings, key), consumers)
         if settings.listen:
-            self._listener = open_listener(parse_address(settings.listen), "admin.listen")
+            address = parse_address(settings.listen)
+            self._listener = (sockets or ListeningSockets()).open(address, "admin.listen")
+        self._server = InternalHttpServer(LIMITS, self._port.answer)
 
     def turn(self, readiness: Readiness) -> None:
         """From now on, load balancers are told this."""
@@ -48,7 +51,11 @@ class AdminSide:
         """Serve until cancelled; nothing if there is no such port."""
         if self._listener is not None:
             with contextlib.closing(self):
-                await InternalHttpServer(LIMITS, self._port.answer).run(self._listener)
+                await self._server.run(self._listener)
+
+    def end(self) -> None:
+        """Take nobody more: another process answers at this address."""
+        self._server.end()
 
     def close(self) -> None:
         """Give the address back."""

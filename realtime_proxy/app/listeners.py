@@ -7,7 +7,7 @@ import attrs
 
 from realtime_proxy.config.addresses import ListenerAddress, TcpAddress, parse_listener, parse_tcp
 from realtime_proxy.config.server_section import Server, Tls
-from realtime_proxy.net.listeners import open_listeners
+from realtime_proxy.net.listening_sockets import ListeningSockets
 
 
 @attrs.frozen
@@ -26,16 +26,33 @@ class Listener:
         return f"unix:{name}" if isinstance(name, str) else str(TcpAddress(name[0], name[1]))
 
 
-def listeners_of_slots(server: Server, slots: int) -> list[list[Listener]]:
-    """For each worker slot its sockets, one for every address. Raises ConfigError."""
+def listeners_of_slots(
+    server: Server, slots: int, sockets: ListeningSockets | None = None
+) -> list[list[Listener]]:
+    """For each worker slot its sockets: one for every address, or if they were inherited its share.
+
+    Raises ConfigError.
+    """
+    had = sockets or ListeningSockets()
     plain = [(parse_listener(text), None) for text in server.listen]
     secure = [(ListenerAddress(parse_tcp(tls.listen)), tls) for tls in server.tls]
     with contextlib.ExitStack() as opened:
         per_address: list[list[Listener]] = []
         for where, tls in (*plain, *secure):
-            sockets = open_listeners(where.address, slots)
-            for listening in sockets:
+            found = had.open_several(where.address, slots, "server.listen")
+            for listening in found:
                 opened.callback(listening.close)
-            per_address.append([Listener(one, tls, where.proxy_protocol) for one in sockets])
+            per_address.append([Listener(one, tls, where.proxy_protocol) for one in found])
         opened.pop_all()  # all of them could be had
-    return [[listeners[slot] for listeners in per_address] for slot in range(slots)]
+    return [
+        [listener for listeners in per_address for listener in _share(listeners, slot, slots)]
+        for slot in range(slots)
+    ]
+
+
+def _share(listeners: list[Listener], slot: int, slots: int) -> list[Listener]:
+    """What a slot serves of an address: nothing may be left out, as clients wait at each.
+
+    With fewer sockets than slots some share one.
+    """
+    return listeners[slot::slots] or [listeners[slot % len(listeners)]]

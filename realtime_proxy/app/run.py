@@ -3,30 +3,26 @@
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
 import trio
 
 from realtime_proxy import __version__
-from realtime_proxy.app.admin_side import AdminSide
-from realtime_proxy.app.consumer_side import open_store
+from realtime_proxy.app.alone import Alone
 from realtime_proxy.app.descriptors import raise_descriptor_limit
-from realtime_proxy.app.listeners import Listener, listeners_of_slots
+from realtime_proxy.app.listeners import Listener
 from realtime_proxy.app.log_flood import tell_what_is_left_out
 from realtime_proxy.app.logs import set_up_logs
 from realtime_proxy.app.parts import Parts
-from realtime_proxy.app.publish_side import PublishSide
+from realtime_proxy.app.predecessor import Predecessor
 from realtime_proxy.app.reload import Reloader, tell_routes
-from realtime_proxy.app.stats_side import StatsSide
+from realtime_proxy.app.successor import SuccessorPort
 from realtime_proxy.app.supervisor import Supervisor
-from realtime_proxy.app.worker import Worker
 from realtime_proxy.config.schema import Config
 from realtime_proxy.config.source import Source
 from realtime_proxy.errors import ConfigError
-from realtime_proxy.metrics.counters import Counters
-from realtime_proxy.model.readiness import Readiness
+from realtime_proxy.net.listening_sockets import ListeningSockets
 
 log = structlog.get_logger()
 
@@ -43,109 +39,98 @@ def serve(config: Config, source: Source) -> int:
     # Of each process: those of workers inherit it.
     raise_descriptor_limit(-(-config.server.max_connections // workers))
     try:
-        if workers == 1:
-            trio.run(_serve_alone, config, source)
-        else:
-            trio.run(_serve_with_workers, config, source, workers)
+        trio.run(_serve, config, source, workers)
     except* ConfigError as group:
         raise _joined(group) from None
     log.info("stopped")
     return 0
 
 
-async def _serve_alone(config: Config, source: Source) -> None:
-    """Everything in this process: no supervisor, no relay."""
-    counters = Counters()
-    base_dir = source.base_dir
+async def _serve(config: Config, source: Source, workers: int) -> None:
     with contextlib.ExitStack() as opened:
-        stats_side = StatsSide(config, counters)
-        opened.callback(stats_side.close)
-        publish_side = PublishSide(config.publish, counters, base_dir)
-        opened.callback(publish_side.close)
-        worker = Worker(config, base_dir, on_tallied=partial(stats_side.add, 0))
-        stats_side.on_visits_wanted = worker.tell_visits
-        store = open_store(config.consumers, base_dir, worker.stored, opened)
-        admin_side = AdminSide(config.admin, worker.door.overview, base_dir, store)
-        opened.callback(admin_side.close)
-        listeners = listeners_of_slots(config.server, 1)[0]
+        predecessor = await Predecessor.find(config.server.takeover_socket)
+        inherited = [] if predecessor is None else predecessor.sockets
+        sockets = ListeningSockets(inherited)
+        instance: Alone | Supervisor
+        if workers == 1:
+            instance = Alone(config, source.base_dir, sockets, predecessor)
+        else:
+            instance = Supervisor(config, source.base_dir, workers, sockets, predecessor)
+        opened.callback(instance.close)
+        port = SuccessorPort(config.server.takeover_socket, sockets)
+        opened.callback(port.close)
+        sockets.close_rest()
+        is_alone = trio.Event() if predecessor is None else predecessor.gone
+        if predecessor is None:
+            is_alone.set()
+        reloader = Reloader(source, config, instance.prepare, instance.adopt)
+        await _Running(instance, reloader, port, is_alone, workers).run()
 
-        async def run() -> None:
+
+class _Running:
+    """An instance from its start to its end: signals say what is to be done, or a successor."""
+
+    def __init__(
+        self,
+        instance: Alone | Supervisor,
+        reloader: Reloader[Parts],
+        port: SuccessorPort,
+        is_alone: trio.Event,
+        workers: int,
+    ) -> None:
+        self._instance = instance
+        self._reloader = reloader
+        self._port = port
+        self._is_alone = is_alone
+        self._workers = workers
+        self._is_draining = False
+
+    async def run(self) -> None:
+        """Serve until told to stop."""
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        with trio.open_signal_receiver(*numbers) as signals:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(admin_side.run)
-                nursery.start_soon(stats_side.run)
-                nursery.start_soon(publish_side.run, worker.door)
-                nursery.start_soon(worker.run, listeners)
-                admin_side.turn(Readiness.READY)
-                _tell_started(config, listeners)
+                nursery.start_soon(tell_what_is_left_out)
+                nursery.start_soon(self._start, nursery)
+                async for number in signals:
+                    self._told(nursery, signal.Signals(number))
 
-        def adopt(config: Config, parts: Parts) -> None:
-            worker.adopt(config, parts)
-            publish_side.adopt(config.publish, parts.publish_key)
-            admin_side.adopt(config.admin, parts.admin_key)
+    async def _start(self, nursery: trio.Nursery) -> None:
+        nursery.start_soon(self._reloader.run)
+        await nursery.start(self._instance.run)
+        _tell_started(self._reloader.running, self._instance.listeners, self._workers)
+        taken_over = partial(self._taken_over, nursery)
+        nursery.start_soon(self._port.run, self._instance.door, self._is_alone, taken_over)
 
-        reloader = Reloader(source, config, worker.prepare, adopt)
+    def _told(self, nursery: trio.Nursery, number: signal.Signals) -> None:
+        if number == signal.SIGHUP:
+            log.info("reloading", signal=number.name)
+            self._instance.reopen_logs()
+            self._reloader.hang_up()
+        elif self._is_draining:
+            log.warning("stopping at once", signal=number.name)
+            self._instance.cut()
+            nursery.cancel_scope.cancel()
+        else:
+            log.info("stopping", signal=number.name)
+            self._drain_soon(nursery)
 
-        async def drain() -> None:
-            admin_side.turn(Readiness.DRAINING)
-            await worker.drain(reloader.running.server.drain_seconds)
+    async def _taken_over(self, nursery: trio.Nursery) -> None:
+        """Another process serves: publishers go there, then clients."""
+        await self._instance.sides.send_away()
+        if not self._is_draining:
+            self._drain_soon(nursery)
 
-        await _until_told(run, reloader.run, reloader.hang_up, drain, worker.close_all)
+    def _drain_soon(self, nursery: trio.Nursery) -> None:
+        self._is_draining = True
+        nursery.start_soon(self._drain, nursery.cancel_scope)
 
-
-async def _serve_with_workers(config: Config, source: Source, workers: int) -> None:
-    with contextlib.closing(Supervisor(config, source.base_dir, workers)) as supervisor:
-
-        async def run() -> None:
-            await supervisor.run(lambda: _tell_started(config, supervisor.slots[0], workers))
-
-        reloader = Reloader(source, config, supervisor.prepare, supervisor.adopt)
-
-        def hang_up() -> None:
-            supervisor.reopen_logs()
-            reloader.hang_up()
-
-        async def drain() -> None:
-            await supervisor.drain(reloader.running.server.drain_seconds)
-
-        await _until_told(run, reloader.run, hang_up, drain, lambda: None)
-
-
-async def _until_told(
-    run: Callable[[], Awaitable[None]],
-    reload: Callable[[], Awaitable[None]],
-    hang_up: Callable[[], None],
-    drain: Callable[[], Awaitable[None]],
-    cut: Callable[[], None],
-) -> None:
-    """Run both until a signal says to stop; then drain, unless another one cuts that short."""
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    with trio.open_signal_receiver(*numbers) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(run)
-            nursery.start_soon(reload)
-            nursery.start_soon(tell_what_is_left_out)
-            is_draining = False
-            async for number in signals:
-                name = signal.Signals(number).name
-                if number == signal.SIGHUP:
-                    log.info("reloading", signal=name)
-                    hang_up()
-                elif not is_draining:
-                    log.info("stopping", signal=name)
-                    nursery.start_soon(_drain, drain, nursery.cancel_scope)
-                    is_draining = True
-                else:
-                    log.warning("stopping at once", signal=name)
-                    cut()
-                    nursery.cancel_scope.cancel()
+    async def _drain(self, scope: trio.CancelScope) -> None:
+        await self._instance.drain(self._reloader.running.server.drain_seconds)
+        scope.cancel()
 
 
-async def _drain(drain: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
-    await drain()
-    scope.cancel()
-
-
-def _tell_started(config: Config, listeners: list[Listener], workers: int = 1) -> None:
+def _tell_started(config: Config, listeners: list[Listener], workers: int) -> None:
     tell_routes(config)
     addresses = [str(listener) for listener in listeners]
     log.info("serving", version=__version__, listen=addresses, workers=workers)

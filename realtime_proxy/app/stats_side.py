@@ -16,7 +16,7 @@ from realtime_proxy.metrics.statistics import Statistics
 from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.metrics.tally import Tally, TallyRules
 from realtime_proxy.net.internal_http import InternalHttpServer
-from realtime_proxy.net.listeners import open_listener
+from realtime_proxy.net.listening_sockets import ListeningSockets
 from realtime_proxy.net.own_hosts import OwnHosts
 from realtime_proxy.net.port_guard import PortGuard
 from realtime_proxy.net.zmq_socket import PubSocket
@@ -28,8 +28,16 @@ _OWN = -1  # what is counted here, beside the workers
 class StatsSide:
     """Opened at once, so that what is wrong is known before clients come; served by `run`."""
 
-    def __init__(self, config: Config, counters: Counters, *, several: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        counters: Counters,
+        sockets: ListeningSockets | None = None,
+        *,
+        several: bool = False,
+    ) -> None:
         """`counters` are those of the publish ports. Raises ConfigError for an address."""
+        sockets = sockets or ListeningSockets()
         linger_seconds = config.publish.subscription_linger_seconds
         self._statistics = Statistics(config.stats, linger_seconds, merges=several)
         self._metrics = config.metrics
@@ -40,15 +48,15 @@ class StatsSide:
         self._visits_wanted = True
         self._pub: PubSocket | None = None
         self._listener: socket.socket | None = None
+        self._server: InternalHttpServer | None = None
         if config.stats.pub:
             mode = config.publish.ipc_mode
-            self._pub = PubSocket(config.stats.pub, parse_mode(mode) if mode else None)
+            self._pub = PubSocket(config.stats.pub, parse_mode(mode) if mode else None, sockets)
             self._zmq = ZmqStats(self._pub, config.stats.format, f"realtime-proxy_{os.getpid()}")
         try:
             if config.metrics.listen:
-                self._listener = open_listener(
-                    parse_address(config.metrics.listen), "metrics.listen"
-                )
+                address = parse_address(config.metrics.listen)
+                self._listener = sockets.open(address, "metrics.listen")
         except BaseException:
             self.close()
             raise
@@ -74,8 +82,8 @@ class StatsSide:
                 if self._listener is not None:
                     prefix, guard = self._metrics.prefix, _guard(self._metrics)
                     port = MetricsPort(self._statistics, prefix, guard)
-                    server = InternalHttpServer(LIMITS, port.answer)
-                    nursery.start_soon(server.run, self._listener)
+                    self._server = InternalHttpServer(LIMITS, port.answer)
+                    nursery.start_soon(self._server.run, self._listener)
                 nursery.start_soon(self._tick)
 
     async def _tick(self) -> None:
@@ -93,13 +101,22 @@ class StatsSide:
             self._visits_wanted = is_wanted
             self.on_visits_wanted(is_wanted)
 
+    def end(self) -> None:
+        """Tell nothing more: another process does so at these addresses."""
+        if self._server is not None:
+            self._server.end()
+        self._close_pub()
+
     def close(self) -> None:
         """Give the addresses back."""
+        self._close_pub()
+        if self._listener is not None:
+            self._listener.close()
+
+    def _close_pub(self) -> None:
         if self._pub is not None:
             self._pub.close()
             self._pub = None
-        if self._listener is not None:
-            self._listener.close()
 
 
 def _guard(settings: Metrics) -> PortGuard:

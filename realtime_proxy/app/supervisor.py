@@ -11,19 +11,18 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import structlog
 import trio
 
-from realtime_proxy.app.admin_side import AdminSide
 from realtime_proxy.app.consumer_side import open_store
-from realtime_proxy.app.listeners import listeners_of_slots
+from realtime_proxy.app.listeners import Listener, listeners_of_slots
 from realtime_proxy.app.parts import Parts, load_parts
-from realtime_proxy.app.publish_side import PublishSide
-from realtime_proxy.app.stats_side import StatsSide
+from realtime_proxy.app.predecessor import Predecessor
+from realtime_proxy.app.sides import Sides
 from realtime_proxy.app.worker_process import WorkerOrder
 from realtime_proxy.config.schema import Config
 from realtime_proxy.demo.backend import DemoBackend
@@ -31,6 +30,7 @@ from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.readiness import Readiness
+from realtime_proxy.net.listening_sockets import ListeningSockets
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
@@ -49,31 +49,38 @@ log = structlog.get_logger()
 class Supervisor:
     """Serves a configuration with several worker processes until cancelled."""
 
-    def __init__(self, config: Config, base_dir: Path, workers: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        base_dir: Path,
+        workers: int,
+        sockets: ListeningSockets | None = None,
+        predecessor: Predecessor | None = None,
+    ) -> None:
         """Opens everything. Raises ConfigError when something can't be had, here or by workers."""
         self._workers = workers
         self._config = _of_one_worker(config, workers)
         self._base_dir = base_dir.absolute()
         counters = Counters()
         self._timers = Timers()
-        self._hub = Hub(config.publish, self._timers, counters)
+        self.door = Hub(config.publish, self._timers, counters)
+        self._predecessor = predecessor
         self.prepare(config)
+        sockets = sockets or ListeningSockets()
         with contextlib.ExitStack() as opened:
-            self._publish_side = PublishSide(config.publish, counters, base_dir)
-            opened.callback(self._publish_side.close)
-            self._stats_side = StatsSide(config, counters, several=True)
-            opened.callback(self._stats_side.close)
             book = StoredConsumers()
             store = open_store(config.consumers, base_dir, book, opened)
             if store is not None:
-                self._hub.consumers, store.on_changed = book, self._hub.tell_consumer
-            self.admin_side = AdminSide(config.admin, self._hub.overview, base_dir, store)
-            opened.callback(self.admin_side.close)
-            self.slots = listeners_of_slots(config.server, workers)
+                self.door.consumers, store.on_changed = book, self.door.tell_consumer
+            self.sides = Sides(
+                config, counters, base_dir, sockets, self.door.overview, store, several=True
+            )
+            opened.callback(self.sides.close)
+            self.slots = listeners_of_slots(config.server, workers, sockets)
             self._opened = opened.pop_all()
-        self._hub.on_tallied = self._stats_side.add
-        self._hub.on_gone = self._stats_side.forget
-        self._stats_side.on_visits_wanted = self._hub.tell_visits
+        self.door.on_tallied = self.sides.stats.add
+        self.door.on_gone = self.sides.stats.forget
+        self.sides.stats.on_visits_wanted = self.door.tell_visits
         self._is_draining = False
         self._kept = workers
         self._all_ended = trio.Event()
@@ -92,16 +99,20 @@ class Supervisor:
     def adopt(self, config: Config, parts: Parts) -> None:
         """Have all workers serve by this configuration, those that come later too."""
         self._config = _of_one_worker(config, self._workers)
-        self._publish_side.adopt(config.publish, parts.publish_key)
-        self.admin_side.adopt(config.admin, parts.admin_key)
-        self._hub.configure(self._config)
+        self.sides.adopt(config, parts)
+        self.door.configure(self._config)
 
     def reopen_logs(self) -> None:
         """Have all workers begin a new log file."""
-        self._hub.reopen_logs()
+        self.door.reopen_logs()
 
-    async def run(self, started: Callable[[], None]) -> None:
-        """Serve; `started` is called once clients of every worker can connect.
+    @property
+    def listeners(self) -> list[Listener]:
+        """The sockets of the first slot, at all addresses."""
+        return self.slots[0]
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve; `task_status` is told once clients of every worker can connect.
 
         Raises ConfigError (in a group) when a worker ends before it could serve once.
         """
@@ -111,28 +122,37 @@ class Supervisor:
         ):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._timers.run)
-                nursery.start_soon(self._stats_side.run)
-                nursery.start_soon(self.admin_side.run)
+                if self._predecessor is None:
+                    self.sides.watch(nursery)
                 ready = [trio.Event() for _ in self.slots]
                 for slot, event in enumerate(ready):
                     link = f"ipc://{folder}/{slot}"
                     nursery.start_soon(self._keep_worker, slot, link, lifeline, event)
                 for event in ready:
                     await event.wait()
-                nursery.start_soon(self._publish_side.run, self._hub)
-                self.admin_side.turn(Readiness.READY)
-                started()
+                if self._predecessor is not None:
+                    await self._predecessor.join(self.door, nursery)
+                    self.sides.watch(nursery)
+                nursery.start_soon(self.sides.publish.run, self.door)
+                self.door.admit()
+                if self._predecessor is not None:
+                    await self._predecessor.tell_serving()
+                self.sides.turn(Readiness.READY)
+                task_status.started()
 
     async def drain(self, seconds: float) -> None:
         """Have all workers let their clients go over so many seconds; back when they have ended."""
         self._is_draining = True
-        self.admin_side.turn(Readiness.DRAINING)
-        self._hub.drain(seconds)
+        self.sides.turn(Readiness.DRAINING)
+        self.door.drain(seconds)
         for listeners in self.slots:
             for listener in listeners:
                 listener.socket.close()
         with trio.move_on_after(seconds + FINISH_SECONDS + _START_INTERVAL_SECONDS):
             await self._all_ended.wait()
+
+    def cut(self) -> None:
+        """Clients are closed by their workers, which end with this."""
 
     async def _keep_worker(self, slot: int, link: str, lifeline: int, ready: trio.Event) -> None:
         """Have one worker in this slot, whatever happens to it once it has served."""
@@ -172,7 +192,7 @@ class Supervisor:
             )
             try:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._hub.serve, slot, socket, ready)
+                    nursery.start_soon(self.door.serve, slot, socket, ready)
                     await _give(process, order)
                     status = await process.wait()
                     nursery.cancel_scope.cancel()

@@ -5,7 +5,7 @@ import gc
 import math
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -94,12 +94,12 @@ class Worker:
         self._base_dir = base_dir
         self._demo = DemoBackend(self._publish_one).answer
         self._zhttp = ZhttpPeers()
-        self._timers = Timers()
+        self.timers = Timers()
         self._watcher = Watcher()
         self._counters = Counters()
         self._bounds = Bounds(config, self._counters)
         self._pool = Pool(
-            config.backend, self._timers, self._watcher, self._bounds.entrance.descriptors
+            config.backend, self.timers, self._watcher, self._bounds.entrance.descriptors
         )
         self._open: set[HttpConnection] = set()
         self._sockjs = SockJsSessions()
@@ -125,9 +125,9 @@ class Worker:
     def _entrance_of(self, link_socket: PairSocket | None) -> Door | WorkerLink:
         settings, connections = self._config.publish, self._connections
         if link_socket is None:
-            return Door(settings, self._registry, connections, self._timers, self._counters)
+            return Door(settings, self._registry, connections, self.timers, self._counters)
         return WorkerLink(
-            link_socket, settings, self._registry, connections, self._timers, self._counters
+            link_socket, settings, self._registry, connections, self.timers, self._counters
         )
 
     def _new_tally(self) -> Tally | None:
@@ -147,7 +147,7 @@ class Worker:
         return tally
 
     def _tell_soon(self) -> None:
-        self._timers.after(_TELL_SECONDS, self._tell)
+        self.timers.after(_TELL_SECONDS, self._tell)
 
     def _tell(self) -> None:
         if self._tally is not None and self._on_tallied is not None:
@@ -178,7 +178,12 @@ class Worker:
         return parts
 
     def adopt(self, config: Config, parts: Parts) -> None:
-        """Serve by this configuration from now on; who is connected stays."""
+        """Serve by this configuration from now on; who is connected stays.
+
+        Once clients are let go it changes nothing any more.
+        """
+        if self._context is not None and self._context.drain is not None:
+            return
         raise_descriptor_limit(config.server.max_connections)
         self._config, self._parts = config, parts
         self._bounds.adopt(config, (connection.peer for connection in self._open))
@@ -221,14 +226,21 @@ class Worker:
 
     # -- serving ---------------------------------------------------------------------------
 
-    async def run(self, listeners: list[Listener]) -> None:
+    async def run(
+        self,
+        listeners: list[Listener],
+        open_up: Callable[[], Awaitable[None]] | None = None,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
         """Serve the clients of these listeners, until all are gone that `drain` lets go.
 
-        The listeners are closed at the end.
+        `open_up` is awaited before any is accepted. The listeners are closed at the end.
         """
         with contextlib.ExitStack() as resources:
             resources.callback(self._watcher.close)
             resources.callback(self._pool.close)
+            for listener in listeners:
+                resources.callback(listener.socket.close)
             async with trio.open_nursery() as nursery:
                 self._running = nursery.cancel_scope
                 context = self._context = self._new_context(nursery)
@@ -241,25 +253,29 @@ class Worker:
                 if isinstance(self._entrance, WorkerLink):
                     self._entrance.stored = self.stored
                 self._start_inside(nursery)
-                if isinstance(self._entrance, WorkerLink) and self._config.consumers.store:
-                    await self._entrance.learn_consumers()
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(*_GC_THRESHOLDS)
+                if isinstance(self._entrance, WorkerLink):
+                    if self._config.consumers.store:
+                        await self._entrance.learn_consumers()
+                    self._entrance.tell_ready()
+                    await self._entrance.admitted()
+                if open_up is not None:
+                    await open_up()
                 for listener in listeners:
                     self._bounds.govern(listener.socket)
                     nursery.start_soon(self._accept, listener, reception)
                 if self._neighbours is not None:
                     nursery.start_soon(self._accept_from, self._neighbours, context)
-                gc.collect()
-                gc.freeze()
-                gc.set_threshold(*_GC_THRESHOLDS)
-                if isinstance(self._entrance, WorkerLink):
-                    self._entrance.tell_ready()
+                task_status.started()
 
     def _new_context(self, nursery: trio.Nursery) -> ServingContext:
         if self._tally is not None:
-            self._tally.tick(self._timers.now())
+            self._tally.tick(self.timers.now())
         return ServingContext(
             registry=self._registry,
-            timers=self._timers,
+            timers=self.timers,
             watcher=self._watcher,
             crew=Crew(nursery),
             caller=BackendCaller(self._pool),
@@ -281,7 +297,7 @@ class Worker:
         return self._entrance.publish(item)
 
     def _start_inside(self, nursery: trio.Nursery) -> None:
-        nursery.start_soon(self._timers.run)
+        nursery.start_soon(self.timers.run)
         nursery.start_soon(self._watcher.run)
         nursery.start_soon(self._entrance.intake.run)
         nursery.start_soon(self._sweep)
@@ -294,7 +310,7 @@ class Worker:
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(_SWEEP_SECONDS)
-            now = self._timers.now()
+            now = self.timers.now()
             self._pool.drop_expired()
             self._bounds.look(now)
             self._counters.log_lines_left_out = FLOOD.left_out
@@ -364,7 +380,7 @@ class Worker:
         if context is not None and context.drain is None:
             if self._open:
                 log.info("draining", connections=len(self._open), seconds=seconds)
-            drain = context.drain = Drain(self._timers, seconds, SystemRandom())
+            drain = context.drain = Drain(self.timers, seconds, SystemRandom())
             for acceptor in self._acceptors:
                 acceptor.end()
             drain.begin(list(self._clients))

@@ -55,6 +55,18 @@ class Ordering:
         """The id of the last item of a channel; None if it is not known."""
         return self._sequencer.last_id(channel)
 
+    def learn(self, channel: str, last_id: str) -> None:
+        """The last id of a channel, as another process knows it."""
+        self._sequencer.learn(channel, last_id)
+
+    def withdraw(self) -> Sequence[Item]:
+        """Let go of all items that wait: they may come again."""
+        items = self._sequencer.withdraw()
+        for item in items:
+            if item.id:
+                self._recent_ids.forget(item.channel, item.id)
+        return items
+
     def deserted(self, channel: str) -> None:
         """Nobody holds a channel any more: what is known of it would soon be wrong."""
         self._sequencer.forget(channel)

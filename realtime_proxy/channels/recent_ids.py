@@ -24,7 +24,7 @@ class RecentIds:
             self._seen_at.clear()
             return False
         self._forget_old(now)
-        key = f"{len(channel)} {channel}{item_id}"  # one text is smaller than a pair
+        key = _key(channel, item_id)
         if key in self._seen_at:
             return True
         self._seen_at[key] = now
@@ -32,7 +32,15 @@ class RecentIds:
             self._seen_at.popitem(last=False)
         return False
 
+    def forget(self, channel: str, item_id: str) -> None:
+        """Take the next item with this id for the first."""
+        self._seen_at.pop(_key(channel, item_id), None)
+
     def _forget_old(self, now: float) -> None:
         oldest = now - self.seconds
         while self._seen_at and next(iter(self._seen_at.values())) <= oldest:
             self._seen_at.popitem(last=False)
+
+
+def _key(channel: str, item_id: str) -> str:
+    return f"{len(channel)} {channel}{item_id}"  # one text is smaller than a pair

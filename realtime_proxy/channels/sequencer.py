@@ -88,6 +88,19 @@ class Sequencer:
             items += self._let_through(line, self._take(line, channel, prev_id))
         return items
 
+    def learn(self, channel: str, last_id: str) -> None:
+        """Somebody else knows the last id of a channel of which nothing is known here."""
+        line = self._lines.setdefault(channel, _Line())
+        if line.last_id is None:
+            line.last_id = last_id
+
+    def withdraw(self) -> list[Item]:
+        """Let go of all items that wait: somebody else will know when it is their turn."""
+        return [
+            self._take(self._lines[channel], channel, prev_id)
+            for channel, prev_id in list(self._since)
+        ]
+
     def forget(self, channel: str) -> None:
         """Nobody listens to a channel any more: drop what waits."""
         line = self._lines.pop(channel, None)

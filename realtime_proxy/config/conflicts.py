@@ -126,13 +126,14 @@ def _zhttpreq_addresses(file: Table) -> Iterator[tuple[str, Any]]:
 
 
 def _zhttpreq_problems(file: Table) -> Iterator[Problem]:
-    if _table(file, "server").get("workers", 1) == 1:
+    server = _table(file, "server")
+    if server.get("workers", 1) == 1 and not server.get("takeover_socket"):
         return
     for path, _ in _zhttpreq_addresses(file):
         yield Problem(
             path,
-            "one process can wait there, not several: `[server] workers = 1`, or have handlers "
-            "wait and set `zhttpreq_connect = true`",
+            "one process can wait there, not several: `[server] workers = 1` and no "
+            "`takeover_socket`, or have handlers wait and set `zhttpreq_connect = true`",
         )
 
 

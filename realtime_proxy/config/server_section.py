@@ -186,6 +186,12 @@ class Server:
         "Ask proxies in front not to collect streams: `X-Accel-Buffering: no` and `Cache-Control: "
         "no-transform` in their heads, unless the backend says otherwise.",
     )
+    takeover_socket: str = option(
+        "",
+        "Path of a unix socket at which a new process with the same configuration takes the place "
+        "of a running one, refusing nobody (`docs/operations.md`). Empty: none.",
+        restart=True,
+    )
     cross_origin: bool = option(False, "`cross_origin` of a route, on all routes.")
     sockjs_url: str = option(
         "https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js",

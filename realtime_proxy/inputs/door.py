@@ -40,7 +40,7 @@ class Door:
         self.channels = channels_of(registry, self, timers, linger_seconds)
         self.intake = self._intake_of(settings, timers, counters)
         self._line = self.intake.line = WaitingRoom(settings.max_queued_bytes, counters)
-        self._order = Order(
+        self.order = Order(
             settings,
             timers,
             counters,
@@ -48,7 +48,7 @@ class Door:
             forward=self.intake.submit,
             update=lambda channel: self.intake.update([channel]),
         )
-        self.overview = OwnOverview(registry, self.channels, self._order)
+        self.overview = OwnOverview(registry, self.channels, self.order)
 
     def _intake_of(self, settings: Publish, timers: Timers, counters: Counters) -> Intake:
         limits = Limits.of(settings)
@@ -63,7 +63,7 @@ class Door:
         """Go by these settings from now on."""
         self.channels.linger_seconds = settings.subscription_linger_seconds
         self._line.max_bytes = settings.max_queued_bytes
-        self._order.adopt(settings)
+        self.order.adopt(settings)
 
     # -- publishers ------------------------------------------------------------------------
 
@@ -73,11 +73,11 @@ class Door:
 
     def submit(self, items: Iterable[Item]) -> None:
         """Deliver items in their order."""
-        self._order.submit(items)
+        self.order.submit(items)
 
     def needs_content(self, channel: str) -> bool:
         """False if of an item that is submitted at once only the channel and ids matter."""
-        return self._order.needs_content(channel)
+        return self.order.needs_content(channel)
 
     async def count(self, items: Iterable[Item]) -> Reach:
         """How many subscribers items have, at this moment."""
@@ -91,7 +91,7 @@ class Door:
 
     def recover(self) -> None:
         """Forget all last ids, and have every hold ask its backend."""
-        self._order.recover()
+        self.order.recover()
         self.intake.recover()
 
     def refresh_channel(self, channel: str) -> None:
@@ -108,7 +108,7 @@ class Door:
 
     def show_channels(self, topics: Topics) -> None:
         """From now on, have these know which channels are held."""
-        self._order.show_channels(self.channels.names(), topics)
+        self.order.show_channels(self.channels.names(), topics)
 
     # -- operators -------------------------------------------------------------------------
 
@@ -129,13 +129,13 @@ class Door:
 
     def hold(self, channel: str) -> Grant:
         """Nobody else can have it: granted at once."""
-        self._order.begin(channel)
-        return self._order.grant(channel)
+        self.order.begin(channel)
+        return self.order.grant(channel)
 
     def release(self, channel: str) -> None:
         """Nobody listens to a channel any more."""
-        self._order.end(channel)
+        self.order.end(channel)
 
     def contradicted(self, channel: str, last_id: str) -> None:
         """A backend knows another last id of a channel than this."""
-        self._order.contradicted(channel, last_id)
+        self.order.contradicted(channel, last_id)

@@ -34,6 +34,9 @@ MAX_LINK_BYTES = 64_000_000
 # A worker that takes nothing for so long is not waited for: the others would get nothing either.
 STUCK_SECONDS = 2.0
 
+# The number of the process whose place this one takes: like a worker, it has clients.
+PREDECESSOR = -2
+
 log = structlog.get_logger()
 
 
@@ -63,7 +66,7 @@ class Hub:
         self._max_link_bytes = max_link_bytes
         self._max_queued_bytes = self._bound_of(settings)
         self._channels = HubChannels()
-        self._order = Order(
+        self.order = Order(
             settings,
             timers,
             counters,
@@ -73,14 +76,17 @@ class Hub:
         )
         self._links: dict[int, _Link] = {}
         self._questions = Questions()
-        self.overview = HubOverview(self, self._channels, self._order)
+        self.overview = HubOverview(self, self._channels, self.order)
         self.on_tallied: Callable[[int, Tallied], None] = _ignore
         self.on_gone: Callable[[int], None] = _ignore
+        # What is published in workers goes the way of all that is: there may be more than this.
+        self.on_published: Callable[[Iterable[Item]], None] = self.submit
         rate = settings.max_deliveries_per_second
         self._tokens = TokenDesk(rate, timers) if rate else None
         self.consumers: StoredConsumers | None = None  # those that workers have a copy of
         self._configuration: bytes | None = None  # the latest that workers were told
         self._visits_wanted = True
+        self._admits = False
 
     def _bound_of(self, settings: Publish) -> int:
         """Publishers are to wait well before anything is lost."""
@@ -99,7 +105,7 @@ class Hub:
             line.open()
             self.on_gone(worker)
             for channel in self._channels.forget(worker):
-                self._order.end(channel)
+                self.order.end(channel)
             self._questions.gone(worker)
 
     def _arrived(self, worker: int, message: list[bytes]) -> None:
@@ -107,20 +113,23 @@ class Hub:
         link = self._links[worker]
         match Kind(kind):
             case Kind.READY:
-                log.info("worker serves", worker=worker)
+                if worker != PREDECESSOR:
+                    log.info("worker serves", worker=worker)
                 link.is_serving = True
                 link.ready.set()
+                if self._admits:
+                    link.socket.send([Kind.ADMIT])
                 if self._configuration is not None:  # it was started with an older one, perhaps
                     link.socket.send([Kind.CONFIGURE, self._configuration])
                 if not self._visits_wanted:
                     link.socket.send([Kind.VISITS, b"0"])
             case Kind.HOLD:
-                self._hold(worker, parts[0].decode())
+                self._hold(worker, *(part.decode() for part in parts))
             case Kind.RELEASE:
                 if self._channels.release(worker, channel := parts[0].decode()):
-                    self._order.end(channel)
+                    self.order.end(channel)
             case Kind.CONTRADICTED:
-                self._order.contradicted(parts[0].decode(), parts[1].decode())
+                self.order.contradicted(parts[0].decode(), parts[1].decode())
             case Kind.TAKEN:
                 self._taken(link, int(parts[0]))
             case Kind.CONSUMERS if self.consumers is not None:
@@ -129,7 +138,7 @@ class Hub:
             case Kind.WANT:
                 self._give_tokens_to(worker, link, int(parts[0]))
             case Kind.PUBLISH:
-                self.submit(decode_item(part) for part in parts)
+                self.on_published(decode_item(part) for part in parts)
             case Kind.DISMISS:
                 self._tell_all([Kind.DISMISS, UNASKED, *parts])
             case Kind.ANSWER:
@@ -149,10 +158,12 @@ class Hub:
 
     # -- channels --------------------------------------------------------------------------
 
-    def _hold(self, worker: int, channel: str) -> None:
+    def _hold(self, worker: int, channel: str, known_id: str | None = None) -> None:
         if self._channels.hold(worker, channel):
-            self._order.begin(channel)
-        last_id = self._order.grant(channel).last_id
+            self.order.begin(channel)
+        if known_id is not None:
+            self.order.learn(channel, known_id)
+        last_id = self.order.grant(channel).last_id
         known = [] if last_id is None else [last_id.encode()]
         self._links[worker].socket.send([Kind.GRANTED, channel.encode(), *known])
 
@@ -162,7 +173,7 @@ class Hub:
 
     def recover(self) -> None:
         """Forget all last ids, and have every hold ask its backend."""
-        self._order.recover()
+        self.order.recover()
         for link in self._links.values():
             link.socket.send([Kind.RECOVER])
 
@@ -173,13 +184,13 @@ class Hub:
 
     def show_channels(self, topics: Topics) -> None:
         """From now on, have these know which channels any worker holds."""
-        self._order.show_channels(self._channels.names(), topics)
+        self.order.show_channels(self._channels.names(), topics)
 
     # -- telling all -----------------------------------------------------------------------
 
     def configure(self, config: Config) -> None:
         """Have every worker serve by this configuration, and go by it here."""
-        self._order.adopt(config.publish)
+        self.order.adopt(config.publish)
         self._max_queued_bytes = self._bound_of(config.publish)
         for link in self._links.values():
             link.line.max_bytes = self._max_queued_bytes
@@ -200,13 +211,19 @@ class Hub:
         known = [] if record is None else [encode_record(record)]
         self._tell_all([Kind.CONSUMER, record_id.encode(), *known])
 
+    def admit(self) -> None:
+        """Have every worker take clients, and those that come later."""
+        self._admits = True
+        self._tell_all([Kind.ADMIT])
+
     def drain(self, seconds: float) -> None:
         """Have every worker let its clients go over so many seconds, and end."""
         self._tell_all([Kind.DRAIN, b"%f" % seconds])
 
     def _tell_all(self, message: list[bytes]) -> None:
-        for link in self._links.values():
-            link.socket.send(message)
+        for worker, link in self._links.items():
+            if worker != PREDECESSOR:
+                link.socket.send(message)
 
     # -- items -----------------------------------------------------------------------------
 
@@ -220,7 +237,7 @@ class Hub:
 
     def submit(self, items: Iterable[Item]) -> None:
         """Send items, in their order, to every worker that holds their channels."""
-        self._order.submit(items)
+        self.order.submit(items)
 
     def _send(self, items: Iterable[Item]) -> None:
         for worker, parts in self._by_worker(items):
@@ -281,13 +298,17 @@ class Hub:
 
     def serving(self) -> list[int]:
         """The workers that serve clients at this moment, in order."""
+        return [worker for worker in self._with_clients() if worker != PREDECESSOR]
+
+    def _with_clients(self) -> list[int]:
+        """All that have clients: the process before this one may have some left, too."""
         return sorted(worker for worker, link in self._links.items() if link.is_serving)
 
     # -- questions -------------------------------------------------------------------------
 
     def needs_content(self, channel: str) -> bool:
         """False if of an item that is submitted at once only the channel and ids matter."""
-        return self._order.needs_content(channel)
+        return self.order.needs_content(channel)
 
     async def count(self, items: Iterable[Item]) -> Reach:
         """How many subscribers items have, over all workers that answer in time."""
@@ -303,12 +324,12 @@ class Hub:
 
     async def refresh_connection(self, name: bytes) -> bool:
         """Have a connection ask its backend, if it is a WebSocket; False if it is unknown."""
-        answers, _ = await self.ask(Kind.REFRESH, [name], self.serving())
+        answers, _ = await self.ask(Kind.REFRESH, [name], self._with_clients())
         return [b"1"] in answers.values()
 
     async def connected(self, names: list[bytes]) -> list[bytes] | None:
         """Those of the names that are connections; None if a worker does not answer in time."""
-        answers, is_complete = await self.ask(Kind.CONNECTED, names, self.serving())
+        answers, is_complete = await self.ask(Kind.CONNECTED, names, self._with_clients())
         found = {name for answer in answers.values() for name in answer}
         return [name for name in names if name in found] if is_complete else None
 

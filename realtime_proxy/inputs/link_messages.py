@@ -15,8 +15,8 @@ from realtime_proxy.model.item import Item
 class Kind(bytes, Enum):
     """The first part of a message."""
 
-    READY = b"Y"  # worker: clients can connect
-    HOLD = b"H"  # worker: send me the items of this channel
+    READY = b"Y"  # worker: all is ready for clients
+    HOLD = b"H"  # worker: send me the items of this channel (whose last id is this, if any)
     RELEASE = b"R"  # worker: no longer
     CONTRADICTED = b"D"  # worker: a backend knows another last id of this channel than this
     TAKEN = b"T"  # worker: so many bytes of what it was sent are dealt with
@@ -43,6 +43,7 @@ class Kind(bytes, Enum):
     REOPEN = b"O"  # supervisor: begin a new log file
     CONSUMERS = b"c"  # worker: tell me the consumers; supervisor: these of the store, each a part
     CONSUMER = b"e"  # supervisor: a consumer's id, and its record unless it is gone
+    ADMIT = b"@"  # supervisor: take clients from now on
     DRAIN = b"Z"  # supervisor: take no new clients, let the others go over so many seconds, and end
 
 

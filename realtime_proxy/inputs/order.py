@@ -7,7 +7,7 @@ from realtime_proxy.channels.ordering import Ordering
 from realtime_proxy.channels.recent_ids import RecentIds
 from realtime_proxy.channels.sequencer import Sequencer
 from realtime_proxy.config.schema import Publish
-from realtime_proxy.inputs.publishing import Topics
+from realtime_proxy.inputs.publishing import Successor, Topics
 from realtime_proxy.metrics.blocks import blocks_published
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
@@ -48,7 +48,8 @@ class Order:
         self._update = update
         self._is_ticking = False
         self._first_updates: dict[str, Timer] = {}
-        self._topics: Topics | None = None
+        self._topics: list[Topics] = []
+        self._successor: Successor | None = None
 
     def adopt(self, settings: Publish) -> None:
         """Go by these settings from now on; what is known stays."""
@@ -58,9 +59,17 @@ class Order:
 
     def needs_content(self, channel: str) -> bool:
         """False if of an item that is submitted at once only the channel and ids matter."""
-        return self._is_held(channel) or bool(self._block_bytes)
+        goes_on = self._successor is not None
+        return goes_on or self._is_held(channel) or bool(self._block_bytes)
 
     def submit(self, items: Iterable[Item]) -> None:
+        """Take what is published here: put it in order, or give it to whoever does so now."""
+        if self._successor is None:
+            self.arrived(items)
+        else:
+            self._successor.publish(items)
+
+    def arrived(self, items: Iterable[Item]) -> None:
         """Put items in order, and hand on what does not wait for others."""
         now = self._timers.now()
         admitted: list[Item] = []
@@ -87,14 +96,14 @@ class Order:
 
     def show_channels(self, held: Iterable[str], topics: Topics) -> None:
         """Have these know which channels are held: these now, and what becomes of them."""
-        self._topics = topics
+        self._topics.append(topics)
         for channel in held:
             topics.subscribe(channel)
 
     def begin(self, channel: str) -> None:
         """The instance has its first subscriber on a channel."""
-        if self._topics is not None:
-            self._topics.subscribe(channel)
+        for topics in self._topics:
+            topics.subscribe(channel)
         if self._updates_first:
             self._first_updates[channel] = self._timers.after(
                 FIRST_UPDATE_SECONDS, lambda: self._first_update(channel)
@@ -102,12 +111,20 @@ class Order:
 
     def _first_update(self, channel: str) -> None:
         del self._first_updates[channel]
+        self.update(channel)
+
+    def update(self, channel: str) -> None:
+        """Have the holds of a channel ask their backends."""
         self._update(channel)
+
+    def learn(self, channel: str, last_id: str) -> None:
+        """The last id of a channel, as another process knows it."""
+        self._ordering.learn(channel, last_id)
 
     def end(self, channel: str) -> None:
         """Nobody is left on a channel."""
-        if self._topics is not None:
-            self._topics.unsubscribe(channel)
+        for topics in self._topics:
+            topics.unsubscribe(channel)
         if (timer := self._first_updates.pop(channel, None)) is not None:
             timer.cancel()
         self._ordering.deserted(channel)
@@ -123,3 +140,16 @@ class Order:
     def recover(self) -> None:
         """Know no last ids any more."""
         self._ordering.recover()
+
+    # -- another process in the place of this one --------------------------------------------
+
+    def hand_over(self, successor: Successor) -> None:
+        """From now on it puts items in order. It has been shown the channels that are held."""
+        self._successor = successor
+        if waiting := self._ordering.withdraw():
+            successor.publish(waiting)
+
+    def take_back(self, successor: Successor) -> None:
+        """It is gone before it could take this place."""
+        self._successor = None
+        self._topics.remove(successor)

@@ -23,6 +23,13 @@ class Topics(Protocol):
         """A channel has lost its last subscriber."""
 
 
+class Successor(Topics, Protocol):
+    """Another process that puts items in order from now on."""
+
+    def publish(self, items: Iterable[Item], /) -> None:
+        """Send items there. They come back if their channels are held here."""
+
+
 class Publishing(Protocol):
     """Takes what is published."""
 

@@ -60,6 +60,7 @@ class WorkerLink:
         self.channels = channels_of(registry, self, timers, linger_seconds)
         self._tokens: SharedTokens | None = None
         self.intake = self._intake_of(settings, timers, counters)
+        self._may_admit = trio.Event()
         self.on_configure: Callable[[Config], None] = _ignore
         self.on_reopen: Callable[[], None] = _ignore
         self.on_visits_wanted: Callable[[bool], None] = _ignore
@@ -107,8 +108,12 @@ class WorkerLink:
         await self._knows_consumers.wait()
 
     def tell_ready(self) -> None:
-        """Clients can connect to this worker."""
+        """All is ready for clients."""
         self._socket.send([Kind.READY])
+
+    async def admitted(self) -> None:
+        """Come back when clients may be taken."""
+        await self._may_admit.wait()
 
     def publish(self, item: Item) -> int:
         """Publish from inside a worker: the item goes to all of them in one order.
@@ -176,6 +181,8 @@ class WorkerLink:
                 self.stored.remove(parts[0].decode())
             case Kind.CONSUMER:
                 self.stored.put(decode_record(parts[1]))
+            case Kind.ADMIT:
+                self._may_admit.set()
             case Kind.DRAIN:
                 self.on_drain(float(parts[0]))
 

@@ -22,6 +22,7 @@ from realtime_proxy.net.zmq_socket import RouterSocket
 
 # Commands that workers are asked about; more are left in the socket until some of these are done.
 MAX_UNDER_WAY = 100
+_REPLY_SECONDS = 0.1
 
 Act = Callable[[Arguments], Awaitable[Any]]
 
@@ -40,6 +41,7 @@ class ZmqCommands:
         self._settings = settings
         self._publishing = publishing
         self._places = trio.Semaphore(MAX_UNDER_WAY)
+        self._running = trio.CancelScope()
         self._in_order: dict[str, Act] = {
             "publish": self._publish,
             "recover": self._recover,
@@ -51,12 +53,20 @@ class ZmqCommands:
         }
 
     async def run(self) -> None:
-        """Take commands until cancelled."""
-        with self._socket:
+        """Take commands until cancelled, or until they go elsewhere."""
+        with self._socket, self._running:
             async with trio.open_nursery() as nursery:
                 while True:
                     for message in await self._socket.receive():
                         await self._take(nursery, *_opened(message))
+
+    async def send_away(self) -> None:
+        """Have commands go to whoever listens with the same socket, once replies are on their way.
+
+        Our side of a connection can't end first, as for items: replies go over it.
+        """
+        await trio.sleep(_REPLY_SECONDS)
+        self._running.cancel()
 
     async def _take(self, nursery: trio.Nursery, envelope: list[bytes], parts: list[bytes]) -> None:
         try:

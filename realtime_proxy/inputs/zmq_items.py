@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import structlog
+import trio
 
 from realtime_proxy.errors import PublishError
 from realtime_proxy.grip.publish import parse_message
@@ -54,16 +55,26 @@ class ZmqItems:
         self._read = read
         self._publishing = publishing
         self._counters = counters
+        self._running = trio.CancelScope()
 
     async def run(self) -> None:
-        """Take messages until cancelled."""
-        with self._socket:
+        """Take messages until cancelled, or until publishers are elsewhere."""
+        with self._socket, self._running:
             while True:
                 await self._publishing.room()  # what is not read waits with the publisher
-                batch = await self._socket.receive()
-                items = [item for parts in batch if (item := self._item(parts)) is not None]
-                if items:
-                    self._publishing.submit(items)
+                self._take(await self._socket.receive())
+
+    async def send_away(self) -> None:
+        """Have publishers go to whoever listens with the same sockets, and take all they sent."""
+        await self._socket.send_away()
+        while batch := self._socket.waiting():
+            self._take(batch)
+        self._running.cancel()
+
+    def _take(self, batch: list[list[bytes]]) -> None:
+        items = [item for parts in batch if (item := self._item(parts)) is not None]
+        if items:
+            self._publishing.submit(items)
 
     def _item(self, parts: list[bytes]) -> Item | None:
         try:

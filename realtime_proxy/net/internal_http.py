@@ -52,16 +52,27 @@ class InternalHttpServer:
         self._limits = limits
         self._answer = answer
         self._places = trio.CapacityLimiter(MAX_CONNECTIONS)
+        self._accepting = trio.CancelScope()
 
     async def run(self, listener: socket.socket) -> None:
-        """Serve until cancelled, then close the listener."""
+        """Serve until cancelled, or told to end and nobody is left; then the listener is closed."""
         wrapped = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
-        await trio.serve_listeners(self._serve, [wrapped])
+        async with trio.open_nursery() as clients:
+            with self._accepting:
+                await trio.serve_listeners(self._serve, [wrapped], handler_nursery=clients)
+
+    def end(self) -> None:
+        """Take nobody more. Who is connected gets one more answer, with `Connection: close`."""
+        self._accepting.cancel()
+
+    async def _last_or_not(self, head: RequestHead, body: bytes) -> InternalReply:
+        reply = await self._answer(head, body)
+        return attrs.evolve(reply, keep_alive=False) if self._accepting.cancel_called else reply
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         async with self._places:
             try:
-                await _Client(stream, self._limits, self._answer).serve()
+                await _Client(stream, self._limits, self._last_or_not).serve()
             except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
                 pass  # the client is gone, or takes too long
             finally:

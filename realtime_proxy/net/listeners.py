@@ -8,6 +8,7 @@ import pwd
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 from realtime_proxy.config.addresses import Address, TcpAddress, UnixAddress
 from realtime_proxy.errors import ConfigError, Problem
@@ -53,19 +54,30 @@ def _open_tcp(address: TcpAddress, *, reuse_port: bool = False) -> socket.socket
     return listener
 
 
+def tcp_name(address: TcpAddress) -> tuple[socket.AddressFamily, Any]:
+    """The family and the name of a socket for an address; `*` is any host. Raises OSError."""
+    host = "::" if address.host == "*" else address.host
+    found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, name = found[0]
+    return family, name
+
+
+def unix_name(address: UnixAddress) -> str:
+    """The name of a socket for a path; after an `@` it is abstract, and no file."""
+    return "\0" + address.path[1:] if address.path.startswith("@") else address.path
+
+
 def _bind_tcp(address: TcpAddress, *, reuse_port: bool = False) -> socket.socket:
-    found = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    family, kind, protocol, _, sockaddr = found[0]
-    bound = socket.socket(family, kind, protocol)
+    family, name = tcp_name(address)
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind(sockaddr)
+            takes_v4 = address.host == "*"
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not takes_v4)
+        bound.bind(name)
     except BaseException:
         bound.close()
         raise
@@ -76,7 +88,7 @@ def _open_unix(address: UnixAddress) -> socket.socket:
     _remove_dead_socket(Path(address.path))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(address.path)
+        listener.bind(unix_name(address))
         if address.user is not None or address.group is not None:
             user = -1 if address.user is None else pwd.getpwnam(address.user).pw_uid
             group = -1 if address.group is None else grp.getgrnam(address.group).gr_gid

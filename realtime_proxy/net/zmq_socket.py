@@ -1,17 +1,23 @@
 """ZeroMQ sockets that can be awaited. The only file that imports zmq."""
 
 import contextlib
+import os
+import socket
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
+import attrs
 import structlog
 import trio
 import zmq
 from zmq.utils import z85
 
+from realtime_proxy.config.addresses import UnixAddress, parse_endpoint
 from realtime_proxy.errors import ConfigError, Problem
+from realtime_proxy.net.accepted_connections import send_away
+from realtime_proxy.net.listening_sockets import ListeningSockets
 
 # As many messages as are taken at once before they are handed on (`bench/ceilings`: joining).
 MAX_BATCH = 256
@@ -37,6 +43,7 @@ class _ReceivingSocket:
         self._socket.ipv6 = True
         self._fd = int(self._socket.getsockopt(zmq.FD))
         self._waiting = trio.CancelScope()
+        self._listeners: list[socket.socket] = []
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +85,39 @@ class _ReceivingSocket:
         if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._waiting.cancel()
 
+    def waiting(self) -> list[list[bytes]]:
+        """The messages that are waiting, perhaps none."""
+        return self._take()
+
+    async def send_away(self) -> None:
+        """Have those who are connected connect anew, to another who listens with our sockets.
+
+        What they have sent here before arrives. Nothing may be sent to them meanwhile.
+        """
+        for listener in self._listeners:
+            await send_away(listener)
+
+    def _listen(
+        self, endpoint: str, key_path: str, mode: int | None, sockets: ListeningSockets | None
+    ) -> None:
+        """Take connections at an endpoint, with a socket of these if there are any."""
+        if sockets is None:
+            self._bind(endpoint, key_path, mode)
+            return
+        address = parse_endpoint(endpoint)
+        if isinstance(address, UnixAddress):
+            address = attrs.evolve(address, mode=mode)
+        try:
+            listener = sockets.open(address, key_path)
+        except ConfigError as error:
+            self.close()
+            cause = getattr(error.__cause__, "strerror", None) or error.problems[0].message
+            message = f"can't bind {endpoint}: {cause}"
+            raise ConfigError([Problem(key_path, message)]) from error
+        self._listeners.append(listener)
+        self._socket.setsockopt(zmq.USE_FD, os.dup(listener.fileno()))  # which ZeroMQ closes
+        self._bind(endpoint, key_path, None)
+
     def _bind(self, endpoint: str, key_path: str, ipc_mode: int | None) -> None:
         try:
             self._socket.bind(endpoint)
@@ -108,6 +148,8 @@ class _ReceivingSocket:
 
     def close(self) -> None:
         """Give the address and the context back."""
+        for listener in self._listeners:
+            listener.close()
         self._socket.close()
         if self._owns_context:
             self._context.term()
@@ -119,12 +161,16 @@ class PullSocket(_ReceivingSocket):
     name = "zmq pull"
 
     def __init__(
-        self, endpoint: str, ipc_mode: int | None = None, gate: "CurveGate | None" = None
+        self,
+        endpoint: str,
+        ipc_mode: int | None = None,
+        gate: "CurveGate | None" = None,
+        sockets: ListeningSockets | None = None,
     ) -> None:
         """Raises ConfigError when the endpoint can't be bound."""
         super().__init__(zmq.PULL, gate)
         self._socket.rcvhwm = _HIGH_WATER_MARK
-        self._bind(endpoint, "publish.pull", ipc_mode)
+        self._listen(endpoint, "publish.pull", ipc_mode, sockets)
 
 
 class SubSocket(_ReceivingSocket):
@@ -137,13 +183,14 @@ class SubSocket(_ReceivingSocket):
         endpoints: Sequence[str],
         ipc_mode: int | None = None,
         gate: "CurveGate | None" = None,
+        sockets: ListeningSockets | None = None,
     ) -> None:
         """Raises ConfigError when an endpoint can't be bound."""
         super().__init__(zmq.SUB, gate)
         self._socket.rcvhwm = _HIGH_WATER_MARK
         self._socket.sndhwm = 0  # of subscriptions: one that is lost would never be made up for
         for index, endpoint in enumerate(endpoints):
-            self._bind(endpoint, f"publish.sub[{index}]", ipc_mode)
+            self._listen(endpoint, f"publish.sub[{index}]", ipc_mode, sockets)
 
     @classmethod
     def connected(
@@ -273,12 +320,16 @@ class RouterSocket(_Socket):
     """
 
     def __init__(
-        self, endpoint: str, ipc_mode: int | None = None, gate: "CurveGate | None" = None
+        self,
+        endpoint: str,
+        ipc_mode: int | None = None,
+        gate: "CurveGate | None" = None,
+        sockets: ListeningSockets | None = None,
     ) -> None:
         """Raises ConfigError when the endpoint can't be bound."""
         super().__init__(zmq.ROUTER, gate)
         self._socket.rcvhwm = self._socket.sndhwm = _HIGH_WATER_MARK
-        self._bind(endpoint, "publish.command", ipc_mode)
+        self._listen(endpoint, "publish.command", ipc_mode, sockets)
 
 
 class PairSocket(_Socket):
@@ -305,7 +356,12 @@ class PairSocket(_Socket):
 class PubSocket(_Socket):
     """A bound socket for SUB sockets. Nothing is kept for those who are not there, or too slow."""
 
-    def __init__(self, endpoint: str, ipc_mode: int | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        ipc_mode: int | None = None,
+        sockets: ListeningSockets | None = None,
+    ) -> None:
         """Raises ConfigError when the endpoint can't be bound."""
         super().__init__(zmq.XPUB)  # a PUB that tells what is subscribed to
         self._prefixes: set[bytes] = set()
@@ -313,7 +369,7 @@ class PubSocket(_Socket):
         if endpoint.startswith("ipc://"):  # Pushpin made its run directory, too
             with contextlib.suppress(OSError):  # what is wrong with it, binding tells
                 Path(endpoint.removeprefix("ipc://")).parent.mkdir(parents=True, exist_ok=True)
-        self._bind(endpoint, "stats.pub", ipc_mode)
+        self._listen(endpoint, "stats.pub", ipc_mode, sockets)
 
     def is_wanted(self, topic: bytes) -> bool:
         """True if somebody is subscribed to messages that begin like this, or to some of them."""

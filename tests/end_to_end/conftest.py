@@ -1,6 +1,7 @@
 """The real program, started with a configuration of the test's own, watched and stopped."""
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -31,7 +32,7 @@ drain_seconds = {drain_seconds}
 {server}
 
 [publish]
-pull = ""
+pull = "{pull}"
 sub = ["{sub}"]
 command = "{command}"
 {publish}
@@ -62,6 +63,7 @@ class Program:
         handlers=(),
         log=LOG,
         drain_seconds=0,
+        pull="",
     ):
         """`handlers` are files beside the configuration: pairs of a name and a source."""
         for name, source in handlers:
@@ -71,12 +73,23 @@ class Program:
         self._seen = 0
         self.file = folder / "routes.toml"
         self.sub, self.command = f"ipc://{folder}/sub", f"ipc://{folder}/command"
-        self._drain_seconds = drain_seconds
+        self._drain_seconds, self._pull = drain_seconds, pull
         self._listen = "".join(f', "{address}"' for address in listen.split())
         with reserved_ports(2) as (self.port, self.control_port):
             self.configure(rest, server=server, publish=publish, log=log)
             self._start()
             self._wait_until_it_takes_connections()
+
+    def succeed(self, rest, **options):
+        """Start another one with its ports, which takes its place; back when that serves."""
+        successor = copy.copy(self)
+        successor._log_file = self._log_file.with_name(f"{self._log_file.name}.next")
+        successor._seen = 0
+        successor.configure(rest, **options)
+        successor._start()
+        successor.wait_for_log("serving ")
+        self.started.append(successor)
+        return successor
 
     def _start(self):
         with self._log_file.open("wb") as log:
@@ -96,6 +109,7 @@ class Program:
                 control_port=self.control_port,
                 listen=self._listen,
                 drain_seconds=self._drain_seconds,
+                pull=self._pull,
                 server=server,
                 sub=self.sub,
                 command=self.command,
@@ -150,7 +164,11 @@ class Program:
     def workers(self):
         """The process ids of its workers."""
         children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return sorted(int(pid) for file in children for pid in file.read_text().split())
+        found = []
+        for file in children:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # of a thread gone by
+                found += map(int, file.read_text().split())
+        return sorted(found)
 
     def stop(self):
         self.process.terminate()
@@ -259,6 +277,7 @@ def start_own(tmp_path_factory, monkeypatch):
     def start_one(rest, **options):
         program = Program(tmp_path_factory.mktemp("program"), rest, **options)
         program.folder = folder
+        program.started = started
         started.append(program)
         return program
 

@@ -43,8 +43,8 @@ def sent(monkeypatch):
     """A side that tells statistics, and what it has told."""
     made = []
 
-    def make(*arguments):
-        made.append(Socket(*arguments))
+    def make(endpoint, mode, _sockets):
+        made.append(Socket(endpoint, mode))
         return made[0]
 
     monkeypatch.setattr("realtime_proxy.app.stats_side.PubSocket", make)

@@ -28,8 +28,7 @@ from realtime_proxy.net.zmq_socket import PairSocket
 {before}
 with PairSocket(order.link, bind=False) as link:
     link.send([b"Y"])
-    link.send([b"H", b"heard?"])
-    link._socket.recv_multipart()
+    assert link._socket.recv_multipart() == [b"@"]
     with open("lives", "a") as lives:
         lives.write(f"{{os.getpid()}} {{order.config.server.max_connections}}\\n")
     {then}
@@ -73,11 +72,9 @@ def lives(folder):
 
 async def run_until(supervisor, is_enough):
     """Run until there is enough to judge, and stop."""
-    started = trio.Event()
     with trio.fail_after(SECONDS):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(supervisor.run, started.set)
-            await started.wait()
+            await nursery.start(supervisor.run)
             while not is_enough():  # noqa: ASYNC110  other processes set no event
                 await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
@@ -110,7 +107,7 @@ async def test_a_worker_that_ends_is_replaced(folder, workers_are, supervisor):
 async def test_workers_that_never_serve_end_the_start(workers_are, supervisor, before, end):
     workers_are(before=before)
     with trio.fail_after(SECONDS), pytest.raises(ExceptionGroup) as caught:
-        await supervisor.run(lambda: None)
+        await supervisor.run()
     error = caught.value
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
@@ -121,7 +118,7 @@ async def test_workers_that_never_serve_end_the_start(workers_are, supervisor, b
 async def test_workers_that_can_not_even_be_run_end_the_start(monkeypatch, supervisor):
     monkeypatch.setattr(supervisor_module, "_COMMAND", ("/no/such/program",))
     with trio.fail_after(SECONDS), pytest.raises(ExceptionGroup) as caught:
-        await supervisor.run(lambda: None)
+        await supervisor.run()
     assert caught.group_contains(ConfigError, match="No such file")
 
 
@@ -136,7 +133,7 @@ async def test_stopping_while_workers_start(folder, workers_are, supervisor):
     workers_are(before="open(f'begun.{os.getpid()}', 'w').close(); time.sleep(60)")
     with trio.fail_after(SECONDS):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(supervisor.run, lambda: None)
+            nursery.start_soon(supervisor.run)
             while len(begun := list(folder.glob("begun.*"))) < 2:  # noqa: ASYNC110
                 await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
@@ -159,11 +156,9 @@ async def test_a_worker_has_a_group_of_its_own(folder, workers_are, supervisor):
 
 async def test_workers_are_told_to_drain_and_are_not_replaced(folder, workers_are, supervisor):
     workers_are(then="open(f'told.{os.getpid()}', 'wb').writelines(link._socket.recv_multipart())")
-    started = trio.Event()
     with trio.fail_after(SECONDS):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(supervisor.run, started.set)
-            await started.wait()
+            await nursery.start(supervisor.run)
             while len(lives(folder)) < 2:  # noqa: ASYNC110
                 await trio.sleep(0.01)
             await supervisor.drain(3.0)
@@ -179,10 +174,8 @@ async def test_draining_workers_that_do_not_end_are_not_waited_for_without_end(
 ):
     monkeypatch.setattr(supervisor_module, "FINISH_SECONDS", 0.1)
     workers_are()
-    started = trio.Event()
     with trio.fail_after(SECONDS):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(supervisor.run, started.set)
-            await started.wait()
+            await nursery.start(supervisor.run)
             await supervisor.drain(0.1)
             nursery.cancel_scope.cancel()

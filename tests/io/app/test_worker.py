@@ -115,6 +115,7 @@ async def test_with_a_supervisor_items_come_over_the_link(serve, nursery, tmp_pa
     with PairSocket(endpoint, bind=True) as bound, PairSocket(endpoint, bind=False) as link:
         clients = serve(Worker(CONFIG, tmp_path, link))
         nursery.start_soon(hub.serve, 0, bound, ready)
+        hub.admit()
         with trio.fail_after(SECONDS):
             await ready.wait()
         async with (

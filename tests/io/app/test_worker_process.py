@@ -87,6 +87,7 @@ async def test_it_serves_and_ends_when_told(played):
     async with played.worker() as (process, link):
         with trio.fail_after(SECONDS):
             assert await link.receive() == [[b"Y"]]
+            link.send([b"@"])
             async with await trio.open_tcp_stream(*played.listener.getsockname()) as client:
                 await client.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
                 assert (await client.receive_some()).startswith(b"HTTP/1.1 200 ")
@@ -98,6 +99,7 @@ async def test_it_ends_when_its_clients_are_let_go(played):
     async with played.worker() as (process, link):
         with trio.fail_after(SECONDS):
             assert await link.receive() == [[b"Y"]]
+            link.send([b"@"])
             async with await trio.open_tcp_stream(*played.listener.getsockname()) as client:
                 await client.send_all(b"GET /stream?channel=demo HTTP/1.1\r\nHost: a\r\n\r\n")
                 assert await link.receive() == [[b"H", b"demo"]]

@@ -148,3 +148,50 @@ async def test_content_is_needed_where_somebody_listens_or_it_is_counted(block_b
     house = House(message_block_bytes=block_bytes)
     assert house.order.needs_content("a")
     assert house.order.needs_content("deserted") == needed
+
+
+class Successor:
+    """Another process, as it is told of channels and items."""
+
+    def __init__(self):
+        self.told = []
+
+    def subscribe(self, channel):
+        self.told.append(("subscribe", channel))
+
+    def unsubscribe(self, channel):
+        self.told.append(("unsubscribe", channel))
+
+    def publish(self, items):
+        self.told.append([item.id for item in items])
+
+
+async def test_another_process_may_put_items_in_order(house, mock_clock):
+    successor = Successor()
+    house.submit(("1", None), ("9", "8"))
+    house.order.show_channels(["a"], successor)
+    house.order.hand_over(successor)
+    house.submit(("2", "1"))
+    house.order.begin("b")
+    house.order.end("b")
+    assert successor.told == [
+        ("subscribe", "a"),
+        ["9"],
+        ["2"],
+        ("subscribe", "b"),
+        ("unsubscribe", "b"),
+    ]
+    assert house.ids == ["1"]
+    house.order.arrived([Item("a", id="2", prev_id="1")])
+    assert house.ids == ["1", "2"]
+
+
+async def test_one_that_fails_is_told_nothing_more(house, mock_clock):
+    successor = Successor()
+    house.order.show_channels([], successor)
+    house.order.hand_over(successor)
+    house.order.take_back(successor)
+    house.order.begin("b")
+    house.submit(("1", None))
+    assert successor.told == []
+    assert house.ids == ["1"]

@@ -24,16 +24,12 @@ def served(monkeypatch):
     """What `serve` starts, in place of servers."""
     served = []
 
-    async def alone(config, source):
-        served.append((1, config, source))
-
-    async def with_workers(config, source, workers):
+    async def serve_them(config, source, workers):
         served.append((workers, config, source))
 
     monkeypatch.setattr(run_module, "set_up_logs", lambda _: None)
     monkeypatch.setattr(run_module, "raise_descriptor_limit", served.append)
-    monkeypatch.setattr(run_module, "_serve_alone", alone)
-    monkeypatch.setattr(run_module, "_serve_with_workers", with_workers)
+    monkeypatch.setattr(run_module, "_serve", serve_them)
     return served
 
 
@@ -58,7 +54,7 @@ def test_problems_of_several_tasks_are_told_together(served, monkeypatch):
             async with trio.open_nursery() as inner:
                 inner.start_soon(fail, "b")
 
-    monkeypatch.setattr(run_module, "_serve_alone", fail_twice)
+    monkeypatch.setattr(run_module, "_serve", fail_twice)
     with pytest.raises(ConfigError) as caught:
         serve(Config(), SOURCE)
     assert {problem.key_path for problem in caught.value.problems} <= {"a", "b"}
@@ -69,77 +65,141 @@ def test_other_failures_are_not_hidden(served, monkeypatch):
     async def fail(*_):
         raise ValueError("a defect")
 
-    monkeypatch.setattr(run_module, "_serve_alone", fail)
+    monkeypatch.setattr(run_module, "_serve", fail)
     with pytest.raises(ValueError, match="a defect"):
         serve(Config(), SOURCE)
 
 
+class Sides:
+    """What others are sent away from."""
+
+    def __init__(self):
+        self.were_sent_away = False
+
+    async def send_away(self):
+        self.were_sent_away = True
+
+
 @attrs.define
 class Serving:
-    """A server that runs until it is cancelled, and drains until it may end."""
+    """An instance that runs until it is cancelled, and drains until it may end."""
 
+    seconds: float | None = None
     drained: bool = False
     was_cancelled: bool = False
     cut_before_the_end: bool = False
     hung_up: int = 0
     may_end: trio.Event = attrs.field(factory=trio.Event)
+    sides: Sides = attrs.field(factory=Sides)
+    listeners: list = attrs.field(factory=list)
+    door = None
+    running = Config(server=Server(drain_seconds=7.0))  # as the reloader has it
 
-    async def run(self):
+    async def run(self, task_status):
+        task_status.started()
         try:
             await trio.sleep_forever()
         finally:
             self.was_cancelled = True
 
+    def reopen_logs(self):
+        pass
+
     def hang_up(self):
         self.hung_up += 1
 
-    async def drain(self):
+    async def drain(self, seconds):
+        self.seconds = seconds
         await self.may_end.wait()
         self.drained = True
 
     def cut(self):
         self.cut_before_the_end = not self.was_cancelled
 
-    async def until_told(self):
-        parts = (self.run, trio.sleep_forever, self.hang_up, self.drain, self.cut)
-        await run_module._until_told(*parts)
+
+class Reloader(Serving):
+    """The same again, where it is asked for what changes."""
+
+    async def run(self):
+        await trio.sleep_forever()
+
+
+class Port:
+    """Where a successor comes when the test lets it."""
+
+    def __init__(self):
+        self.comes = trio.Event()
+
+    async def run(self, _door, _is_alone, taken_over):
+        await self.comes.wait()
+        await taken_over()
 
 
 @pytest.fixture
-def _log(monkeypatch):
+async def serving(nursery, monkeypatch):
+    """One that has started, with `reloader`, `port` and `log` beside it, and `ended` at its end."""
     monkeypatch.setattr(run_module, "log", run_module.structlog.get_logger())
+    serving, reloader, port, ended = Serving(), Reloader(), Port(), trio.Event()
+    running = run_module._Running(serving, reloader, port, trio.Event(), 1)
+
+    async def run():
+        with trio.fail_after(SECONDS):
+            await running.run()
+        ended.set()
+
+    with capture_logs() as log:
+        nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        yield serving, reloader, port, ended, log
 
 
-@pytest.mark.usefixtures("_log")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_has_it_drain_and_then_end(number):
-    serving = Serving()
-    with trio.fail_after(SECONDS), capture_logs() as logs:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(serving.until_told)
-            await trio.testing.wait_all_tasks_blocked()
-            signal.raise_signal(signal.SIGHUP)
-            await trio.testing.wait_all_tasks_blocked()
-            assert serving.hung_up == 1
-            signal.raise_signal(number)
-            await trio.testing.wait_all_tasks_blocked()
-            assert not serving.was_cancelled
-            serving.may_end.set()
+async def test_a_signal_has_it_drain_and_then_end(serving, number):
+    serving, reloader, _, ended, log = serving
+    signal.raise_signal(signal.SIGHUP)
+    await trio.testing.wait_all_tasks_blocked()
+    assert reloader.hung_up == 1
+    signal.raise_signal(number)
+    await trio.testing.wait_all_tasks_blocked()
+    assert serving.seconds == 7.0
+    assert not serving.was_cancelled
+    serving.may_end.set()
+    await ended.wait()
     assert serving.drained
     assert serving.was_cancelled
-    assert [line["signal"] for line in logs] == ["SIGHUP", number.name]
+    assert not serving.sides.were_sent_away
+    assert [line["signal"] for line in log if "signal" in line] == ["SIGHUP", number.name]
 
 
-@pytest.mark.usefixtures("_log")
-async def test_a_second_signal_cuts_that_short():
-    serving = Serving()
-    with trio.fail_after(SECONDS), capture_logs():
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(serving.until_told)
-            await trio.testing.wait_all_tasks_blocked()
-            signal.raise_signal(signal.SIGTERM)
-            await trio.testing.wait_all_tasks_blocked()
-            signal.raise_signal(signal.SIGINT)
-    assert serving.was_cancelled
+async def test_a_second_signal_cuts_that_short(serving):
+    serving, _, _, ended, _ = serving
+    signal.raise_signal(signal.SIGTERM)
+    await trio.testing.wait_all_tasks_blocked()
+    signal.raise_signal(signal.SIGINT)
+    await ended.wait()
     assert serving.cut_before_the_end
     assert not serving.drained
+
+
+async def test_a_successor_has_it_drain_and_then_end(serving):
+    serving, _, port, ended, _ = serving
+    port.comes.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert serving.sides.were_sent_away
+    assert serving.seconds == 7.0
+    serving.may_end.set()
+    await ended.wait()
+    assert serving.drained
+
+
+async def test_a_successor_may_come_while_it_drains(serving):
+    serving, _, port, ended, _ = serving
+    signal.raise_signal(signal.SIGTERM)
+    await trio.testing.wait_all_tasks_blocked()
+    serving.seconds = None
+    port.comes.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert serving.sides.were_sent_away
+    assert serving.seconds is None
+    serving.may_end.set()
+    await ended.wait()

@@ -83,3 +83,15 @@ def test_recovering_gives_up_all_ids(ordering):
     ordering.recover()
     assert ordering.last_id("a") is None
     assert ids(ordering, item("9", "8")) == ["9"]
+
+
+def test_withdrawn_items_are_no_repeats_when_they_come_again(ordering):
+    assert ids(ordering, item("1"), item("3", "2")) == ["1"]
+    assert [one.id for one in ordering.withdraw()] == ["3"]
+    assert ids(ordering, item("2", "1"), item("3", "2"), item("1")) == ["2", "3"]
+
+
+def test_a_last_id_is_learned(ordering):
+    ordering.learn("a", "1")
+    assert ordering.last_id("a") == "1"
+    assert ids(ordering, item("3", "2")) == []

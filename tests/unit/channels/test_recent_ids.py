@@ -49,3 +49,11 @@ def test_the_time_may_change():
     ids.seconds = 0.0
     assert not ids.is_repeated("a", "1", now=10.0)
     assert len(ids) == 0
+
+
+def test_a_forgotten_id_is_new_again():
+    recent = RecentIds(60.0)
+    assert not recent.is_repeated("a", "1", 0.0)
+    recent.forget("a", "1")
+    recent.forget("a", "never seen")
+    assert not recent.is_repeated("a", "1", 0.0)

@@ -115,3 +115,20 @@ def test_what_waits_survives_forgotten_ids():
     admitted(sequencer, item("1"), item("9", "8"))
     sequencer.forget_last_ids()
     assert admitted(sequencer, item("8", "7")) == ["8", "9"]
+
+
+def test_a_last_id_may_be_learned_where_none_is_known():
+    sequencer = Sequencer(5.0)
+    sequencer.learn("a", "1")
+    assert admitted(sequencer, item("3", "2"), item("2", "1")) == ["2", "3"]
+    sequencer.learn("a", "older")
+    assert sequencer.last_id("a") == "3"
+
+
+def test_those_that_wait_may_be_withdrawn():
+    sequencer = Sequencer(5.0)
+    admitted(sequencer, item("1"), item("4", "3"), item("3", "2"))
+    assert sorted(names(sequencer.withdraw())) == ["3", "4"]
+    assert not sequencer.has_waiting
+    assert sequencer.last_id("a") == "1"
+    assert admitted(sequencer, item("2", "1"), item("3", "2")) == ["2", "3"]
