@@ -50,7 +50,7 @@ def asked():
 
 
 @pytest.fixture
-def requests(nursery, autojump_clock):
+def requests(nursery):
     timers = Timers()
     nursery.start_soon(timers.run)
     return FilterRequests(timers)
@@ -106,7 +106,7 @@ async def test_failures_by_their_names(requests, asked, failure, words):
         await requests.ask(asked, request())
 
 
-async def test_no_answer_in_time(requests, asked):
+async def test_no_answer_in_time(requests, asked, autojump_clock):
     asked.hangs = True
     began = trio.current_time()
     with pytest.raises(FilterError, match=r"^network request failed: request timed out$"):
@@ -114,7 +114,7 @@ async def test_no_answer_in_time(requests, asked):
     assert trio.current_time() - began == pytest.approx(TIMEOUT_SECONDS, abs=0.5)
 
 
-async def test_at_most_a_hundred_go_out_in_a_second(requests, asked, nursery):
+async def test_at_most_a_hundred_go_out_in_a_second(requests, asked, nursery, autojump_clock):
     for _ in range(250):
         nursery.start_soon(requests.ask, asked, request())
     began = trio.current_time()
@@ -126,7 +126,7 @@ async def test_at_most_a_hundred_go_out_in_a_second(requests, asked, nursery):
         assert sum(moment <= other < moment + 0.95 for other in moments) <= 100
 
 
-async def test_urls_take_turns(requests, asked, nursery):
+async def test_urls_take_turns(requests, asked, nursery, autojump_clock):
     for _ in range(100):
         nursery.start_soon(requests.ask, asked, request("many"))
     nursery.start_soon(requests.ask, asked, request("one"))
@@ -135,7 +135,7 @@ async def test_urls_take_turns(requests, asked, nursery):
     assert urls.index("http://a.test/held/one") <= 20
 
 
-async def test_who_is_cancelled_takes_no_turn(requests, asked, nursery):
+async def test_who_is_cancelled_takes_no_turn(requests, asked, nursery, autojump_clock):
     for _ in range(10):
         await requests.ask(asked, request())
     with trio.move_on_after(0.01) as scope:
