@@ -43,6 +43,7 @@ class Reloader(Generic[T]):
         self.running = running
         self._prepare = prepare
         self._adopt = adopt
+        self.on_done: Callable[[], None] = lambda: None  # whether anything has changed or not
         self._asked = trio.Event()
         self._files = WatchedFiles(running, source)
 
@@ -64,6 +65,7 @@ class Reloader(Generic[T]):
                 await self._asked.wait()
                 self._asked = trio.Event()
                 await self._reload()
+                self.on_done()
 
     async def _watch(self) -> None:
         if await trio.to_thread.run_sync(self._has_changed_meanwhile):

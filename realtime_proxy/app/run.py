@@ -23,6 +23,7 @@ from realtime_proxy.config.schema import Config
 from realtime_proxy.config.source import Source
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.net.listening_sockets import ListeningSockets
+from realtime_proxy.net.service_manager import ServiceManager, given_sockets
 
 log = structlog.get_logger()
 
@@ -50,7 +51,8 @@ async def _serve(config: Config, source: Source, workers: int) -> None:
     with contextlib.ExitStack() as opened:
         predecessor = await Predecessor.find(config.server.takeover_socket)
         inherited = [] if predecessor is None else predecessor.sockets
-        sockets = ListeningSockets(inherited)
+        sockets = ListeningSockets([*given_sockets(os.environ), *inherited])
+        manager = ServiceManager.of(os.environ)
         instance: Alone | Supervisor
         if workers == 1:
             instance = Alone(config, source.base_dir, sockets, predecessor)
@@ -64,7 +66,7 @@ async def _serve(config: Config, source: Source, workers: int) -> None:
         if predecessor is None:
             is_alone.set()
         reloader = Reloader(source, config, instance.prepare, instance.adopt)
-        await _Running(instance, reloader, port, is_alone, workers).run()
+        await _Running(instance, reloader, port, is_alone, workers, manager).run()
 
 
 class _Running:
@@ -77,12 +79,14 @@ class _Running:
         port: SuccessorPort,
         is_alone: trio.Event,
         workers: int,
+        manager: ServiceManager,
     ) -> None:
         self._instance = instance
         self._reloader = reloader
         self._port = port
         self._is_alone = is_alone
         self._workers = workers
+        self._manager = manager
         self._is_draining = False
 
     async def run(self) -> None:
@@ -96,8 +100,11 @@ class _Running:
                     self._told(nursery, signal.Signals(number))
 
     async def _start(self, nursery: trio.Nursery) -> None:
+        self._reloader.on_done = self._manager.tell_ready
         nursery.start_soon(self._reloader.run)
         await nursery.start(self._instance.run)
+        nursery.start_soon(self._manager.run)
+        self._manager.tell_ready()
         _tell_started(self._reloader.running, self._instance.listeners, self._workers)
         taken_over = partial(self._taken_over, nursery)
         nursery.start_soon(self._port.run, self._instance.door, self._is_alone, taken_over)
@@ -106,6 +113,7 @@ class _Running:
         if number == signal.SIGHUP:
             log.info("reloading", signal=number.name)
             self._instance.reopen_logs()
+            self._manager.tell_reloading()
             self._reloader.hang_up()
         elif self._is_draining:
             log.warning("stopping at once", signal=number.name)
@@ -123,6 +131,7 @@ class _Running:
 
     def _drain_soon(self, nursery: trio.Nursery) -> None:
         self._is_draining = True
+        self._manager.tell_stopping()
         nursery.start_soon(self._drain, nursery.cancel_scope)
 
     async def _drain(self, scope: trio.CancelScope) -> None:

@@ -140,7 +140,8 @@ async def serving(nursery, monkeypatch):
     """One that has started, with `reloader`, `port` and `log` beside it, and `ended` at its end."""
     monkeypatch.setattr(run_module, "log", run_module.structlog.get_logger())
     serving, reloader, port, ended = Serving(), Reloader(), Port(), trio.Event()
-    running = run_module._Running(serving, reloader, port, trio.Event(), 1)
+    manager = run_module.ServiceManager()
+    running = run_module._Running(serving, reloader, port, trio.Event(), 1, manager)
 
     async def run():
         with trio.fail_after(SECONDS):
