@@ -58,8 +58,8 @@ class Room:
     def leave(self) -> None:
         """One connection less."""
         self._places += 1
-        if self._lot:
-            self._lot.unpark()
+        if self._lot:  # the first in line may be a listener to which nobody wants to come
+            self._lot.unpark_all()
 
     async def wait(self) -> None:
         """Wait until there is a place."""

@@ -147,6 +147,24 @@ async def test_two_listeners_share_their_room(listen, taken, dial, nursery):
     assert len(taken) == 1
 
 
+async def test_room_that_one_listener_has_no_use_for_is_for_the_other(
+    listen, taken, dial, nursery
+):
+    """Both wait for room; the first in line has nobody who wants to come in."""
+    quiet, busy = (listen(TcpAddress("127.0.0.1", 0)) for _ in range(2))
+    gate = entrance(1)
+    gate.room.enter()
+    with trio.fail_after(SECONDS):
+        nursery.start_soon(Acceptor(quiet, taken, gate).run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(Acceptor(busy, taken, gate).run)
+        dial(busy)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.room.leave()
+        await trio.testing.wait_all_tasks_blocked()
+    assert len(taken) == 1
+
+
 async def test_a_listener_is_closed_when_accepting_ends(listen, taken):
     listener = listen(TcpAddress("127.0.0.1", 0))
     with trio.fail_after(SECONDS):
