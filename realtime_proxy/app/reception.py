@@ -3,7 +3,8 @@
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import structlog
@@ -61,6 +62,12 @@ class Reception:
         self._proxied: frozenset[str] = frozenset()
         self._is_proxy: Callable[[str], bool] = lambda _peer: False
         self._timeout_seconds = 0.0
+        self._entering: Counter[str] = Counter()
+
+    @property
+    def entering(self) -> Iterable[str]:
+        """The addresses of those who are counted already, and not yet admitted."""
+        return self._entering.elements()
 
     def adopt(
         self, server: Server, tls: dict[str, ssl.SSLContext], is_proxy: Callable[[str], bool]
@@ -97,7 +104,7 @@ class Reception:
                 is_counted = self._addresses.enter(peer)
                 if is_counted and listener.tls is not None:
                     codec = TlsCodec(self._tls[listener.tls.listen], None)
-                    await handshake(raw, codec)
+                    await self._shake_hands(raw, codec, peer)
         except ProxyHeaderError as error:
             log.info("connection refused", peer=peer, problem=str(error))
         except trio.TooSlowError:
@@ -114,6 +121,15 @@ class Reception:
             self._addresses.leave(peer)
         await hang_up(raw)
         self._turned_away()
+
+    async def _shake_hands(self, raw: socket.socket, codec: TlsCodec, peer: str) -> None:
+        self._entering[peer] += 1
+        try:
+            await handshake(raw, codec)
+        finally:
+            self._entering[peer] -= 1
+            if not self._entering[peer]:
+                del self._entering[peer]
 
     def _refuse(self, raw: socket.socket, peer: str, told: bytes) -> None:
         """Close the connection of an address that has too many."""

@@ -5,7 +5,7 @@ import gc
 import math
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -186,13 +186,19 @@ class Worker:
             return
         raise_descriptor_limit(config.server.max_connections)
         self._config, self._parts = config, parts
-        self._bounds.adopt(config, (connection.peer for connection in self._open))
+        self._bounds.adopt(config, self._peers())
         self._pool.settings = config.backend
         self._zhttp.keep(zhttp_addresses(config))
         self._entrance.adopt(config.publish)
         self._background.cancel()
         if self._context is not None and self._reception is not None:
             self._give_configuration(self._context, self._reception)
+
+    def _peers(self) -> Iterator[str]:
+        """The addresses of all that are connected."""
+        yield from (connection.peer for connection in self._open)
+        if self._reception is not None:
+            yield from self._reception.entering
 
     def _give_configuration(self, context: ServingContext, reception: Reception) -> None:
         parts = self._parts

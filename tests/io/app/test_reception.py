@@ -81,6 +81,7 @@ def receive(nursery, arrivals, contexts):
         reception.taker(listener)(ours, peer)
         return theirs
 
+    make.reception = reception
     with structlog.testing.capture_logs() as logged:
         make.logged = logged
         yield make
@@ -231,3 +232,19 @@ async def test_who_does_not_get_in_is_not_counted_as_there(one_each, receive, ar
     await settled(arrivals)
     assert arrivals.turned_away == 1
     assert arrivals.addresses.enter("10.1.2.3")
+
+
+async def test_who_is_counted_before_he_is_admitted_is_known(receive, arrivals, contexts):
+    """A new configuration counts everybody anew, those within their handshake included."""
+    other = receive(Listener(None, TLS), PROXY)
+    other.send(HEADER)
+    with trio.fail_after(SECONDS):
+        while not list(receive.reception.entering):  # noqa: ASYNC110  nobody tells
+            await trio.sleep(0)
+    assert list(receive.reception.entering) == ["10.1.2.3"]
+    codec = TlsCodec(contexts[1], "a.example")
+    with trio.fail_after(SECONDS):
+        await handshake(other, codec)
+        other.close()
+        await arrivals.settled.wait()
+    assert list(receive.reception.entering) == []
