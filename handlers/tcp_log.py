@@ -5,6 +5,7 @@ Besides the record at the end of a request there is one when a connection is hel
 A background task sends them: no request waits for the collector.
 """
 
+import contextlib
 import json
 import random
 import ssl
@@ -38,6 +39,8 @@ from realtime_proxy.pipeline import (
 
 MAX_RETRY_SECONDS = 30.0
 MAX_BATCH_BYTES = 65_536
+# So much time the collector has, when we stop, to take what waits for it.
+LAST_SECONDS = 2.0
 # After so long without a word, what has been dropped meanwhile is logged again.
 TELL_SECONDS = 60.0
 _LINE_ENDS = {"modern": b"\n", "classic": b"\r\n"}
@@ -83,15 +86,16 @@ class Backlog:
         self.dropped_untold = 0
         self._lot = trio.lowlevel.ParkingLot()
 
-    def add(self, line: bytes, max_bytes: int) -> None:
-        """Put a line in, if there is room."""
+    def add(self, line: bytes, max_bytes: int) -> bool:
+        """Put a line in; False if there is no room."""
         if self.size + len(line) > max_bytes:
             self.dropped += 1
             self.dropped_untold += 1
-            return
+            return False
         self.lines.append(line)
         self.size += len(line)
         self._lot.unpark_all()
+        return True
 
     async def wait(self) -> None:
         """Come back when there is something to send."""
@@ -160,7 +164,8 @@ class Handler(BaseHandler):
         record = exchange.record or ConnectionRecord(time.time())
         fields = {"event": event, **further, **self._fields(exchange, record)}
         line = json.dumps(fields, separators=(",", ":")).encode() + _LINE_ENDS[self.config.profile]
-        self.backlog.add(line, self.config.max_backlog_bytes)
+        if not self.backlog.add(line, self.config.max_backlog_bytes):
+            self.context.count_dropped_records(1)
 
     def _fields(self, exchange: Exchange, record: ConnectionRecord) -> dict[str, Any]:
         identity = exchange.identity
@@ -231,6 +236,14 @@ class Handler(BaseHandler):
     # -- sending ---------------------------------------------------------------------------
 
     async def run(self) -> None:
+        """Send what waits, until cancelled; then what is left, if the collector takes it soon."""
+        try:
+            await self._keep_sending()
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(LAST_SECONDS):
+                await self._send_last()
+
+    async def _keep_sending(self) -> None:
         """Send what waits, on one connection for as long as that lasts."""
         pause = 1.0
         while True:
@@ -254,6 +267,15 @@ class Handler(BaseHandler):
             self._tell_dropped()
             await trio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  not all at once
             pause = min(2 * pause, MAX_RETRY_SECONDS)
+
+    async def _send_last(self) -> None:
+        await trio.lowlevel.checkpoint()  # requests that are cut just now have their records, too
+        with contextlib.suppress(OSError, trio.BrokenResourceError):
+            while self.backlog.lines:
+                async with await self._connect() as stream:
+                    while batch := self.backlog.first():
+                        await stream.send_all(b"".join(batch))
+                        self.backlog.sent(batch)
 
     async def _connect(self) -> trio.abc.Stream:
         tcp = await trio.open_tcp_stream(self.config.host, self.config.port)

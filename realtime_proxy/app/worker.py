@@ -5,8 +5,9 @@ import gc
 import math
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from random import SystemRandom
 
@@ -108,7 +109,9 @@ class Worker:
         self._identities = HeldIdentities(self._clients)
         self.stored = StoredConsumers()
         self.stored.on_lapsed = self._revoke_lapsed
-        self._services = HandlerServices(http, self._identities, FetchedKeySets(http), self.stored)
+        self._services = HandlerServices(
+            http, self._identities, FetchedKeySets(http), self.stored, self._counters
+        )
         self._parts = self.prepare(config)
         self._context: ServingContext | None = None
         self._reception: Reception | None = None
@@ -178,27 +181,19 @@ class Worker:
         return parts
 
     def adopt(self, config: Config, parts: Parts) -> None:
-        """Serve by this configuration from now on; who is connected stays.
-
-        Once clients are let go it changes nothing any more.
-        """
+        """Serve by this configuration; who is connected stays. Before a stop nothing changes."""
         if self._context is not None and self._context.drain is not None:
             return
         raise_descriptor_limit(config.server.max_connections)
         self._config, self._parts = config, parts
-        self._bounds.adopt(config, self._peers())
+        entering = () if self._reception is None else self._reception.entering
+        self._bounds.adopt(config, chain((client.peer for client in self._open), entering))
         self._pool.settings = config.backend
         self._zhttp.keep(zhttp_addresses(config))
         self._entrance.adopt(config.publish)
         self._background.cancel()
         if self._context is not None and self._reception is not None:
             self._give_configuration(self._context, self._reception)
-
-    def _peers(self) -> Iterator[str]:
-        """The addresses of all that are connected."""
-        yield from (connection.peer for connection in self._open)
-        if self._reception is not None:
-            yield from self._reception.entering
 
     def _give_configuration(self, context: ServingContext, reception: Reception) -> None:
         parts = self._parts

@@ -28,6 +28,7 @@ class Counters:
     limit_open_files: int = 0
     limit_queued_bytes: int = 0
     log_lines_left_out: int = 0  # by workers
+    log_records_dropped: int = 0  # a handler had no room for them, as its collector took none
     publishes_refused: int = 0  # by HTTP, when there was no room in time
     limit_backlog_bytes: int = 0
     limit_backlog_seconds: int = 0

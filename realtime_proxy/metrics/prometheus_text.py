@@ -167,6 +167,11 @@ class _Collector(Collector):
         )
         dropped.add_metric([], counters["backlog_bytes_dropped"])
         yield dropped
+        records = self._counter(
+            "log_records_dropped", "Records that a log's collector has not taken in time."
+        )
+        records.add_metric([], counters["log_records_dropped"])
+        yield records
 
     def _gauge(self, name: str, text: str, *labels: str) -> GaugeMetricFamily:
         return GaugeMetricFamily(self._prefix + name, text, labels=labels)

@@ -60,6 +60,11 @@ class HandlerContext:
         """The key sets that issuers publish: `await self.context.key_sets.for_token(...)`."""
         return self._while_serving.key_sets
 
+    def count_dropped_records(self, count: int) -> None:
+        """Count records that no log will have: `realtime_proxy_log_records_dropped_total`."""
+        if self.services is not None:
+            self.services.counters.log_records_dropped += count
+
     @property
     def stored(self) -> StoredConsumers:
         """The consumers of the store (`[consumers]`), as they are now."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import attrs
 
+from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.pipeline.decision import Renewal
 from realtime_proxy.pipeline.exchange import Identity
 from realtime_proxy.pipeline.http_client import HttpClient
@@ -30,3 +31,4 @@ class HandlerServices:
     connections: LiveConnections
     key_sets: KeySets
     stored: StoredConsumers = attrs.field(factory=StoredConsumers)
+    counters: Counters = attrs.field(factory=Counters)

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import structlog
 import trio
+import trio.testing
 import trustme
 
 from realtime_proxy.config.structure import structure
 from realtime_proxy.errors import ConfigError
+from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.pipeline import (
     ConnectionRecord,
     Exchange,
@@ -23,6 +25,7 @@ from realtime_proxy.pipeline import (
 )
 from realtime_proxy.pipeline.catalogue import load_class
 from realtime_proxy.pipeline.secret import files_relative_to
+from realtime_proxy.pipeline.services import HandlerServices
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 Handler = load_class(CHECKOUT / "handlers" / "tcp_log.py")
@@ -32,10 +35,10 @@ Handler = load_class(CHECKOUT / "handlers" / "tcp_log.py")
 def make(request):
     """Make a handler whose name is the test's own: backlogs are shared by name."""
 
-    def make_one(port=9, **settings):
+    def make_one(port=9, services=None, **settings):
         with files_relative_to(CHECKOUT):
             config = structure({"host": "127.0.0.1", "port": port, **settings}, Handler.Config)
-        return Handler(config, HandlerContext(request.node.name, structlog.get_logger()))
+        return Handler(config, HandlerContext(request.node.name, structlog.get_logger(), services=services))
 
     return make_one
 
@@ -247,10 +250,13 @@ async def test_it_connects_again_after_the_collector_has_closed(make, nursery):
 
 
 async def test_what_finds_no_room_is_dropped_and_counted(make, nursery, log):
-    small = make(max_backlog_bytes=1)
+    counters = Counters()
+    services = HandlerServices(None, None, None, counters=counters)
+    small = make(services=services, max_backlog_bytes=1)
     for _ in range(3):
         small.on_close(new_exchange(), "lost")
     assert (small.backlog.dropped, list(small.backlog.lines)) == (3, [])
+    assert counters.log_records_dropped == 3
     collector = Collector(nursery)
     handler = make(await collector.open())  # of the same name: the configuration was read again
     assert handler.backlog is small.backlog
@@ -262,3 +268,40 @@ async def test_what_finds_no_room_is_dropped_and_counted(make, nursery, log):
         {"event": "log records dropped", "count": 3, "in_all": 3, "log_level": "warning"}
     ]
     nursery.cancel_scope.cancel()
+
+
+async def test_what_waits_at_the_end_is_sent(make, nursery):
+    collector = Collector(nursery)
+    handler = make(await collector.open())
+    async with trio.open_nursery() as running:
+        running.start_soon(handler.run)
+        await trio.testing.wait_all_tasks_blocked()
+        handler.on_close(new_exchange(), "cut")
+        running.cancel_scope.cancel()
+    (record,) = await collector.wait_for(1)
+    assert record["reason"] == "cut"
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_end_does_not_wait_for_a_collector_that_takes_nothing(make, autojump_clock):
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        port = listener.socket.getsockname()[1]
+        handler = make(port, max_backlog_bytes=30_000_000)
+        handler.backlog.add(b"x" * 20_000_000, 30_000_000)
+        begun_at = trio.current_time()
+        async with trio.open_nursery() as running:
+            running.start_soon(handler.run)
+            running.cancel_scope.cancel()
+    assert 1 <= trio.current_time() - begun_at <= 5
+    assert handler.backlog.lines
+
+
+async def test_the_end_does_not_wait_for_a_collector_that_is_not_there(make, autojump_clock):
+    handler = make()
+    handler.on_close(new_exchange(), "lost")
+    begun_at = trio.current_time()
+    async with trio.open_nursery() as running:
+        running.start_soon(handler.run)
+        running.cancel_scope.cancel()
+    assert trio.current_time() == begun_at

@@ -10,7 +10,12 @@ from realtime_proxy.metrics.statistics import Statistics
 from realtime_proxy.metrics.tallied import Held, Tallied
 from realtime_proxy.metrics.traffic import Traffic
 
-LIMITS = {"limit_backlog_seconds": 2, "limit_open_files": 1, "backlog_bytes_dropped": 300}
+LIMITS = {
+    "limit_backlog_seconds": 2,
+    "limit_open_files": 1,
+    "backlog_bytes_dropped": 300,
+    "log_records_dropped": 4,
+}
 
 
 @pytest.fixture
@@ -73,6 +78,7 @@ def test_ours_can_be_read_by_prometheus(text):
     assert values["limits_total", ("limit", "open_files")] == 1
     assert values["limits_total", ("limit", "route.max_connections")] == 0
     assert values["backlog_dropped_bytes_total",] == 300
+    assert values["log_records_dropped_total",] == 4
     assert values["limited_deliveries_total", ("outcome", "dropped")] == 3
     assert values["limited_deliveries_total", ("outcome", "delayed")] == 0
     assert values["deliveries_total", route] == 8
