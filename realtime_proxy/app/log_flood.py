@@ -59,7 +59,7 @@ class LogFlood:
 
     def __call__(self, _logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         """Let a line pass, or raise structlog.DropEvent."""
-        name = event["event"]
+        name = str(event.get("event", ""))  # handlers write exceptions, too
         if not self.most or not (method in _SERIOUS or name in _REFUSALS):
             return event
         if name in _LISTS or name.startswith(_MORE):

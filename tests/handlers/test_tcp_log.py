@@ -38,7 +38,9 @@ def make(request):
     def make_one(port=9, services=None, **settings):
         with files_relative_to(CHECKOUT):
             config = structure({"host": "127.0.0.1", "port": port, **settings}, Handler.Config)
-        return Handler(config, HandlerContext(request.node.name, structlog.get_logger(), services=services))
+        return Handler(
+            config, HandlerContext(request.node.name, structlog.get_logger(), services=services)
+        )
 
     return make_one
 

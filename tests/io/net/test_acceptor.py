@@ -147,9 +147,7 @@ async def test_two_listeners_share_their_room(listen, taken, dial, nursery):
     assert len(taken) == 1
 
 
-async def test_room_that_one_listener_has_no_use_for_is_for_the_other(
-    listen, taken, dial, nursery
-):
+async def test_room_that_one_listener_has_no_use_for_is_for_the_other(listen, taken, dial, nursery):
     """Both wait for room; the first in line has nobody who wants to come in."""
     quiet, busy = (listen(TcpAddress("127.0.0.1", 0)) for _ in range(2))
     gate = entrance(1)

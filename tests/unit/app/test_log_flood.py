@@ -25,6 +25,20 @@ class Log:
             self.passed.append(self.flood(None, method, {"event": event, **fields})["event"])
 
 
+@pytest.mark.parametrize("event", [ValueError("of a handler"), None, 5])
+def test_what_is_logged_need_not_be_text(event):
+    """Handlers write what they like: a line must not become a failure of theirs."""
+    log = Log()
+    for _ in range(3):
+        log.write(event)
+    assert log.passed == [event] * 2
+    assert log.flood.take_untold() == [(Kind(str(event), None, None), 1)]
+
+
+def test_a_line_without_a_text_passes():
+    assert Log().flood(None, "warning", {"size": 1}) == {"size": 1}
+
+
 def test_so_many_lines_of_a_kind_pass_in_a_second():
     log = Log()
     for _ in range(5):
