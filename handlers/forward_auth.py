@@ -281,7 +281,10 @@ class Handler(BaseHandler):
             return None
         if len(values) > 1 or not _SECONDS.fullmatch(value := values[0].strip(b' "')):
             raise UnusableAnswerError(f"its {name.decode()} says no seconds")
-        return float(value)
+        seconds = float(value)
+        if not seconds and name != b"cache-control":
+            raise UnusableAnswerError("it counts no more")
+        return seconds
 
     def _keep(self, question: bytes, yes: Yes) -> None:
         if not yes.may_be_kept:

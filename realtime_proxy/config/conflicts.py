@@ -24,7 +24,9 @@ from realtime_proxy.errors import ConfigError, Problem
 
 Table = Mapping[str, Any]
 
-_TARGET_KINDS = ("url", "zhttpreq", "demo", "test")
+_TARGET_KINDS = ("url", "zhttpreq", "demo", "test", "decisions")
+# What makes no sense where gateways are answered: they could take an answer for a yes.
+_NOT_WITH_DECISIONS = ("handlers", "cross_origin", "sockjs")
 
 
 def find_conflicts(file: Table, base_dir: Path) -> Iterator[Problem]:
@@ -42,6 +44,7 @@ def find_conflicts(file: Table, base_dir: Path) -> Iterator[Problem]:
     routes = list(_tables(file, "route", ""))
     for path, route in routes:
         yield from _route_problems(route, path, base_dir)
+        yield from _decision_problems(route, path, file)
     yield from _repeated_conditions(routes)
 
 
@@ -235,7 +238,9 @@ def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem
         if len(kinds) > 1:
             yield Problem(target_path, f"has {' and '.join(kinds)}; only one is possible")
         if not kinds:
-            message = "needs a `url`, or `zhttpreq`, or `demo = true`, or `test = true`"
+            message = (
+                "needs a `url`, or `zhttpreq`, or `demo = true`, `test = true`, `decisions = true`"
+            )
             yield Problem(target_path, message)
         yield from _backend_tls_problems(target, target_path, base_dir)
     if route.get("host") == "" and not route.get("id"):
@@ -245,6 +250,25 @@ def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem
     yield from _sockjs_problems(route, path)
     yield from _header_problems(route, path)
     yield from _secret_problems(route, f"{path}.key", base_dir)
+
+
+def _decision_problems(route: Table, path: str, file: Table) -> Iterator[Problem]:
+    deciding = [
+        target_path
+        for target_path, target in _tables(route, "targets", f"{path}.")
+        if target.get("decisions") is True
+    ]
+    if not deciding:
+        return
+    key_path = f"{deciding[0]}.decisions"
+    if len(_list(route.get("targets"))) > 1:
+        yield Problem(key_path, "excludes other targets")
+    for key in _NOT_WITH_DECISIONS:
+        if route.get(key):
+            yield Problem(f"{path}.{key}", "has no place where gateways ask for decisions")
+    trusted = _table(file, "forwarded").get("trusted_proxies")
+    if not trusted and not _text(_table(file, "grip"), "upstream_key"):
+        yield Problem(key_path, "nobody could ask: `[forwarded] trusted_proxies` is empty")
 
 
 def _sockjs_problems(route: Table, path: str) -> Iterator[Problem]:

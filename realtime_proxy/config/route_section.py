@@ -37,6 +37,11 @@ class Target:
         "Pushpin's `test` target instead of a url: `/response`, `/stream` and the WebSocket `/ws` "
         "hold for the channels in `?channel=`.",
     )
+    decisions: bool = option(
+        False,
+        "No backend: other gateways, `[forwarded] trusted_proxies`, ask here whether a request may "
+        "pass, and the handlers of its route say (`docs/decision-endpoint.md`).",
+    )
     zhttpreq: str = option(
         "",
         "ZeroMQ address instead of a url, `tcp://HOST:PORT` or `ipc://PATH`: REP sockets that "

@@ -32,6 +32,7 @@ from realtime_proxy.routing.condition import host_of
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script
 from realtime_proxy.serving.client_fields import NOT_FOR_CLIENTS
+from realtime_proxy.serving.decision_endpoint import DecisionEndpoint
 from realtime_proxy.serving.failure_answer import Failure, answer_for
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody
@@ -137,6 +138,11 @@ class ClientExchange:
         if route.max_connections:
             self._context.places.take(route.id, route.max_connections)
             self._connection.route_place = route.id
+        if route.decides:
+            endpoint = DecisionEndpoint(self._context, self._connection.peer, trusted=self._trusted)
+            return await self._send_response(
+                await endpoint.answer(self._request, route, is_tls=tls)
+            )
         if route.chain is not None:
             exchange = self._exchange = self._new_exchange(head, route, scheme)
             if route.recheck_seconds:

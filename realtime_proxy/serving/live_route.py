@@ -39,8 +39,8 @@ class LiveRoute:
     paths begin with for backends. `expiry_notice`: what those are told whose credential is about
     to expire; `recheck_seconds`: how often handlers are asked whether they may stay, 0 for never.
     `origins`: those of pages that may open WebSockets, None for all.
-    `identity_headers`, in lower case, may come from proxies in front. `stats_id`: the id that the
-    configuration gives it, empty if it gives none.
+    `decides`: gateways ask there for decisions. `identity_headers`, in lower case, may come from
+    proxies in front. `stats_id`: the id that the configuration gives it, empty if it gives none.
     """
 
     id: str
@@ -64,9 +64,14 @@ class LiveRoute:
     logs_requests: bool
     expiry_notice: ExpiryNotice | None = None
     recheck_seconds: float = 0.0
+    decides: bool = attrs.field(init=False)
     stats_id: str = attrs.field(init=False)
     over_http_targets: tuple[LiveTarget, ...] = attrs.field(init=False)
     backend_path: bytes = attrs.field(init=False)
+
+    @decides.default
+    def _is_asked_for_decisions(self) -> bool:
+        return any(target.decides for target in self.targets)
 
     @stats_id.default
     def _own_id(self) -> str:
@@ -121,7 +126,7 @@ def _live(
         channel_prefix=route.channel_prefix,
         max_connections=route.max_connections,
         identity_headers=_accepted(route.identity_headers, chain),
-        json_p=(JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None),
+        json_p=_json_p(route, config),
         sockjs=SockJsRules.of(route, config.server.sockjs_url),
         targets=targets.targets(route, key_path),
         websocket=WebSocketLimits.of(route, config.server),
@@ -154,6 +159,14 @@ class SignerMaker:
             secret = resolve_secret(key, self._base_dir)
             self._signers[pair] = Signer(issuer, SigningKey.from_secret(secret))
         return self._signers[pair]
+
+
+def _json_p(route: Route, config: Config) -> JsonPRules | None:
+    """Its rules for pages of other origins; None for those that are no clients of it."""
+    # A refusal in a script has the status 200, which a gateway would take for a yes.
+    if any(target.decisions for target in route.targets):
+        return None
+    return JsonPRules.of(route) if route.cross_origin or config.server.cross_origin else None
 
 
 def _expiry_notice(route: Route) -> ExpiryNotice | None:

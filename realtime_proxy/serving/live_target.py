@@ -33,6 +33,8 @@ _HOST = frozenset((b"host",))
 class LiveTarget:
     """One backend of a route: at an origin on the network, at a ZeroMQ address, or a function.
 
+    Or none: `decides` says that it is the place where gateways ask for decisions.
+
     `host` is the `Host` it gets, None for that of the request. `verifies_host` says that its
     certificate is checked for that, too, and not for the name it is connected to by.
     """
@@ -46,6 +48,7 @@ class LiveTarget:
     subscribe: tuple[str, ...] = ()
     host: bytes | None = None
     verifies_host: bool = False
+    decides: bool = False
 
     @property
     def is_untrusted(self) -> bool:
@@ -88,6 +91,8 @@ class TargetMaker:
             return _local("demo", self._demo, target, host)
         if target.test:
             return _local("test", PushpinTarget(route.path.encode()).answer, target, host)
+        if target.decisions:
+            return LiveTarget("decisions", decides=True)
         if target.zhttpreq:
             return LiveTarget(
                 f"zhttpreq/{target.zhttpreq}",

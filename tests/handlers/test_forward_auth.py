@@ -339,6 +339,8 @@ async def test_without_a_usable_answer_nobody_passes(answer):
     response = await refused(make(AuthServer(answer), **settings))
     assert response.status == 503
     assert json.loads(response.body)["message"] == "Authorization can't be checked"
+    over = make(AuthServer(yes(("X-Ends-In", "0.000"))), lifetime_header="X-Ends-In")
+    assert (await refused(over)).status == 503
     handler = make(AuthServer(answer), unavailable_status=403, **settings)
     assert (await refused(handler, scheme="ws")).status == 403
 

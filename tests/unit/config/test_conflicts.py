@@ -275,3 +275,31 @@ def test_sockjs_where_nobody_gets(route, path, message):
 def test_sockjs_may_be_the_whole_path_of_a_route():
     text = '[[route]]\ntargets = [{demo = true}]\npath = "/sock/"\nsockjs = "/sock"'
     assert load_text(text).route[0].sockjs == "/sock"
+
+
+DECIDING = "[[route]]\ntargets = [{ decisions = true }]\n"
+KNOWN = '[forwarded]\ntrusted_proxies = ["unix"]\n'
+
+
+def test_decisions_are_for_known_proxies():
+    assert load_text(KNOWN + DECIDING, None)
+    assert load_text('[grip]\nupstream_key = "k"\n' + DECIDING, None)
+    assert "nobody could ask" in problems(DECIDING)["route[0].targets[0].decisions"]
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ('handlers = ["a"]', "handlers"),
+        ("cross_origin = true", "cross_origin"),
+        ('sockjs = "/echo"', "sockjs"),
+    ],
+)
+def test_where_gateways_ask_there_is_nothing_else(written, key):
+    assert "has no place" in problems(KNOWN + DECIDING + written)[f"route[0].{key}"]
+
+
+def test_decisions_have_no_backends_beside_them():
+    targets = 'targets = [{ decisions = true }, { url = "http://a" }]'
+    found = problems(f"{KNOWN}[[route]]\n{targets}")
+    assert found == {"route[0].targets[0].decisions": "excludes other targets"}
