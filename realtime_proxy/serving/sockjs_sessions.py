@@ -30,6 +30,11 @@ class SockJsSessions:
         """True if there is no room for another."""
         return len(self._clients) >= self.max_sessions
 
+    @property
+    def has_held(self) -> bool:
+        """True if there is one that has not ended: who comes back to the others is only told so."""
+        return any(client.is_held for client in self._clients.values())
+
     def find(self, key: Key, consumer: str | None) -> "SockJsHttpClient | None":
         """The client of a session; None for those who are not who has begun it."""
         client = self._clients.get(key)

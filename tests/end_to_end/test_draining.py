@@ -22,6 +22,11 @@ ROUTES = """
 listen = "127.0.0.1:{admin}"
 
 [[route]]
+path = "/sock"
+sockjs = "/sock"
+targets = [{{ url = "{url}", over_http = true }}]
+
+[[route]]
 path = "/passed"
 targets = [{{ url = "{origin}" }}]
 
@@ -227,6 +232,19 @@ def test_one_that_is_held_meanwhile_is_let_go_too(run, connect):
         assert client.read_chunk() == b""
         client.close()
     ends(program)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_session_without_a_connection_is_let_go_too(run, connect, site, workers):
+    """Its client is between two polls, and the backend has to hear of it all the same."""
+    program = run(0.5, workers)
+    client = connect(program)
+    client.request("POST", "/sock/0/one/xhr", body=b"")
+    assert client.read_reply().body == b"o\n"
+    stop(program)
+    assert client.wait_for_end() is Ending.CLOSED
+    ends(program)
+    assert site.events[1:] == [b"CLOSE\r\n"]
 
 
 def test_one_that_never_answers_does_not_keep_it(run, connect):
