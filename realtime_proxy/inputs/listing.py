@@ -11,7 +11,7 @@ from realtime_proxy.inputs.overview import Overview
 from realtime_proxy.model.connection_filter import ConnectionFilter
 from realtime_proxy.model.listed_connection import ListedConnection
 
-_CURSOR = re.compile(r"([0-9]{1,9})\.(-1|[0-9]{1,9})", re.ASCII)
+_CURSOR = re.compile(r"([0-9]{1,9})\.(-1|[0-9]{1,18})", re.ASCII)
 # So many names are compared before others have their turn.
 _NAMES_AT_ONCE = 10_000
 

@@ -9,7 +9,8 @@ class ListedConnection(msgspec.Struct, frozen=True):
     `kind` is `http-stream`, `sse`, `response`, `websocket-over-http`, `websocket` (to a backend
     that speaks it), or `request`. Channels have their whole names. Times are seconds since the
     epoch. `bytes_sent` is what the client has acknowledged on its connection, TLS and earlier
-    requests included; None if the kernel does not tell (unix sockets).
+    requests included; None if the kernel does not tell (unix sockets), or it is on many
+    connections (SockJS over HTTP).
     """
 
     id: str

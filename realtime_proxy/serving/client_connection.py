@@ -22,7 +22,7 @@ class ClientOutput(Writer, Protocol):
 
     @property
     def number(self) -> int:
-        """The descriptor; -1 if there is none."""
+        """What the roll knows it by, the descriptor or that of a session; -1 if there is none."""
 
     @property
     def bytes_sent(self) -> int | None:

@@ -251,10 +251,15 @@ class ClientExchange:
         """Who has sent it; None if no handler has found out yet."""
         return None if self._exchange is None else self._exchange.identity
 
+    @property
+    def _shown_head(self) -> RequestHead:
+        """The head of the request, for logs and operators."""
+        return self._request.head
+
     def came_for(self) -> tuple[bytes, bytes]:
         """The URI, with its secrets, and the client's address."""
         scheme = _SCHEMES[self.is_websocket][self._tls].encode()
-        uri = b"%b://%b%b" % (scheme, self._request.host, self._request.head.target)
+        uri = b"%b://%b%b" % (scheme, self._request.host, self._shown_head.target)
         return uri, self._client_address().encode()
 
     def dismiss(self, dismissal: Dismissal) -> None:
@@ -351,7 +356,7 @@ class ClientExchange:
         (route.log if route else log).warning(
             "request failed",
             route=route.id if route else None,
-            target=self._request.head.path.decode(errors="replace"),
+            target=self._shown_head.path.decode(errors="replace"),
             backend=error.target or None,
             problem=str(error),
         )
@@ -398,7 +403,7 @@ class ClientExchange:
         self._context.request_log.write(request)
 
     def _logged(self) -> LoggedRequest:
-        head = self._request.head
+        head = self._shown_head
         exchange = self._exchange
         client = self._client_address() if exchange is None else exchange.client_address
         return LoggedRequest(

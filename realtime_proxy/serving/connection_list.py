@@ -1,7 +1,7 @@
 """The connections of a worker, looked through when operators ask: to list some, to end some.
 
-Nobody keeps a list for that: descriptors are gone through in their order, so that a listing can go
-on where it was, and others run in between.
+Nobody keeps a list for that: descriptors are gone through in their order, and then the numbers of
+SockJS sessions, so that a listing can go on where it was, and others run in between.
 """
 
 import time
@@ -44,7 +44,7 @@ class ConnectionList:
         self._context = context
 
     async def page(self, which: ConnectionFilter, after: int, limit: int) -> ConnectionPage:
-        """Some of the connections meant, in the order of their descriptors."""
+        """Some of the connections meant, in the order of their numbers."""
         found: list[ListedConnection] = []
         weight, last = 0, after
         for looked_at, (number, subject) in enumerate(self._subjects(after)):
@@ -87,9 +87,14 @@ class ConnectionList:
                 continue
             held = connection.held_client
             if held is not None:
-                yield number, held
+                if held.connection.socket.number == number:  # else it is a session's, see below
+                    yield number, held
             elif roll is not None and (running := roll.running(number)) is not None:
                 yield number, running
+        for session in list(self._context.sockjs):
+            held = session.held_client
+            if held is not None and session.number > after:
+                yield session.number, held
 
     # -- one connection --------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """What operators want to know of each connection, in tables by its descriptor.
 
+Of the few SockJS sessions over HTTP, which are on no connection, it is kept by numbers of theirs.
+
 Nothing of it is on the connections themselves, and nothing is there without an admin port.
 """
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 _SHARED_URIS = 1_000
 _MAX_URI_BYTES = 300  # of a held one: clients choose how long it is
 _ROOM = 1_024
+# The numbers of sessions begin here, above all descriptors.
+FIRST_SESSION = 1 << 32
 
 
 @attrs.frozen
@@ -39,6 +43,7 @@ class Roll:
         self._messages_sent = array("L")
         # The exchange while it runs; URI and client address, with a blank between, while it is held
         self._came: list[ClientExchange | bytes | None] = []
+        self._sessions: dict[int, Arrival] = {}
 
     def connected(self, number: int) -> None:
         """A connection is new."""
@@ -68,8 +73,22 @@ class Roll:
 
     def sent(self, number: int, messages: int) -> None:
         """So many messages have gone to a client that no group counts for it."""
-        if number >= 0:
+        if number >= FIRST_SESSION:
+            if (arrival := self._sessions.get(number)) is not None:
+                messages += arrival.messages_sent
+                self._sessions[number] = attrs.evolve(arrival, messages_sent=messages)
+        elif number >= 0:
             self._messages_sent[number] += messages
+
+    def session_began(self, number: int, exchange: "ClientExchange") -> None:
+        """A session has begun, with this request."""
+        uri, client = exchange.came_for()
+        address = client.decode("latin-1")
+        self._sessions[number] = Arrival(self._wall_clock(), uri[:_MAX_URI_BYTES], address, 0)
+
+    def session_over(self, number: int) -> None:
+        """A session has ended."""
+        self._sessions.pop(number, None)
 
     def running(self, number: int) -> "ClientExchange | None":
         """The exchange that is served on a connection; None if there is none, or it is held."""
@@ -78,6 +97,8 @@ class Roll:
 
     def arrival(self, number: int) -> Arrival | None:
         """What a client came for; None if it is between two requests."""
+        if number >= FIRST_SESSION:
+            return self._sessions.get(number)
         came = self._came[number]
         if came is None:
             return None

@@ -3,6 +3,7 @@
 import json
 import random
 import uuid
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 import attrs
@@ -18,8 +19,7 @@ from realtime_proxy.routing.sockjs_rules import Endpoint, Kind, SockJsRules
 from realtime_proxy.serving.client_exchange import After
 from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.live_route import LiveRoute
-from realtime_proxy.serving.request_body import RequestBody
-from realtime_proxy.serving.request_log import LoggedRequest
+from realtime_proxy.serving.request_body import RequestBody, StoredBody
 from realtime_proxy.serving.sockjs_http_client import SockJsHttpClient
 from realtime_proxy.serving.sockjs_opening import SockJsHttpOpening
 from realtime_proxy.serving.sockjs_receiver import (
@@ -28,10 +28,15 @@ from realtime_proxy.serving.sockjs_receiver import (
     SockJsReceiver,
     frame_response,
 )
+from realtime_proxy.serving.sockjs_sessions import User
 from realtime_proxy.serving.websocket_upgrade import head_for_backend, websocket_of
 from realtime_proxy.sessions.sockjs_frames import decode_payload
 from realtime_proxy.sessions.sockjs_session import ANOTHER_IS_OPEN
 from realtime_proxy.sessions.sockjs_transport import NEEDS_CALLBACK, TRANSPORTS, Transport
+from realtime_proxy.wire.http1_server import IncomingRequest
+
+if TYPE_CHECKING:
+    from realtime_proxy.serving.http_connection import HttpConnection
 
 # The largest body of a request, as of Pushpin.
 MAX_SEND_BYTES = 100_000
@@ -58,6 +63,15 @@ class SockJsExchange(HttpExchange):
     """One request where some routes serve SockJS."""
 
     __slots__ = ("_endpoint",)
+
+    def __init__(
+        self,
+        connection: "HttpConnection",
+        request: IncomingRequest,
+        body: RequestBody | StoredBody,
+    ) -> None:
+        super().__init__(connection, request, body)
+        self._endpoint: Endpoint | None = None  # what it is on its route, if it has one
 
     def _inbound_head(self, route: LiveRoute, scheme: str) -> RequestHead:
         path = self._request.head.path
@@ -100,14 +114,14 @@ class SockJsExchange(HttpExchange):
         received = self._request.head.content_bytes()
         self._tally.counts().client_header_bytes_received += received
 
-    def _logged(self) -> LoggedRequest:
-        """Who reads the log must not be able to join a session."""
-        request = super()._logged()
-        if self._endpoint is not None and self._endpoint.session:
-            head = request.head
-            target = head.target.replace(b"/" + self._endpoint.session + b"/", b"/***/")
-            request.head = attrs.evolve(head, target=target)
-        return request
+    @property
+    def _shown_head(self) -> RequestHead:
+        """Who reads logs, or lists connections, must not be able to join a session."""
+        head = self._request.head
+        if self._endpoint is None or not self._endpoint.session:
+            return head
+        target = head.target.replace(b"/" + self._endpoint.session + b"/", b"/***/")
+        return attrs.evolve(head, target=target)
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
         endpoint, rules = self._endpoint, route.sockjs
@@ -169,20 +183,20 @@ class SockJsExchange(HttpExchange):
     # -- sessions --------------------------------------------------------------------------
 
     @property
-    def _consumer(self) -> str | None:
+    def _user(self) -> User:
         identity = None if self._exchange is None else self._exchange.identity
-        return None if identity is None else identity.consumer
+        return None if identity is None else (identity.consumer, identity.subject)
 
     async def _take(self, route: LiveRoute, endpoint: Endpoint, payload: bytes) -> After:
         """Pass messages of the client on."""
-        client = self._context.sockjs.find((route.id, endpoint.session), self._consumer)
+        client = self._context.sockjs.find((route.id, endpoint.session), self._user)
         if client is None:
             return await self._say(404, "Not Found")
         try:
             messages = decode_payload(self._sent(endpoint, payload))
         except ValueError:
             return await self._say(400, "Payload expected")
-        if any(len(text) > route.websocket.max_message_bytes for text in messages):
+        if any(len(text.encode()) > route.websocket.max_message_bytes for text in messages):
             return await self._say(400, "Message too large")
         if client.is_sending:
             return await self._say(400, "Already sending")
@@ -206,7 +220,7 @@ class SockJsExchange(HttpExchange):
         if isinstance(transport, str):
             return await self._say(400, transport)
         sessions, key = self._context.sockjs, (route.id, endpoint.session)
-        client = sessions.find(key, self._consumer)
+        client = sessions.find(key, self._user)
         if client is not None and client.is_receiving:
             return await self._send_response(frame_response(transport, ANOTHER_IS_OPEN))
         if client is None:
@@ -258,7 +272,7 @@ class SockJsExchange(HttpExchange):
             self._context,
             self._connection.peer,
             tls=self._tls,
-            consumer=self._consumer,
+            user=self._user,
             on_over=lambda: sessions.forget(key),
         )
         sessions.add(key, client)
@@ -268,6 +282,8 @@ class SockJsExchange(HttpExchange):
             client.presence = tally.begin(route.stats_id, name, address, is_tls=self._tls)
         if self._exchange is not None:
             self._exchange.held = "websocket"  # the session tells handlers of its end
+        if (roll := self._context.roll) is not None:
+            roll.session_began(client.number, self)
         client.begin(websocket_of(opening))
         return client
 

@@ -18,6 +18,7 @@ from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.held_client import HeldClient
 from realtime_proxy.serving.hold import Hold, InputHold
 from realtime_proxy.serving.sockjs_receiver import SockJsReceiver
+from realtime_proxy.serving.sockjs_sessions import User
 from realtime_proxy.serving.websocket_connection import WebSocketConnection
 from realtime_proxy.sessions.sockjs_session import SockJsSession
 from realtime_proxy.wire.websocket_frame import Opcode, parse_close, sent_frames
@@ -27,7 +28,7 @@ log = structlog.get_logger()
 
 
 class SockJsHttpClient:
-    """One client over HTTP. `consumer` is who it is, if handlers have found out."""
+    """One client over HTTP. `user` is who it is, if handlers have found out."""
 
     __slots__ = (
         "_change",
@@ -43,11 +44,12 @@ class SockJsHttpClient:
         "_timer",
         "_tls",
         "_websocket",
-        "consumer",
         "context",
         "is_sending",
+        "number",
         "peer",
         "presence",
+        "user",
     )
 
     def __init__(
@@ -56,15 +58,16 @@ class SockJsHttpClient:
         peer: str,
         *,
         tls: bool,
-        consumer: str | None,
+        user: User,
         on_over: Callable[[], None],
     ) -> None:
         """`on_over` is called when there is nothing more to be told to anybody."""
         self.context = context
         self.peer = peer
-        self.consumer = consumer
+        self.user = user
         self.presence: Presence | None = None  # while anybody asks for statistics
         self.is_sending = False
+        self.number = -1  # that of the session, once it has one: it is on no connection
         self._counted_bytes = 0
         self._has_moved = False
         self._overflowed = ""
@@ -287,11 +290,6 @@ class SockJsHttpClient:
         return self._session.waiting_bytes + (0 if receiver is None else receiver.backlog_bytes)
 
     @property
-    def number(self) -> int:
-        """None: it is on the connections of its requests, if on any."""
-        return -1
-
-    @property
     def bytes_sent(self) -> int | None:
         """Not known: many connections have had a part."""
         return None
@@ -379,6 +377,8 @@ class SockJsHttpClient:
 
     def _finished(self) -> None:
         self._is_finished = True
+        if (roll := self.context.roll) is not None:
+            roll.session_over(self.number)
         presence, self.presence = self.presence, None
         if presence is not None:
             presence.end()

@@ -8,10 +8,12 @@ import threading
 import time
 from urllib.parse import quote
 
+import jwt
 import pytest
 from websockets.sync.server import serve
 
 from realtime_proxy.testing.events import CONTENT_TYPE, read_events, write_events
+from realtime_proxy.testing.raw_client import DEADLINE_SECONDS
 from realtime_proxy.testing.reserved_ports import reserved_ports
 from realtime_proxy.testing.websocket_client import (
     CLOSE,
@@ -55,6 +57,22 @@ host = "secret"
 sockjs = "/sock"
 handlers = ["keys", "log"]
 targets = [{{ url = "{url}", over_http = true }}]
+
+[[route]]
+host = "shop"
+sockjs = "/sock"
+handlers = ["tokens"]
+targets = [{{ url = "{url}", over_http = true }}]
+
+[handler.tokens]
+use = "jwt_auth"
+
+[[handler.tokens.consumers]]
+username = "shop"
+
+[[handler.tokens.consumers.jwt]]
+key = "shopkey"
+secret = "of the shop, 32 bytes or longer!!!"
 
 [handler.log]
 use = "access_log"
@@ -335,6 +353,8 @@ def test_what_is_too_large(client, app):
     one = client()
     one.poll()
     assert one.send("x" * 60_001).body == b"Message too large\n"
+    body = json.dumps(["\xe4" * 30_001], ensure_ascii=False).encode()  # bytes count
+    assert one.send(body=body).body == b"Message too large\n"
     assert one.send("x" * 60_000).body == b"ok"
     reply = one.send("x" * 100_001)
     assert (reply.status, reply.body) == (400, b"Request too large.\n")
@@ -668,6 +688,18 @@ def test_a_session_belongs_to_who_began_it(client, connect, program, app):
     assert app.calls[0].get("x-consumer-username") == "anna"
 
 
+def test_a_session_belongs_to_one_of_the_users_of_a_consumer(client, app):
+    def of(user):
+        token = jwt.encode({"iss": "shopkey", "sub": user}, "of the shop, 32 bytes or longer!!!")
+        return client(host="shop", fields=[("Authorization", f"Bearer {token}")])
+
+    anna, berta = of("anna"), of("berta")
+    assert anna.poll().body == b"o\n"
+    berta.path = anna.path
+    assert berta.poll().status == berta.send("forged").status == 404
+    assert anna.send("mine").status == 200
+
+
 @pytest.mark.parametrize("name", ["xhr", "xhr_streaming", "jsonp?c=cb", "htmlfile?c=cb"])
 @pytest.mark.parametrize("page", ["", "http://b.test"])
 def test_pages_that_may_not_open_websockets(client, app, name, page):
@@ -696,6 +728,11 @@ def test_logs_do_not_tell_ids_of_sessions(client, program, app):
     one.send("x")
     one.poll()
     program.wait_for_log(r"/sock/000/\*\*\*/xhr_send")
+    lines = [f"POST {one.path}/xhr_send HTTP/1.1", "Host: secret", "apikey: sesame"]
+    lines += ["Transfer-Encoding: chunked", "", "no size", ""]
+    one.sender.send("\r\n".join(lines).encode())
+    assert one.sender.read_reply().status == 400
+    program.wait_for_log("request failed")
     assert one.id not in program.log
 
 
@@ -712,6 +749,102 @@ def test_there_is_room_for_so_many_sessions(start, connect, backend, app):
     clients = [Client(lambda: shared) for _ in range(4)]
     assert [one.poll().status for one in clients] == [200, 200, 200, 503]
     assert clients[0].send("x").status == 200
+
+
+# -- what operators see ------------------------------------------------------------------------
+
+WATCHED = """
+[admin]
+listen = "127.0.0.1:{admin}"
+
+[[route]]
+id = "watched"
+host = "test"
+sockjs = "/sock"
+handlers = ["keys"]
+targets = [{{ url = "{url}", over_http = true }}]
+
+[handler.keys]
+use = "key_auth"
+
+[[handler.keys.consumers]]
+username = "anna"
+keys = ["sesame"]
+"""
+KEY = [("apikey", "sesame")]
+
+
+@pytest.fixture
+def watched(start_own, backend, connect):
+    """A program whose operators can be asked for, and for a new client."""
+    with reserved_ports(1) as (port,):
+        program = start_own(WATCHED.format(admin=port, url=backend.url))
+
+    def ask(target, method="GET"):
+        asking = connect(("127.0.0.1", port))
+        asking.request(method, target)
+        return json.loads(asking.read_reply().body)
+
+    def until_nobody_is_listed():
+        end = time.monotonic() + DEADLINE_SECONDS
+        while ask("/connections") != {"connections": [], "next": None}:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    def session():
+        return Client(lambda: connect(program.address), fields=KEY)
+
+    program.ask, program.session = ask, session
+    program.until_nobody_is_listed = until_nobody_is_listed
+    return program
+
+
+def test_a_session_is_listed_once_with_a_request_that_waits_or_without(watched, app):
+    one, other = watched.session(), watched.session()
+    assert one.poll("xhr?channel=watched").body == other.poll().body == b"o\n"
+    one.ask("xhr")
+    watched.wait_for_subscriptions("watched", 1)
+    watched.publish("watched", ws_message={"content": "news"})
+    assert one.receiver.read_reply().body == b'a["news"]\n'
+    other.ask("xhr")
+    one.send("x")
+    assert one.poll().body == b'a["x"]\n'
+    first, second = watched.ask("/connections")["connections"]
+    page = watched.ask("/connections?limit=1")
+    assert page["connections"][0]["id"] == first["id"]
+    rest = watched.ask(f"/connections?after={page['next']}")
+    assert [listed["id"] for listed in rest["connections"]] == [second["id"]]
+    assert first["kind"] == "websocket-over-http"
+    assert (first["route"], first["consumer"]) == ("watched", "anna")
+    assert first["channels"] == ["watched"]
+    assert first["client_address"] == "127.0.0.1"
+    assert first["uri"].endswith("/sock/000/***/xhr?channel=watched")
+    assert first["opened_at"] > time.time() - 60
+    assert first["messages_sent"] == 2
+    assert second["messages_sent"] == 0
+
+
+@pytest.mark.parametrize("by", ["id", "consumer=anna", "route=watched", "channel=watched"])
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_session_can_be_ended_by_operators(watched, app, by, waits):
+    one = watched.session()
+    assert one.poll("xhr?channel=watched").body == b"o\n"
+    if waits:
+        one.ask("xhr")
+    [listed] = watched.ask("/connections")["connections"]
+    query = f"/{listed['id']}?" if by == "id" else f"?{by}&"
+    assert watched.ask(f"/connections{query}code=4000", "DELETE") == {"closed": 1}
+    reply = one.receiver.read_reply() if waits else one.poll()
+    assert reply.body == b'c[4000,"closed by operator"]\n'
+    app.wait_for("CLOSE", b"")
+    watched.until_nobody_is_listed()
+
+
+def test_a_request_that_has_no_route(watched):
+    one = watched.session()
+    one.host = "elsewhere"
+    reply = one.poll()
+    assert (reply.status, reply.body) == (502, b"No route for host: elsewhere\n")
 
 
 # -- what is counted ---------------------------------------------------------------------------

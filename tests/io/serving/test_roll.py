@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from realtime_proxy.serving.roll import Roll
+from realtime_proxy.serving.roll import FIRST_SESSION, Roll
 
 
 def asking(uri, client=b"192.0.2.1"):
@@ -91,3 +91,18 @@ def test_nothing_is_noted_of_closed_connections(roll):
 def test_there_is_room_for_any_descriptor(roll):
     roll.connected(100_000)
     assert roll.arrival(100_000) is None
+
+
+def test_a_session_is_there_from_its_beginning_to_its_end(roll):
+    number = FIRST_SESSION + 5
+    roll.session_began(number, asking(b"http://a/" + b"x" * 1_000))
+    roll.sent(number, 2)
+    roll.sent(number, 1)
+    arrival = roll.arrival(number)
+    assert (arrival.opened_at, arrival.uri[:10]) == (1_700_000_000.5, b"http://a/x")
+    assert len(arrival.uri) == 300
+    assert (arrival.client_address, arrival.messages_sent) == ("192.0.2.1", 3)
+    roll.session_over(number)
+    roll.session_over(number)
+    roll.sent(number, 1)
+    assert roll.arrival(number) is None

@@ -86,6 +86,7 @@ async def house(nursery, timers):
         counters=Counters(),
         tally=None,
         drain=None,
+        roll=None,
         backlogs=backlogs,
     )
 
@@ -97,9 +98,7 @@ def over():
 
 @pytest.fixture
 async def client(house, over):
-    return SockJsHttpClient(
-        house, "peer", tls=False, consumer=None, on_over=lambda: over.append(True)
-    )
+    return SockJsHttpClient(house, "peer", tls=False, user=None, on_over=lambda: over.append(True))
 
 
 @pytest.fixture
@@ -198,7 +197,7 @@ async def test_another_request_that_leaves_changes_nothing(client, session):
 
 
 async def test_a_backend_that_takes_its_time(house, jump, mock_clock, over):
-    client = SockJsHttpClient(house, "", tls=True, consumer=None, on_over=lambda: over.append(1))
+    client = SockJsHttpClient(house, "", tls=True, user=None, on_over=lambda: over.append(1))
     session, receiver = Session(client), Receiver()
     client.begin(session)
     client.attach(receiver)
@@ -210,7 +209,7 @@ async def test_a_backend_that_takes_its_time(house, jump, mock_clock, over):
 
 
 async def test_who_leaves_before_anything_has_begun(house, over):
-    client = SockJsHttpClient(house, "", tls=True, consumer=None, on_over=lambda: over.append(1))
+    client = SockJsHttpClient(house, "", tls=True, user=None, on_over=lambda: over.append(1))
     session = Session(client)
     client.begin(session)
     client.close(CloseReason.SHUTDOWN)
@@ -263,7 +262,7 @@ async def test_an_end_without_a_close(client, session, over):
 
 
 async def test_a_refusal_is_the_answer(house, over):
-    client = SockJsHttpClient(house, "", tls=True, consumer=None, on_over=lambda: over.append(1))
+    client = SockJsHttpClient(house, "", tls=True, user=None, on_over=lambda: over.append(1))
     receiver = Receiver()
     client.attach(receiver)
     client.refused(ResponseHead(403, b"Forbidden", Headers()), b"no")
