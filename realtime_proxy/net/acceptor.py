@@ -135,5 +135,7 @@ class Acceptor:
     def _accepted(self, raw: socket.socket, address: object) -> None:
         raw.setblocking(False)
         peer = str(address[0]) if isinstance(address, tuple) else ""
+        if "." in peer:  # at a socket for both versions, that of a service manager for one
+            peer = peer.removeprefix("::ffff:")
         self._entrance.room.enter()
         self._take(raw, peer)

@@ -83,6 +83,20 @@ async def test_accepting_on_tcp(listen, taken, dial, nursery):
     assert {raw.gettimeout() for raw, _ in taken} == {0.0}
 
 
+async def test_an_address_of_version_4_is_one_wherever_it_comes_in(listen, taken, nursery):
+    """Else who is trusted, or is of this machine, would not be known at an address for both."""
+    listener = listen(TcpAddress("*", 0))
+    port = listener.getsockname()[1]
+    nursery.start_soon(Acceptor(listener, taken, entrance(10)).run)
+    with (
+        trio.fail_after(SECONDS),
+        socket.create_connection(("127.0.0.1", port)),
+        socket.create_connection(("::1", port)),
+    ):
+        await trio.testing.wait_all_tasks_blocked()
+    assert [peer for _, peer in taken] == ["127.0.0.1", "::1"]
+
+
 async def test_accepting_on_a_path(listen, taken, dial, nursery, tmp_path):
     listener = listen(UnixAddress(str(tmp_path / "socket")))
     nursery.start_soon(Acceptor(listener, taken, entrance(10)).run)
