@@ -122,9 +122,10 @@ class Server:
     )
     max_retained_body_bytes: int = option(
         250_000_000,
-        "Bytes of request bodies that are kept in case a long-poll is asked again, and of answers "
-        "kept for its end, for all together; what would need more is answered 503. Each worker has "
-        "its share. 0: no limit.",
+        "Bytes of request bodies that are kept in case a long-poll is asked again, of answers kept "
+        "for its end, and of WebSocket messages that wait for backends over HTTP, all together; "
+        "what would need more is answered 503, or closed with 1013. Each worker has its share. 0: "
+        "no limit.",
         at_least(0),
     )
     max_unsent_bytes: int = option(

@@ -13,6 +13,7 @@ from realtime_proxy.serving.websocket_connection import WebSocketConnection
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.sessions.effects import CallBackend, Effect, PollAfter
 from realtime_proxy.sessions.websocket_over_http import WebSocketOverHttp
+from realtime_proxy.wire.websocket_frame import TRY_AGAIN_LATER
 
 # While a client owes so much reading, its backend is not asked for more (W-2.18).
 MAX_UNREAD_BYTES = 200_000
@@ -23,7 +24,14 @@ log = structlog.get_logger()
 class OverHttpConnection(WebSocketConnection):
     """One WebSocket, and the requests to its backend."""
 
-    __slots__ = ("_awaits_refresh", "_next_call", "_poll_timer", "_working")
+    __slots__ = (
+        "_awaits_refresh",
+        "_kept_bytes",
+        "_next_call",
+        "_poll_timer",
+        "_under_way_bytes",
+        "_working",
+    )
 
     _backend: WebSocketBackend
     _session: WebSocketOverHttp
@@ -39,6 +47,8 @@ class OverHttpConnection(WebSocketConnection):
         self._next_call: bytes | None = None
         self._working = True
         self._awaits_refresh = False
+        self._under_way_bytes = 0  # of the events in the request that is next, or under way
+        self._kept_bytes = 0  # for which it has room
 
     async def begin(self) -> None:
         """Ask the backend whether it accepts, and go on with what follows from its answer."""
@@ -55,6 +65,42 @@ class OverHttpConnection(WebSocketConnection):
             self._call_soon(effect.events)
         elif isinstance(effect, PollAfter):
             self._poll_after(effect.seconds)
+
+    # -- what is kept for the backend --------------------------------------------------------
+
+    def _keep(self) -> None:
+        """Count what its backend has yet to take. If there is no room, the client is closed."""
+        retained, size = self.connection.context.retained, 0
+        if self._working or not self._is_released:
+            size = self._session.waiting_bytes + self._under_way_bytes
+        if size <= self._kept_bytes:
+            retained.give_back(self._kept_bytes - size)
+        elif not retained.take(size - self._kept_bytes):
+            self._find_no_room()
+            return
+        self._kept_bytes = size
+
+    def _find_no_room(self) -> None:
+        if self._is_released:
+            return
+        self._route.log.warning(
+            "websocket closed", route=self._route.id, limit="server.max_retained_body_bytes"
+        )
+        self._session.drop_waiting()
+        self._give_up(TRY_AGAIN_LATER, "too much waits for the backend", CloseReason.REFUSED)
+
+    def _pause_unless_ready(self) -> None:
+        self._keep()
+        super()._pause_unless_ready()
+
+    def _read_on(self) -> None:
+        self._keep()
+        super()._read_on()
+
+    def _release(self, reason: CloseReason) -> bool:
+        is_first = super()._release(reason)
+        self._keep()
+        return is_first
 
     def _stop_timers(self) -> None:
         super()._stop_timers()
@@ -82,7 +128,7 @@ class OverHttpConnection(WebSocketConnection):
         self._perform(self._session.poll_due())
 
     def _call_soon(self, events: bytes) -> None:
-        self._next_call = events
+        self._next_call, self._under_way_bytes = events, len(events)
         if self._poll_timer is not None:
             self._poll_timer.cancel()
             self._poll_timer = None
@@ -102,6 +148,7 @@ class OverHttpConnection(WebSocketConnection):
                 if self.connection.socket.backlog_bytes > MAX_UNREAD_BYTES:
                     await self._client_reads()
                 effects = await self._backend.ask(self._session, events)
+                self._under_way_bytes = 0
                 await self._follow(effects)
                 self._note_channels()
                 if self._session.is_accepted and not was_open:
@@ -112,3 +159,4 @@ class OverHttpConnection(WebSocketConnection):
             self.connection.close(CloseReason.INTERNAL_ERROR)
         finally:
             self._working = False
+            self._keep()

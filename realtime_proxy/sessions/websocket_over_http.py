@@ -241,7 +241,7 @@ class WebSocketOverHttp:
             return self._call()  # the client is done with this backend, which is only told the end
         was_told = self._state is _State.BACKEND_CLOSED
         self._state = _State.ENDED
-        self._drop_waiting()
+        self.drop_waiting()
         end = EndClient(CloseReason.BACKEND_FAILED)
         return [end] if was_told else [SendClose(code, reason), end]
 
@@ -282,7 +282,7 @@ class WebSocketOverHttp:
                 return effects + self._backend_closed(event)
             else:  # DISCONNECT, or an OPEN where there is nothing to open
                 self._state = _State.ENDED
-                self._drop_waiting()
+                self.drop_waiting()
                 return [*effects, EndClient(CloseReason.BACKEND_CLOSED)]
         return effects
 
@@ -304,7 +304,7 @@ class WebSocketOverHttp:
             code, reason = None, ""
         close = SendClose(code if code and is_close_code(code) else None, reason)
         unsaid = self._waiting[-1:] if self._has_news else ()
-        self._drop_waiting()
+        self.drop_waiting()
         if self._state is _State.CLIENT_CLOSED:
             self._state = _State.ENDED
             for its_own in unsaid:  # both have closed at once: its close is the answer to this one
@@ -325,7 +325,7 @@ class WebSocketOverHttp:
                 return effects + self.refresh()
         if self._state is _State.CLIENT_CLOSED and self._poll_seconds is None:
             self._state = _State.ENDED
-            self._drop_waiting()
+            self.drop_waiting()
             end = EndClient(CloseReason.CLIENT_CLOSED)
             return [*effects, SendClose(*self._client_close), end]
         if self._poll_seconds is not None and self._state is not _State.ENDED:
@@ -354,7 +354,8 @@ class WebSocketOverHttp:
         self.waiting_bytes += event_bytes(event)
         self._has_news = True
 
-    def _drop_waiting(self) -> None:
+    def drop_waiting(self) -> None:
+        """Forget what waits for the backend."""
         self._waiting = ()
         self.waiting_bytes = self.replayed_bytes = 0
         self._has_news = False

@@ -12,6 +12,7 @@ INVALID_PAYLOAD = 1007
 MESSAGE_TOO_BIG = 1009
 INTERNAL_ERROR = 1011
 SERVICE_RESTART = 1012  # registered with IANA; clients come back after a while of their choice
+TRY_AGAIN_LATER = 1013  # registered, too
 
 
 class Opcode(IntEnum):

@@ -2,13 +2,16 @@
 
 import re
 import resource
+import threading
 import time
 import urllib.request
 
 import pytest
 
+from realtime_proxy.testing.events import CONTENT_TYPE, read_events, write_events
 from realtime_proxy.testing.raw_client import DEADLINE_SECONDS, CutShort, RawClient
 from realtime_proxy.testing.reserved_ports import reserved_ports
+from realtime_proxy.testing.websocket_client import CLOSE, TEXT, WebSocketClient, encode_frame
 
 CONFIG = """
 [metrics]
@@ -192,6 +195,56 @@ def test_a_limit_goes_for_new_connections_after_a_reload(start_own, backend, str
         program.reload(rest.replace("max_connections = 2", "max_connections = 3"))
         backend.scripts[path + "-free"] = lambda call: call.respond(200, [], b"served")
         assert ask(program, path + "-free").status == 200
+
+
+OVER_HTTP = """
+[[route]]
+id = "over-http"
+host = "over-http"
+targets = [{{ url = "{url}", over_http = true }}]
+"""
+
+
+def test_websockets_keep_only_so_many_bytes_for_slow_backends(start_own, backend, path):
+    """What is under way to a backend that does not answer, and what waits behind it."""
+    settings = "max_retained_body_bytes = 150_000"
+    program = start_own(OVER_HTTP.format(url=backend.url), server=settings)
+    gate, fields = threading.Event(), [("Content-Type", CONTENT_TYPE)]
+
+    def script(call):
+        events = read_events(call.body)
+        if events != [("OPEN", b"")]:
+            gate.wait(DEADLINE_SECONDS)
+        answers = ["OPEN" if kind == "OPEN" else (kind, content) for kind, content in events]
+        call.respond(fields=fields, body=write_events(*answers))
+
+    backend.scripts[path] = script
+    clients = [WebSocketClient(RawClient(program.address)) for _ in range(3)]
+    for client in clients:
+        client.open(path, host="over-http")
+    first, second, third = clients
+    first.client.send(2 * encode_frame(TEXT, b"x" * 30_000))
+    backend.wait_for(path, 4)
+    second.send(TEXT, b"y" * 60_000)
+    backend.wait_for(path, 5)
+    third.send(TEXT, b"z" * 40_000)
+    frame = third.read()
+    assert (frame.opcode, frame.close_code) == (CLOSE, 1013)
+    program.wait_for_log("server.max_retained_body_bytes")
+    gate.set()
+    assert [first.read().content for _ in range(2)] == [b"x" * 30_000] * 2
+    assert second.read().content == b"y" * 60_000
+    for client in (first, second) * 2:  # what is taken is given back
+        client.send(TEXT, b"z" * 100_000)
+        assert client.read().content == b"z" * 100_000
+    for client in clients:
+        client.client.close()
+    backend.wait_for(path, 13)
+    with RawClient(program.address) as client:
+        last = WebSocketClient(client)
+        last.open(path, host="over-http")
+        last.send(TEXT, b"z" * 145_000)
+        assert last.read().content == b"z" * 145_000
 
 
 def test_long_polls_keep_only_so_many_bytes(limited, backend, path):
