@@ -185,6 +185,7 @@ class Handler(BaseHandler):
         self._memory = TokenMemory(config.max_remembered_tokens)
         self._renewal_type = config.renewal_type
         self._renewal_mark = json.dumps(config.renewal_type).encode()
+        self._renewed_note = f"{context.name}: renewed"
         self._renewal_path = config.renewal_path.encode()
         if not config.renewal_type:
             self.unused_moments = frozenset(("on_websocket_event", "on_backend_request"))
@@ -207,8 +208,10 @@ class Handler(BaseHandler):
         if self._anonymous and is_known(exchange):
             return CONTINUE  # this one was only an alternative
         is_websocket = exchange.scheme in ("ws", "wss")
+        text: bytes | None = exchange.notes.get(self._renewed_note) if exchange.is_recheck else None
         try:
-            accepted = await self._accepted(self._places.token(request, is_websocket=is_websocket))
+            text = text or self._places.token(request, is_websocket=is_websocket)
+            accepted = await self._accepted(text)
         except KeysUnavailable as problem:
             return keys_unavailable(problem)
         except TokenRefused as error:
@@ -229,7 +232,7 @@ class Handler(BaseHandler):
             self._places.take_out(request)
         if self._renewal_path and not exchange.is_recheck:
             if request.method == b"POST" and request.path == self._renewal_path:
-                return self._renew_stream(exchange)
+                return self._renew_stream(exchange, text)
             exchange.connection_id = exchange.connection_id or secrets.token_urlsafe(18)
         return CONTINUE
 
@@ -262,20 +265,20 @@ class Handler(BaseHandler):
             return None
 
     def _note_renewal(self, exchange: Exchange, token: bytes, identity: Identity) -> str:
-        exchange.notes = {**exchange.notes, f"{self.context.name}: renewed": token}
+        exchange.notes = {**exchange.notes, self._renewed_note: token}
         told = {"type": "renewed", "expires_at": identity.expires_at}
         return json.dumps(told)
 
     def on_backend_request(self, exchange: Exchange, request: RequestHead) -> None:
         """Give backends the renewed token where they would get the first one."""
-        token = exchange.notes.get(f"{self.context.name}: renewed")
+        token = exchange.notes.get(self._renewed_note)
         if (
             token is not None
             and (request.headers.get(b"authorization") or b"")[:7].lower() == _SCHEME
         ):
             request.headers = request.headers.replaced(b"Authorization", b"Bearer " + token)
 
-    def _renew_stream(self, exchange: Exchange) -> Decision:
+    def _renew_stream(self, exchange: Exchange, token: bytes | None) -> Decision:
         """Answer a request that renews another connection's credential."""
         request, identity = exchange.request, exchange.identity
         by_query = [
@@ -284,7 +287,8 @@ class Handler(BaseHandler):
         written = request.headers.get(b"connection-id") or next(iter(by_query), b"")
         if identity is None or identity.anonymous:
             return kong_refusal(request, 403, "Renewal refused")
-        match self.context.connections.renew(written.decode("latin-1"), identity):
+        connection_id, notes = written.decode("latin-1"), {self._renewed_note: token}
+        match self.context.connections.renew(connection_id, identity, notes):
             case Renewal.ACCEPTED:
                 return Answer(Response(204, Headers()))
             case Renewal.REFUSED:

@@ -4,7 +4,7 @@ A held client has no task. Items, timers and the watcher call it; what it does n
 """
 
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import Any, Self
 
 from realtime_proxy.channels.counted import counting
 from realtime_proxy.channels.group import Subscription
@@ -88,6 +88,11 @@ class HeldClient:
         if self._exchange is not None:
             self._exchange.identity = identity
 
+    def note(self, notes: Mapping[str, Any]) -> None:
+        """Keep what a handler wants to know of it later."""
+        if self._exchange is not None:
+            self._exchange.notes = {**self._exchange.notes, **notes}
+
     def question(self) -> tuple[LiveRoute, Exchange] | None:
         """Its route, and its request anew for handlers; None if there are none to ask."""
         exchange = self._exchange
@@ -102,6 +107,7 @@ class HeldClient:
             peer_address=exchange.peer_address,
             client_certificate=exchange.client_certificate,
             is_recheck=True,
+            notes=exchange.notes,
         )
 
     @property

@@ -1,10 +1,10 @@
 """The held clients of a worker by who they are, for handlers that know whose access has ended."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_proxy.pipeline.decision import Renewal
-from realtime_proxy.pipeline.exchange import Identity
+from realtime_proxy.pipeline.exchange import NO_NOTES, Identity
 from realtime_proxy.sessions.access_loss import REVOKED
 
 if TYPE_CHECKING:
@@ -36,13 +36,17 @@ class HeldIdentities:
             client.connection.context.lifetimes.lose(client, REVOKED)
         return len(lost)
 
-    def renew(self, connection_id: str, identity: Identity) -> Renewal:
+    def renew(
+        self, connection_id: str, identity: Identity, notes: Mapping[str, Any] = NO_NOTES
+    ) -> Renewal:
         """Give a held connection a renewed credential."""
         client = self.named.get(connection_id)
         if client is None:
             return Renewal.UNKNOWN
-        is_accepted = client.connection.context.renewals.apply(client, identity)
-        return Renewal.ACCEPTED if is_accepted else Renewal.REFUSED
+        if not client.connection.context.renewals.apply(client, identity):
+            return Renewal.REFUSED
+        client.note(notes)
+        return Renewal.ACCEPTED
 
     def _identified(self) -> Iterator[tuple["HeldClient", Identity]]:
         for connection in self._connections:

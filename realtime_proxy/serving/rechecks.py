@@ -38,9 +38,11 @@ class Rechecks:
             if question is None:
                 return
             route, exchange = question
+            known = client.identity
             chain = self._chain_now(route)
             decision = None if chain is None else await chain.request(exchange)
-        if client.is_held:
+        # Who was renewed meanwhile is asked about later, by what counts now.
+        if client.is_held and client.identity is known:
             self._follow(client, route, exchange, decision)
 
     def _chain_now(self, route: "LiveRoute") -> Chain | None:
