@@ -91,7 +91,7 @@ class Lifetimes:
         return len(self._kept)
 
     def begin(self, client: Client) -> None:
-        """A client is held from now on; again for one whose credential was renewed."""
+        """A client is held from now on; again when it was found the same, or is renewed."""
         known = self._kept.get(client)
         if known is not None and known.lost is not None:  # before it was accepted
             client.lose_access(known.lost)
@@ -104,6 +104,7 @@ class Lifetimes:
         if ends_at is None and not client.recheck_seconds:
             return
         life = self._kept[client] = _Lifetime(ends_at)
+        life.is_told = known is not None and known.is_told and known.expires_at == ends_at
         if client.connection_id:
             self._named[client.connection_id] = client
         if client.recheck_seconds:

@@ -91,6 +91,18 @@ async def test_a_renewal_begins_anew(lifetimes, jump, timers, mock_clock):
     assert client.losses == [EXPIRED]
 
 
+async def test_who_is_found_the_same_again_is_not_told_again(lifetimes, jump, timers, mock_clock):
+    client = Client(timers.now() + 10, ExpiryNotice(3, "{seconds} left"))
+    lifetimes.begin(client)
+    await jump(8)
+    assert client.told == ["2 left"]
+    lifetimes.begin(client)
+    await jump(1)
+    assert client.told == ["2 left"]
+    await jump(1.1)
+    assert client.losses == [EXPIRED]
+
+
 async def test_a_clock_that_was_set_back_is_looked_at_again(timers, jump, mock_clock):
     offset = 0.0
     lifetimes = Lifetimes(timers, lambda: timers.now() + offset)
