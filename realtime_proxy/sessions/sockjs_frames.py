@@ -12,6 +12,10 @@ import msgspec
 OPEN = "o"
 HEARTBEAT = "h"
 
+# So many may come together: a million bytes could have 300,000 empty ones, which would take some
+# 60 MB and most of a second.
+MAX_MESSAGES_AT_ONCE = 10_000
+
 # Some browsers lose or change these characters on their way, so they go as escapes.
 _FRAGILE = re.compile(
     "[\x7f-\x9f\xad\u0600-\u0604\u070f\u17b4\u17b5\u200c-\u200f\u2028-\u202f"
@@ -63,4 +67,6 @@ def _decoded(payload: bytes) -> object:
 def _texts(decoded: object) -> list[str]:
     if not isinstance(decoded, list) or not all(isinstance(item, str) for item in decoded):
         raise ValueError("it is no list of strings")
+    if len(decoded) > MAX_MESSAGES_AT_ONCE:
+        raise ValueError(f"it has more than {MAX_MESSAGES_AT_ONCE} messages")
     return [_HALF_OF_A_PAIR.sub("\ufffd", item) for item in decoded]

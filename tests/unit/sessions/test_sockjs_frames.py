@@ -44,6 +44,14 @@ def test_half_a_character_is_replaced() -> None:
     assert decode_payload(b'["a\\ud83d", "\\ud83d\\ude00"]') == ["a\ufffd", "😀"]
 
 
+def test_there_may_be_so_many_at_once() -> None:
+    """Each takes some memory and time, however short it is."""
+    assert len(decode_payload(b"[" + b'"",' * 9_999 + b'""]')) == 10_000
+    for decode in (decode_payload, decode_websocket_payload):
+        with pytest.raises(ValueError, match="10000"):
+            decode(b"[" + b'"",' * 10_000 + b'""]')
+
+
 @pytest.mark.parametrize(
     "payload", [b"", b"x", b"{}", b"[1]", b'"s"', b"null", b'["a"', b'["\xff"]', DEEP]
 )
