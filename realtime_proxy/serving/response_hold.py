@@ -205,8 +205,9 @@ class ResponseHold(HttpHold):
 
     def lose_access(self, loss: AccessLoss) -> None:
         """Answer in place of the backend."""
-        if not self.is_over and self.identity is not None:
-            self._answer(self.remembered(), loss.response(self.identity.challenge), loss.reason)
+        if not self.is_over:
+            challenge = "" if self.identity is None else self.identity.challenge
+            self._answer(self.remembered(), loss.response(challenge), loss.reason)
 
     def _answer(self, poll: RememberedPoll, response: Response, reason: CloseReason) -> None:
         if self._stage in (_Stage.ASKING, _Stage.STALE, _Stage.IN_LINE):

@@ -27,14 +27,16 @@ class Handler(BaseHandler):
         status, _, subject = answers.get(name, "401").partition(":")
         if status != "200":
             return Refuse(Response(int(status), Headers(), b"no"), why="not a guest")
-        exchange.identity = Identity(name, subject=subject)
+        if subject != "nobody":
+            exchange.identity = Identity(name, subject=subject)
         exchange.request.target = b"/changed"
         if exchange.is_recheck:
             self.context.logger.info("asked again", name=name)
         return CONTINUE
 
     def on_close(self, exchange, reason):
-        self.context.logger.info("left", name=exchange.identity.consumer, reason=reason)
+        name = exchange.identity and exchange.identity.consumer
+        self.context.logger.info("left", name=name, reason=reason)
 """
 CONFIG = """
 [handler.tokens]
@@ -228,6 +230,21 @@ def test_held_clients_are_asked_again(connect, backend, program, guests, path, n
     assert stream.read_until(b"event: revoked\ndata: credential revoked\n\n")
     program.wait_for_log(rf"left .*name={name} reason=revoked")
     assert len(backend.calls_to("/changed")) >= 1
+
+
+def test_a_poll_is_answered_though_nobody_knows_whose_it_is(
+    connect, backend, program, guests, path, name
+):
+    answer(guests, name, "200:nobody")
+    hold = [("Grip-Hold", "response"), ("Grip-Channel", "a"), ("Grip-Timeout", "100")]
+    backend.scripts["/changed"] = lambda call: call.respond(fields=hold)
+    poll = connect()
+    poll.request("GET", f"{path}?name={name}", host="guests.test")
+    ask_again(program, name)
+    answer(guests, name, "403")
+    reply = poll.read_reply()
+    assert (reply.status, json.loads(reply.body)) == (401, {"message": "credential revoked"})
+    assert reply.get("www-authenticate") is None
 
 
 def test_who_has_become_somebody_else_is_closed(websocket, backend, program, guests, path, name):
