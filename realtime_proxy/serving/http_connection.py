@@ -1,14 +1,11 @@
 """One client connection: requests one after another, or a hold, or waiting for either.
 
 A task runs only while a request is worked on. Between requests, and while held, the connection
-sits with the watcher, which calls `ready`.
-
-It is long since it is one machine: what an event means depends on the state, which nearly every
-method changes.
+sits with the watcher, which calls `ready`. It is one machine: what an event means depends on the
+state, which nearly every method changes.
 """
 
 import contextlib
-import itertools
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from functools import partial
@@ -19,9 +16,7 @@ import trio
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.metrics.presence import Presence
 from realtime_proxy.model.close_reason import CloseReason
-from realtime_proxy.model.messages import RequestHead, text_response
 from realtime_proxy.net.client_socket import ClientSocket
-from realtime_proxy.net.timers import Timer
 from realtime_proxy.net.watcher import HUNG_UP, LOST
 from realtime_proxy.serving.client_exchange import After
 from realtime_proxy.serving.context import ServingContext
@@ -31,20 +26,13 @@ from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.http_repeat import RepeatedExchange, Superseded
 from realtime_proxy.serving.lingering import LINGER_SECONDS, Lingering
 from realtime_proxy.serving.neighbours import Neighbours
-from realtime_proxy.serving.request_body import NO_BODY, RequestBody, StoredBody
+from realtime_proxy.serving.request_body import RequestBody, StoredBody
+from realtime_proxy.serving.request_loop import RequestLoop
 from realtime_proxy.serving.response_hold import ResponseHold
 from realtime_proxy.serving.sockjs_exchange import SockJsExchange
 from realtime_proxy.serving.sockjs_upgrade import SockJsUpgrade
 from realtime_proxy.serving.websocket_upgrade import WebSocketUpgrade
-from realtime_proxy.wire.http1_server import (
-    BodyForm,
-    IncomingRequest,
-    RequestParser,
-    encode_response_head,
-)
-
-# A client that always has one more request ready must not keep others waiting.
-_REQUESTS_AT_ONCE = 16
+from realtime_proxy.wire.http1_server import IncomingRequest
 
 log = structlog.get_logger()
 
@@ -57,27 +45,17 @@ class _State(Enum):
     CLOSED = "closed"
 
 
-class HttpConnection:
+class HttpConnection(RequestLoop):
     """A client's connection to a listener of ours. `peer` is its address, empty on unix sockets."""
 
     __slots__ = (
-        "_cut_for",
         "_hold",
-        "_is_request_read",
-        "_leftover",
         "_number",
         "_on_closed",
-        "_parser",
-        "_scope",
         "_state",
         "_takes_input",
-        "_timer",
-        "_tls",
-        "context",
-        "peer",
         "presence",
         "route_place",
-        "socket",
     )
 
     def __init__(
@@ -89,19 +67,10 @@ class HttpConnection:
         tls: bool,
         on_closed: "Callable[[HttpConnection], None]",
     ) -> None:
-        self.context = context
-        self.socket = socket
-        self.peer = peer
-        self._tls = tls
+        super().__init__(context, socket, peer, tls=tls)
         self._on_closed = on_closed
-        self._leftover = b""
-        self._parser: RequestParser | None = None
         self._hold: Hold | None = None
         self._takes_input: InputHold | None = None
-        self._scope: trio.CancelScope | None = None
-        self._timer: Timer | Lingering | None = None
-        self._cut_for: CloseReason | None = None
-        self._is_request_read = False
         self._state = _State.WAITING
         self._number: int | None = None
         self.presence: Presence | None = None  # while anybody asks for statistics
@@ -109,10 +78,6 @@ class HttpConnection:
         socket.owner = self
         if context.roll is not None:
             context.roll.connected(socket.number)
-
-    def counts_as_tls(self, head: RequestHead) -> bool:
-        """True if a request came over TLS, here or (if that is believed) at a proxy before us."""
-        return self._tls or self.context.proxies.came_over_tls(head.headers, self.peer)
 
     @property
     def request_number(self) -> int | None:
@@ -196,11 +161,6 @@ class HttpConnection:
         is_lost = bool(events & LOST) or bool(self.socket.overflowed)
         return not is_lost and self._hold is not None and self._hold.reads_on
 
-    def _reason_of_end(self) -> CloseReason:
-        if self.socket.overflowed:
-            return CloseReason.CLIENT_TOO_SLOW
-        return self.reason_of_cut
-
     def _wake(self) -> None:
         data = self.socket.receive()
         if data:
@@ -214,26 +174,7 @@ class HttpConnection:
         self._state = _State.WORKING
         self.context.crew.start(partial(self._work, work), self._cut_short)
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     # -- working ---------------------------------------------------------------------------
-
-    async def _work(self, work: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
-        """Run the work of this connection's task, which ends with it whatever happens."""
-        self._scope = scope
-        try:
-            await work()
-        except trio.BrokenResourceError:
-            self.close(self._reason_of_end())
-        except Exception:
-            log.exception("connection failed", peer=self.peer)
-            self.close(CloseReason.INTERNAL_ERROR)
-        finally:
-            if self._scope is scope:  # else a hold has ended meanwhile, and another task works
-                self._scope = None
 
     def cut(self, reason: CloseReason) -> None:
         """End a request that is worked on: its client gets no more of the response."""
@@ -241,82 +182,9 @@ class HttpConnection:
             self._cut_for = reason
             self._scope.cancel()
 
-    @property
-    def reason_of_cut(self) -> CloseReason:
-        """Why a request was cut short: its client has left, unless there was another reason."""
-        return self._cut_for or CloseReason.CLIENT_GONE
-
     def _cut_short(self) -> None:
         """The client has left while its request was worked on."""
         self.close(self._reason_of_end())
-
-    async def _serve(self) -> None:
-        """Serve requests for as long as they are there."""
-        parser = self._parser = RequestParser(self.context.head_limits)
-        parser.feed(self._leftover)
-        self._leftover = b""
-        for count in itertools.count(1):
-            try:
-                request = await self._next_request(parser)
-                if request is None:
-                    return
-                body = self._body(request, parser)
-            except ProtocolError as error:
-                await self._refuse(error)
-                return
-            if count % _REQUESTS_AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
-            after = await self._serve_one(request, body)
-            if after is After.NEXT:
-                self._visit_over()
-            else:
-                self._end(after)
-                return
-
-    async def _next_request(self, parser: RequestParser) -> IncomingRequest | None:
-        """The next request, or None if the connection now waits or has ended."""
-        self._is_request_read = False
-        while (request := parser.next_request()) is None:
-            data = self.socket.receive() if self.socket.has_input else None
-            if data is None and not parser.buffer:
-                self._cancel_timer()
-                self.wait()
-                return None
-            if data is None:
-                if self._timer is None:
-                    self._timer = self.context.timers.after(
-                        self.context.server.header_timeout_seconds, self._head_too_slow
-                    )
-                await self.socket.wait_readable()
-                continue
-            if self._cut_for is not None:
-                raise ProtocolError(408, "The request head took too long to arrive.")
-            if not data:
-                self.close(CloseReason.CLIENT_GONE)
-                return None
-            parser.feed(data)
-        self._cancel_timer()
-        return request
-
-    def _head_too_slow(self) -> None:
-        self._cut_for = CloseReason.IDLE
-        self.socket.end_input()
-
-    def _body(self, request: IncomingRequest, parser: RequestParser) -> RequestBody | StoredBody:
-        if not request.framing.has_body:
-            return NO_BODY
-        server = self.context.server
-        limits = (server.max_body_bytes, server.body_timeout_seconds)
-        context = self.context
-        return RequestBody(
-            request,
-            parser,
-            self.socket,
-            context.timers,
-            context.retained,
-            limits,
-            self._request_read,
-        )
 
     async def _serve_one(self, request: IncomingRequest, body: RequestBody | StoredBody) -> After:
         neighbours = self.context.neighbours if self.context.serves_sockjs else None
@@ -345,32 +213,6 @@ class HttpConnection:
         if not await neighbours.hand_over(owner, self, request, self._parser.buffer):
             await self._refuse(ProtocolError(503, "The session can't be served just now."))
         return True
-
-    def _request_read(self) -> None:
-        """From now on nobody reads, so the client's end has to be watched for."""
-        self._is_request_read = True
-        if self.socket.has_ended and self._scope is not None:
-            self._scope.cancel()
-
-    async def send(self, data: bytes) -> None:
-        """Send, and wait until the client has taken it. Raises trio.BrokenResourceError."""
-        await self.socket.send_all(data)
-
-    async def _refuse(self, error: ProtocolError) -> None:
-        """Answer what is not a request we can serve, and close."""
-        log.info("request refused", peer=self.peer, status=error.status, why=str(error))
-        response = text_response(error.status, str(error))
-        data = encode_response_head(
-            response.head(), BodyForm.LENGTH, len(response.body), keep_alive=False
-        )
-        await self.send(data + response.body)
-        self._linger()
-
-    def _end(self, after: After) -> None:
-        if after is After.CUT or after is After.RESET:
-            self.close(CloseReason.BACKEND_FAILED, reset=after is After.RESET)
-        elif after is After.CLOSE:
-            self._linger()
 
     # -- held ------------------------------------------------------------------------------
 
@@ -456,11 +298,6 @@ class HttpConnection:
         return leftover
 
     # -- given away ------------------------------------------------------------------------
-
-    @property
-    def came_over_tls(self) -> bool:
-        """True if the client speaks TLS, here or with who has handed it over."""
-        return self._tls
 
     def begin_with(self, data: bytes) -> None:
         """Serve what the client has sent before its connection was handed over."""
