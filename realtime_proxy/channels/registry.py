@@ -9,7 +9,8 @@ from realtime_proxy.model.item import Item
 from realtime_proxy.wire.encodings import WireForm
 
 _NONE: tuple[Group, ...] = ()
-_KINDS = {WireForm.RESPONSE: "response", WireForm.FRAME: "websocket"}
+_KINDS = {form: "websocket" for form in WireForm if form.is_websocket}
+_KINDS[WireForm.RESPONSE] = "response"
 
 
 class Registry:
