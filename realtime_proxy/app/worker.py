@@ -387,15 +387,10 @@ class Worker:
             drain.begin(list(self._clients))
             with trio.move_on_after(seconds + FINISH_SECONDS):
                 # Backends are still told of clients that have left.
-                while self._is_needed or context.crew.at_work:  # noqa: ASYNC110
+                while self._acceptors or self._clients.are_there or context.crew.at_work:  # noqa: ASYNC110
                     await trio.sleep(_LOOK_SECONDS)
         self.close_all()
         self._running.cancel()
-
-    @property
-    def _is_needed(self) -> bool:
-        """True while there are clients, or some may come."""
-        return bool(self._acceptors or self._open) or self._sockjs.has_held
 
     def close_all(self) -> None:
         """Close every client connection."""

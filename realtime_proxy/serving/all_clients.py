@@ -18,5 +18,10 @@ class AllClients:
         self._connections = connections
         self._sessions = sessions
 
+    @property
+    def are_there(self) -> bool:
+        """True while there is a client, who need not be connected at this moment."""
+        return bool(self._connections) or self._sessions.has_held
+
     def __iter__(self) -> "Iterator[HttpConnection | SockJsHttpClient]":
         return chain(self._connections, self._sessions)
