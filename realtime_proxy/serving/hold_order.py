@@ -11,7 +11,7 @@ from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.model.uri import Uri
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.script import ScriptBody
-from realtime_proxy.serving.client_exchange import ForPage
+from realtime_proxy.serving.answered_request import ForPage
 from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.wire.http1_server import (

@@ -18,7 +18,7 @@ from realtime_proxy.metrics.presence import Presence
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.watcher import HUNG_UP, LOST
-from realtime_proxy.serving.client_exchange import After
+from realtime_proxy.serving.answered_request import After
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.held_client import HeldClient
 from realtime_proxy.serving.hold import Hold, InputHold

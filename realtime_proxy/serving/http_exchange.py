@@ -20,10 +20,8 @@ from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script, ScriptBody
 from realtime_proxy.routing.trailers import trailer_fields
-from realtime_proxy.serving.client_exchange import (
-    After,
-    ClientExchange,
-)
+from realtime_proxy.serving.answered_request import After
+from realtime_proxy.serving.client_exchange import ClientExchange
 from realtime_proxy.serving.client_fields import NOT_FOR_CLIENTS, held_fields, relayed_fields
 from realtime_proxy.serving.failure_answer import Failure
 from realtime_proxy.serving.hold_order import HoldOrder

@@ -12,7 +12,7 @@ from realtime_proxy.metrics.route_tally import RouteTally
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
-from realtime_proxy.serving.client_exchange import After
+from realtime_proxy.serving.answered_request import After
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.links import Links

@@ -15,7 +15,7 @@ from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.messages import RequestHead, text_response
 from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.timers import Timer
-from realtime_proxy.serving.client_exchange import After
+from realtime_proxy.serving.answered_request import After
 from realtime_proxy.serving.context import ServingContext
 from realtime_proxy.serving.lingering import Lingering
 from realtime_proxy.serving.request_body import NO_BODY, RequestBody, StoredBody

@@ -12,7 +12,7 @@ from realtime_proxy.errors import (
     OverloadError,
     ProtocolError,
 )
-from realtime_proxy.serving.client_exchange import After
+from realtime_proxy.serving.answered_request import After
 from realtime_proxy.serving.request_body import RequestBody
 from realtime_proxy.serving.upstream import BackendRequest
 

@@ -16,7 +16,7 @@ from realtime_proxy.pipeline.decision import Refuse
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.sockjs_rules import Endpoint, Kind, SockJsRules
-from realtime_proxy.serving.client_exchange import After
+from realtime_proxy.serving.answered_request import After
 from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody

@@ -6,7 +6,8 @@ from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, text_response
 from realtime_proxy.pipeline.decision import Refuse
-from realtime_proxy.serving.client_exchange import After, ClientExchange
+from realtime_proxy.serving.answered_request import After
+from realtime_proxy.serving.client_exchange import ClientExchange
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.over_http_connection import OverHttpConnection
 from realtime_proxy.serving.pass_through_connection import PassThroughConnection
