@@ -77,28 +77,23 @@ class WireForm(Enum):
     DEFLATED_SMALL = "websocket frame, deflated for those who keep a window of 512 bytes"
     RESPONSE = "http-response"  # made for each receiver, from its own instructions
 
-    @property
-    def concerns(self) -> Callable[[Item], bool]:
-        """Tells whether an item has a payload for subscribers of this form."""
-        return _CONCERNS[self]
+    # All of these are asked for with each item; to look them up by the form would take five times
+    # as long.
 
-    @property
-    def encode(self) -> Callable[[Item], bytes | None]:
-        """The bytes that every subscriber gets, or None where each has to act by itself.
+    concerns: Callable[[Item], bool]
+    """Tells whether an item has a payload for subscribers of this form."""
 
-        So it is for what names content filters: these bytes are for those who have none.
-        """
-        return _ENCODERS[self]
+    encode: Callable[[Item], bytes | None]
+    """The bytes that every subscriber gets, or None where each has to act by itself.
 
-    @property
-    def is_websocket(self) -> bool:
-        """True for the forms of WebSockets."""
-        return self in _WEBSOCKETS
+    So it is for what names content filters: these bytes are for those who have none.
+    """
 
-    @property
-    def is_deflated(self) -> bool:
-        """True for WebSockets that agreed on compression."""
-        return self in _DEFLATERS
+    is_websocket: bool
+    """True for the forms of WebSockets."""
+
+    is_deflated: bool
+    """True for WebSockets that agreed on compression."""
 
     def frame(self, opcode: int, content: bytes) -> bytes:
         """A message, ping or pong for one WebSocket, as a frame of this form."""
@@ -143,3 +138,6 @@ _ENCODERS: dict[WireForm, Callable[[Item], bytes | None]] = {
     **{form: partial(_deflated_frame, deflater) for form, deflater in _DEFLATERS.items()},
     WireForm.RESPONSE: _nothing,
 }
+for _form in WireForm:
+    _form.concerns, _form.encode = _CONCERNS[_form], _ENCODERS[_form]
+    _form.is_websocket, _form.is_deflated = _form in _WEBSOCKETS, _form in _DEFLATERS
