@@ -7,7 +7,6 @@ bounds them.
 """
 
 import re
-import ssl
 import time
 from collections.abc import Iterator
 from typing import ClassVar
@@ -42,6 +41,7 @@ from realtime_proxy.pipeline import (
     option,
     pass_as,
     required,
+    server_authority,
 )
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -151,7 +151,7 @@ class Handler(BaseHandler):
         self._consumer_header = config.consumer_header.lower().encode()
         self._groups_header = config.groups_header.lower().encode()
         self._lifetime_header = config.lifetime_header.lower().encode()
-        self._tls = _context(config.ca)
+        self._tls = server_authority(config.ca)
         self._shown_url = config.url.partition("?")[0]  # queries may carry secrets
         self._kept: KeptAnswers[Yes] = KeptAnswers(_MAX_KEPT_ANSWERS)
 
@@ -342,15 +342,6 @@ def _can_be_appended(target: bytes) -> bool:
     # Some servers leave parameters (`..;a`) out before they look at a segment.
     segments = {segment.partition(b";")[0] for segment in path.split(b"/")}
     return path[:1] == b"/" and segments.isdisjoint((b".", b".."))
-
-
-def _context(ca: Secret | None) -> ssl.SSLContext | None:
-    if ca is None:
-        return None
-    try:
-        return ssl.create_default_context(cadata=ca.value.decode("ascii"))
-    except (ssl.SSLError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem("ca", f"has no certificates in PEM: {error}")]) from error
 
 
 def _problems(config: ForwardAuthConfig) -> Iterator[Problem]:

@@ -75,6 +75,7 @@ from realtime_proxy.pipeline.request_credentials import (
     target_without,
 )
 from realtime_proxy.pipeline.secret import Secret
+from realtime_proxy.pipeline.server_authority import server_authority
 from realtime_proxy.pipeline.services import HandlerServices, LiveConnections
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 from realtime_proxy.pipeline.token_memory import Accepted, TokenMemory
@@ -169,6 +170,7 @@ __all__ = [
     "required",
     "scopes_of",
     "secret_of_base64",
+    "server_authority",
     "subprotocols",
     "target_without",
     "texts_of",

@@ -2,17 +2,15 @@
 
 from realtime_proxy.pipeline.exchange import Exchange
 
-_PAGE_METHODS = frozenset((b"GET", b"HEAD"))
-
 
 def is_page_request(exchange: Exchange) -> bool:
     """True if a browser asks for a page to show; False for WebSockets, event streams and scripts.
 
+    A form that is sent is such a request, too.
     What a client accepts counts to the letter: `*/*` and a missing `Accept` do not mean HTML, so
     that programs get an answer that they can read.
     """
-    request = exchange.request
-    if exchange.scheme not in ("http", "https") or request.method not in _PAGE_METHODS:
+    if exchange.scheme not in ("http", "https"):
         return False
     accepted = accepted_types(exchange)
     return b"text/html" in accepted and b"text/event-stream" not in accepted

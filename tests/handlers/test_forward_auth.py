@@ -299,7 +299,7 @@ PAGE = ("Accept", "text/html,*/*;q=0.8")
     [
         ((PAGE,), {}, 302),
         ((PAGE,), {"scheme": "ws"}, 401),
-        ((PAGE,), {"method": "POST"}, 401),
+        ((PAGE,), {"method": "POST"}, 302),
         ((), {}, 401),
         ((("Accept", "*/*"),), {}, 401),
         ((("Accept", "text/event-stream"),), {}, 401),

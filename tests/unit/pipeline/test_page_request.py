@@ -35,9 +35,8 @@ def test_what_is_accepted_counts_to_the_letter(accept, is_page):
     assert is_page_request(exchange(accept)) is is_page
 
 
-def test_what_else_is_no_page():
-    assert is_page_request(exchange(BROWSER, b"HEAD", "https"))
-    assert not is_page_request(exchange(BROWSER, b"POST"))
+def test_websockets_are_no_pages():
+    assert is_page_request(exchange(BROWSER, b"POST", "https"))
     assert not is_page_request(exchange(BROWSER, scheme="ws"))
     assert not is_page_request(exchange(BROWSER, scheme="wss"))
 
