@@ -192,7 +192,7 @@ class WebSocketConnection(AttendedWebSocket):
 
     @property
     def _may_ping(self) -> bool:
-        return self._close_timer is None and not (self._frames and self._frames.has_ended)
+        return self._close_timer is None and not self._session.has_client_closed
 
     def tell_expiry(self, notice: ExpiryNotice, expires_at: float, now: float) -> None:
         """Send the notice as a message."""

@@ -11,11 +11,11 @@ from realtime_proxy.errors import GripError
 from realtime_proxy.grip.control_message import Detach
 from realtime_proxy.grip.item_formats import is_close_code
 from realtime_proxy.grip.websocket_events import (
-    CONTENT_TYPE,
     Event,
     close_content,
     decode_events,
     encode_events,
+    has_events,
     parse_close_content,
 )
 from realtime_proxy.grip.websocket_extension import message_prefix
@@ -117,6 +117,11 @@ class WebSocketOverHttp:
         return self._state in (_State.OPEN, _State.CLIENT_CLOSED, _State.DETACHED)
 
     @property
+    def has_client_closed(self) -> bool:
+        """True once the client has sent its close, and waits for ours."""
+        return self._state is _State.CLIENT_CLOSED
+
+    @property
     def takes_input(self) -> bool:
         """False while so much waits for the backend that the client should not be read."""
         return self.waiting_bytes < MAX_WAITING_BYTES
@@ -215,7 +220,7 @@ class WebSocketOverHttp:
         Raises GripError if it makes no sense: as good as none (`backend_failed`).
         """
         self._in_flight = False
-        if not _is_acceptable(head):
+        if head.status != 200 or not has_events(head.headers):
             return self._refused(head, body)
         self._store(head.headers)
         events = decode_events(body)
@@ -393,8 +398,3 @@ class WebSocketOverHttp:
         self._waiting = [*kept, *self._waiting]
         self.waiting_bytes += sum(map(event_bytes, kept))
         self.replayed_bytes = sum(len(event.content or b"") for event in kept)
-
-
-def _is_acceptable(head: ResponseHead) -> bool:
-    content_type = head.headers.get(b"content-type") or b""
-    return head.status == 200 and content_type.partition(b";")[0].strip().lower() == CONTENT_TYPE

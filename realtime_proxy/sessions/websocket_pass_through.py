@@ -59,6 +59,11 @@ class WebSocketPassThrough:
         return self._client in (_Side.OPEN, _Side.DONE)
 
     @property
+    def has_client_closed(self) -> bool:
+        """True once the client has sent its close, and waits for ours."""
+        return self._client is _Side.DONE
+
+    @property
     def is_finished(self) -> bool:
         """True once neither side has to hear anything more."""
         return self._client is _Side.GONE and self._backend is _Side.GONE

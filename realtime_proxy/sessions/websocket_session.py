@@ -14,6 +14,10 @@ class WebSocketSession(Protocol):
         """True while messages may be sent to the client."""
 
     @property
+    def has_client_closed(self) -> bool:
+        """True once the client has sent its close, and waits for ours."""
+
+    @property
     def is_accepted(self) -> bool:
         """True once the backend has accepted."""
 

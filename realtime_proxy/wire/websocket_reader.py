@@ -104,11 +104,6 @@ class FrameReader:
         return not self._buffer and self._message is None and not self._ended
 
     @property
-    def has_ended(self) -> bool:
-        """True after a close or a failure: nothing more is read."""
-        return self._ended
-
-    @property
     def is_within_message(self) -> bool:
         """True after a fragment that was not the last."""
         return self._message is not None

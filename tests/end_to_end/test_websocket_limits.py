@@ -35,6 +35,14 @@ websocket_pong_seconds = 0.1
 targets = [{{ url = "{url}", over_http = true }}]
 
 [[route]]
+host = "hasty-sockjs"
+sockjs = "/"
+sockjs_as_path = "/hasty-sockjs"
+websocket_ping_seconds = 1
+websocket_pong_seconds = 0.1
+targets = [{{ url = "{url}", over_http = true }}]
+
+[[route]]
 host = "hasty-origin"
 websocket_ping_seconds = 1
 websocket_pong_seconds = 0.1
@@ -170,19 +178,26 @@ def test_who_does_not_answer_is_closed_and_its_backend_told(websocket, backend, 
     assert events == [("OPEN", b""), ("DISCONNECT", b"")]
 
 
-def test_who_has_closed_is_not_pinged(websocket, backend, events, path):
+@pytest.mark.parametrize(
+    ("host", "target", "seen"),
+    [("hasty", None, None), ("hasty-sockjs", "/0/one/websocket", "/hasty-sockjs")],
+)
+def test_who_has_closed_is_not_pinged(websocket, backend, events, path, host, target, seen):
     """It must not answer any more, however long its backend takes."""
     client, gate, echo = websocket(), threading.Event(), backend.scripts[path]
+    seen = seen or path
 
     def script(call):
         if call.body != b"OPEN\r\n":
             gate.wait(DEADLINE_SECONDS)
         echo(call)
 
-    backend.scripts[path] = script
-    client.open(path, host="hasty")
+    backend.scripts[seen] = script
+    client.open(target or path, host=host)
+    if target is not None:
+        assert client.read().content == b"o"
     client.send_close(1000)
-    backend.wait_for(path, 2)
+    backend.wait_for(seen, 2)
     time.sleep(1.5)  # a ping and its pong would have been due
     gate.set()
     frame = client.read()
