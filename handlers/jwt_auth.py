@@ -22,7 +22,6 @@ from realtime_proxy.pipeline import (
     CONTINUE,
     IDENTITY_HEADER_NAMES,
     Accepted,
-    Answer,
     BadKey,
     BadToken,
     BaseHandler,
@@ -47,9 +46,7 @@ from realtime_proxy.pipeline import (
     NotInScope,
     Problem,
     Renew,
-    Renewal,
     RequestHead,
-    Response,
     ResponseHead,
     Secret,
     TokenMemory,
@@ -57,7 +54,7 @@ from realtime_proxy.pipeline import (
     TokenRefused,
     UnreadableToken,
     WebSocketEvent,
-    arguments,
+    answer_renewal,
     at_least,
     claim_at,
     consumer_keys,
@@ -67,7 +64,6 @@ from realtime_proxy.pipeline import (
     issuer_keys,
     key_of,
     keys_unavailable,
-    kong_refusal,
     nobody,
     one_of,
     option,
@@ -232,7 +228,8 @@ class Handler(BaseHandler):
             self._places.take_out(request)
         if self._renewal_path and not exchange.is_recheck:
             if request.method == b"POST" and request.path == self._renewal_path:
-                return self._renew_stream(exchange, text)
+                notes = {self._renewed_note: text}
+                return answer_renewal(exchange, self.context.connections, notes)
             exchange.connection_id = exchange.connection_id or secrets.token_urlsafe(18)
         return CONTINUE
 
@@ -277,23 +274,6 @@ class Handler(BaseHandler):
             and (request.headers.get(b"authorization") or b"")[:7].lower() == _SCHEME
         ):
             request.headers = request.headers.replaced(b"Authorization", b"Bearer " + token)
-
-    def _renew_stream(self, exchange: Exchange, token: bytes | None) -> Decision:
-        """Answer a request that renews another connection's credential."""
-        request, identity = exchange.request, exchange.identity
-        by_query = [
-            value for name, value, _ in arguments(request.target) if name == b"connection-id"
-        ]
-        written = request.headers.get(b"connection-id") or next(iter(by_query), b"")
-        if identity is None or identity.anonymous:
-            return kong_refusal(request, 403, "Renewal refused")
-        connection_id, notes = written.decode("latin-1"), {self._renewed_note: token}
-        match self.context.connections.renew(connection_id, identity, notes):
-            case Renewal.ACCEPTED:
-                return Answer(Response(204, Headers()))
-            case Renewal.REFUSED:
-                return kong_refusal(request, 403, "Renewal refused")
-        return kong_refusal(request, 404, "No such connection")
 
     # -- what they are worth ---------------------------------------------------------------
 

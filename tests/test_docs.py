@@ -69,8 +69,9 @@ def test_links_lead_to_files(document: str) -> None:
 def test_configurations_that_are_shown_load(
     document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("GRIP_KEY", "ALICE_KEY"):
+    for name in ("GRIP_KEY", "ALICE_KEY", "JWT_SECRET_KEY", "REDIS_HOST", "REDIS_PASSWORD"):
         monkeypatch.setenv(name, "a key of thirty-two bytes or more")
+    monkeypatch.setenv("REDIS_PORT", "6379")
     for text in blocks(document, "toml"):
         load_handlers(load_text(text, str(tmp_path / "routes.toml")), tmp_path)
 

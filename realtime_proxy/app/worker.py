@@ -25,6 +25,7 @@ from realtime_proxy.app.reload import put_in_place
 from realtime_proxy.backend.fetched_key_sets import FetchedKeySets
 from realtime_proxy.backend.http_client import PooledHttpClient
 from realtime_proxy.backend.pool import Pool
+from realtime_proxy.backend.redis_connection import KeptRedisConnection
 from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.backend.zhttp_peers import ZhttpPeers
 from realtime_proxy.channels.channel_tally import ChannelTally
@@ -110,7 +111,12 @@ class Worker:
         self.stored = StoredConsumers()
         self.stored.on_lapsed = self._revoke_lapsed
         self._services = HandlerServices(
-            http, self._identities, FetchedKeySets(http), self.stored, self._counters
+            http,
+            self._identities,
+            FetchedKeySets(http),
+            self.stored,
+            self._counters,
+            KeptRedisConnection,
         )
         self._parts = self.prepare(config)
         self._context: ServingContext | None = None

@@ -8,6 +8,7 @@ from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
 from realtime_proxy.model.redaction import SECRET_HEADERS, SECRET_PARAMETERS, Redaction
+from realtime_proxy.pipeline.allowed_pages import AllowedPages, CorsSettings
 from realtime_proxy.pipeline.bearer_refusal import (
     BearerRefusals,
     NotInScope,
@@ -64,6 +65,13 @@ from realtime_proxy.pipeline.kept_answers import KeptAnswers
 from realtime_proxy.pipeline.key_set import KeySet, KeySets, KeySource, KeysUnavailable
 from realtime_proxy.pipeline.kong_refusal import JSON, kong_refusal
 from realtime_proxy.pipeline.page_request import accepted_types, is_page_request
+from realtime_proxy.pipeline.redis_connection import (
+    Published,
+    RedisConnection,
+    RedisSettings,
+    RedisUnavailable,
+)
+from realtime_proxy.pipeline.renewal_request import answer_renewal
 from realtime_proxy.pipeline.request_credentials import (
     arguments,
     bearer_of_subprotocols,
@@ -90,6 +98,7 @@ __all__ = [
     "SECRET_HEADERS",
     "SECRET_PARAMETERS",
     "Accepted",
+    "AllowedPages",
     "Answer",
     "BadKey",
     "BadToken",
@@ -102,6 +111,7 @@ __all__ = [
     "ConnectionRecord",
     "Consumer",
     "Consumers",
+    "CorsSettings",
     "Decision",
     "Drop",
     "EventOutcome",
@@ -128,7 +138,11 @@ __all__ = [
     "NoToken",
     "NotInScope",
     "Problem",
+    "Published",
     "Redaction",
+    "RedisConnection",
+    "RedisSettings",
+    "RedisUnavailable",
     "Refuse",
     "Renew",
     "Renewal",
@@ -145,6 +159,7 @@ __all__ = [
     "WebSocketEvent",
     "above_zero",
     "accepted_types",
+    "answer_renewal",
     "arguments",
     "at_least",
     "bearer_of_subprotocols",

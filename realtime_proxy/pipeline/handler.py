@@ -15,6 +15,7 @@ from realtime_proxy.pipeline.decision import CONTINUE, CloseWith, Decision, Drop
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.pipeline.http_client import HttpClient
 from realtime_proxy.pipeline.key_set import KeySets
+from realtime_proxy.pipeline.redis_connection import RedisConnection, RedisSettings
 from realtime_proxy.pipeline.services import HandlerServices, LiveConnections
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 
@@ -69,6 +70,10 @@ class HandlerContext:
     def stored(self) -> StoredConsumers:
         """The consumers of the store (`[consumers]`), as they are now."""
         return self._while_serving.stored
+
+    def redis(self, settings: RedisSettings) -> RedisConnection:
+        """A connection of the handler's own, for which it has to run `attend`."""
+        return self._while_serving.redis(settings)
 
     @property
     def _while_serving(self) -> HandlerServices:

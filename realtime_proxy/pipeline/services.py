@@ -10,6 +10,7 @@ from realtime_proxy.pipeline.decision import Renewal
 from realtime_proxy.pipeline.exchange import NO_NOTES, Identity
 from realtime_proxy.pipeline.http_client import HttpClient
 from realtime_proxy.pipeline.key_set import KeySets
+from realtime_proxy.pipeline.redis_connection import RedisConnection, RedisSettings
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 
 
@@ -28,6 +29,10 @@ class LiveConnections(Protocol):
         """
 
 
+def _no_redis(_settings: RedisSettings) -> RedisConnection:
+    raise RuntimeError("there is no Redis here")
+
+
 @attrs.frozen
 class HandlerServices:
     """These are there while a worker serves; not where a configuration is only checked."""
@@ -37,3 +42,4 @@ class HandlerServices:
     key_sets: KeySets
     stored: StoredConsumers = attrs.field(factory=StoredConsumers)
     counters: Counters = attrs.field(factory=Counters)
+    redis: Callable[[RedisSettings], RedisConnection] = _no_redis
