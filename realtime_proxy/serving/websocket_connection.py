@@ -11,19 +11,14 @@ import structlog
 import trio
 
 from realtime_proxy.errors import BackendTimeout
-from realtime_proxy.grip.control_message import (
-    Subscribe,
-)
-from realtime_proxy.metrics.traffic import Traffic
+from realtime_proxy.grip.control_message import Subscribe
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.net.timers import Timer
-from realtime_proxy.pipeline.decision import CloseWith, Drop, Refuse, Renew
-from realtime_proxy.pipeline.exchange import Identity
-from realtime_proxy.pipeline.handler import WebSocketEvent
-from realtime_proxy.serving.attended_websocket import AttendedWebSocket
+from realtime_proxy.pipeline.decision import Refuse
+from realtime_proxy.serving.websocket_input import WebSocketInput
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
 from realtime_proxy.sessions.access_loss import AccessLoss
 from realtime_proxy.sessions.effects import (
@@ -41,14 +36,7 @@ from realtime_proxy.sessions.effects import (
 )
 from realtime_proxy.sessions.expiry_notice import ExpiryNotice
 from realtime_proxy.sessions.upgrade_answer import own_refusal
-from realtime_proxy.wire.websocket_frame import SERVICE_RESTART, Opcode, encode_close
-from realtime_proxy.wire.websocket_reader import (
-    FrameEvent,
-    FrameReader,
-    Message,
-    PeerClosed,
-    PeerFailed,
-)
+from realtime_proxy.wire.websocket_frame import SERVICE_RESTART, encode_close
 
 CLOSE_SECONDS = 10.0
 _TO_CLIENT = (SendMessage, SendClose, Control)
@@ -56,19 +44,14 @@ _TO_BACKEND = (CallBackend, SendToBackend, CloseBackend, EndBackend)
 log = structlog.get_logger()
 
 
-class WebSocketConnection(AttendedWebSocket):
+class WebSocketConnection(WebSocketInput):
     """One WebSocket; subclasses have its session and its backend."""
 
-    __slots__ = (
-        "_close_timer",
-        "_frames",
-        "_opening",
-    )
+    __slots__ = ("_close_timer", "_opening")
 
     def __init__(self, opening: WebSocketOpening) -> None:
         super().__init__(opening)
         self._opening: WebSocketOpening | None = opening
-        self._frames: FrameReader | None = None
         self._close_timer: Timer | None = None
 
     def _take_connection(self) -> None:
@@ -87,103 +70,6 @@ class WebSocketConnection(AttendedWebSocket):
 
     # -- the client ------------------------------------------------------------------------
 
-    def input_arrived(self, data: bytes) -> None:
-        """Take frames of the client."""
-        if self._frames is None:
-            limits = self._route.websocket
-            self._frames = FrameReader(
-                limits.max_message_bytes,
-                max_frame_bytes=limits.max_frame_bytes,
-                inflates=self.form.is_deflated,
-            )
-        self._heard_in(len(data))
-        self._follow_client(self._frames, data)
-        self._pause_unless_ready()
-
-    def events_arrived(self, events: Iterable[FrameEvent], size: int) -> None:
-        """Take what the client has sent in so many bytes, message by message."""
-        self._heard_in(size)
-        self._follow_events(events)
-        self._pause_unless_ready()
-
-    def _heard_in(self, size: int) -> None:
-        self._heard()
-        if (record := self._record) is not None:
-            record.bytes_in += size
-
-    def _pause_unless_ready(self) -> None:
-        if not self._takes_input or self._has_more:
-            self.connection.stop_input()
-            self._read_on()
-
-    def _follow_client(self, frames: FrameReader, data: bytes) -> None:
-        self._follow_events(frames.feed(data))
-        if frames.is_idle:
-            self._frames = None
-
-    def _follow_events(self, events: Iterable[FrameEvent]) -> None:
-        for event in events:
-            match event:
-                case Message():
-                    if not self.is_own_pong(event):
-                        self._message_arrived(event)
-                case PeerClosed():
-                    self._note_close(event.code)
-                    self._perform(self._session.client_closed(event.code, event.reason))
-                case PeerFailed():
-                    self._client_failed(event)
-
-    async def _take_rest(self, _scope: trio.CancelScope) -> None:
-        """Take what there is more of deflated messages, with others between."""
-        try:
-            while (frames := self._frames) is not None and frames.has_more and self._can_read:
-                self._follow_client(frames, b"")
-                if self._has_more:  # else nothing may come between this and reading on
-                    await trio.lowlevel.checkpoint()
-            self._read_on()
-        except Exception:
-            log.exception("websocket session failed", peer=self.connection.peer)
-            self.connection.close(CloseReason.INTERNAL_ERROR)
-
-    @property
-    def _has_more(self) -> bool:
-        """True while there are messages in what was read that have still to be made."""
-        return self._frames is not None and self._frames.has_more
-
-    @property
-    def reads_on(self) -> bool:
-        """True while its backend is so slow that the client is not read, or not to the end."""
-        return self._session.is_accepted and (not self._takes_input or self._has_more)
-
-    def _message_arrived(self, message: Message) -> None:
-        chain, exchange = self._route.chain, self._exchange
-        content = message.content
-        if (record := self._record) is not None:
-            record.messages_in += 1
-        if (counts := self._counts_of_message()) is not None:
-            counts.client_messages_received += 1
-            counts.client_content_bytes_received += len(content)
-            counts.server_messages_sent += 1
-        if chain is not None and exchange is not None and chain.has_websocket_event:
-            event = WebSocketEvent(message.opcode.name, content)
-            outcome = chain.websocket_event(exchange, event)
-            if isinstance(outcome, Drop):
-                return
-            if isinstance(outcome, Renew):
-                self.connection.context.renewals.begin(self, outcome)
-                return
-            if isinstance(outcome, CloseWith):
-                self._perform(self._session.close(outcome.code, outcome.reason))
-                return
-            content = outcome.content
-        self._perform(self._session.message_arrived(message.opcode, content))
-
-    def _client_failed(self, failure: PeerFailed) -> None:
-        self._route.log.info(
-            "websocket broke the protocol", peer=self.connection.peer, why=failure.reason
-        )
-        self._give_up(failure.code, failure.reason, CloseReason.CLIENT_MISBEHAVED)
-
     def _give_up(self, code: int, why: str, reason: CloseReason) -> None:
         self.send(encode_close(code, why))
         effects = self._session.client_gone()
@@ -198,14 +84,6 @@ class WebSocketConnection(AttendedWebSocket):
         """Send the notice as a message."""
         if self._session.is_open:
             self._say(notice.text(expires_at, now, self.connection_id))
-
-    def _say(self, text: str) -> None:
-        self.send(self.form.frame(Opcode.TEXT, text.encode()))
-
-    def renewed(self, renew: Renew, identity: Identity) -> None:
-        """Tell the client that its new credential counts."""
-        if (text := renew.accepted(identity)) and self._session.is_open:
-            self._say(text)
 
     def lose_access(self, loss: AccessLoss) -> None:
         """Close both sides, with a code that says why."""
@@ -270,12 +148,6 @@ class WebSocketConnection(AttendedWebSocket):
             counts.client_content_bytes_sent += len(message.content)
         self.send(self.form.frame(message.opcode, message.content))
 
-    def _counts_of_message(self) -> Traffic | None:
-        """The counts of its route, as a message comes or goes; None if nobody asks."""
-        if (presence := self.connection.presence) is not None:
-            presence.has_traffic = True
-        return self._counts()
-
     def _accept(self, headers: Headers) -> None:
         head = ResponseHead(101, b"Switching Protocols", headers)
         if (refusal := self._shown_to_handlers(head)) is not None:
@@ -305,10 +177,6 @@ class WebSocketConnection(AttendedWebSocket):
         chain, exchange = self._route.chain, self._exchange
         return None if chain is None or exchange is None else chain.response_head(exchange, head)
 
-    def _note_close(self, code: int | None) -> None:
-        if (record := self._record) is not None and record.close_code is None:
-            record.close_code = code
-
     def _note_channels(self) -> None:
         if (record := self._record) is not None and not self._is_released:
             record.channels = tuple(self.channels)
@@ -319,22 +187,6 @@ class WebSocketConnection(AttendedWebSocket):
         if chain is not None and exchange is not None and not self._is_released:
             exchange.held = "websocket"
             chain.opened(exchange)
-
-    @property
-    def _can_read(self) -> bool:
-        return not self._is_released and self._session.is_accepted and self._takes_input
-
-    def _read_on(self) -> None:
-        """Take what the client sends, unless too much of it waits for the backend."""
-        if not self._can_read:
-            return
-        if self._has_more:
-            self.connection.context.crew.start(self._take_rest)
-            return
-        self.connection.take_input(self)
-        leftover = self.connection.take_leftover()
-        if leftover:  # sent behind the upgrade request
-            self.input_arrived(leftover)
 
     def _reject(self, head: ResponseHead, body: bytes) -> None:
         opening, self._opening = self._opening, None
