@@ -1,4 +1,4 @@
-"""`realtime-proxy convert`: a Pushpin configuration to ours."""
+"""`realtime-proxy convert`: the configuration of another proxy to ours."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from realtime_proxy.errors import ConfigError
 
 
 @click.command()
-@click.argument("pushpin_conf", type=click.Path(path_type=Path))
+@click.argument("old", metavar="FILE", type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -20,18 +20,20 @@ from realtime_proxy.errors import ConfigError
     type=click.Path(path_type=Path, allow_dash=True),
     help="Where to write; standard output if not given.",
 )
-def convert(pushpin_conf: Path, output: Path | None) -> None:
-    """Turn a Pushpin configuration into ours.
+def convert(old: Path, output: Path | None) -> None:
+    """Turn the configuration of Pushpin, or of the simple gateway, into ours.
 
-    Reads PUSHPIN_CONF and the routes file it names. What is different, or can't be carried over, is
-    told on standard error and in the new file.
+    Reads a `pushpin.conf` and the routes file it names, or a `gateway.conf.yaml`. What is
+    different, or can't be carried over, is told on standard error and in the new file.
     """
-    from realtime_proxy.config.pushpin import convert as convert_files
+    from realtime_proxy.config.gateway_yaml import convert_gateway
+    from realtime_proxy.config.pushpin import convert as convert_pushpin
 
     try:
-        conversion = convert_files(pushpin_conf)
+        is_gateway = old.suffix in (".yaml", ".yml")
+        conversion = convert_gateway(old) if is_gateway else convert_pushpin(old)
     except ConfigError as error:
-        show_problems(error, str(pushpin_conf))
+        show_problems(error, str(old))
         sys.exit(1)
     for note in conversion.notes:
         click.echo(note, err=True)

@@ -31,6 +31,19 @@ def test_to_standard_output(convert):
     assert convert("-o", "-").stdout == result.stdout
 
 
+def test_the_simple_gateways_file(convert, tmp_path):
+    services = "services: {non-authenticated: [{path: /a, target: 'http://a.test'}]}"
+    (tmp_path / "gateway.conf.yaml").write_text(f"gateway: {{{services}, more: 1}}")
+    result = convert(conf="gateway.conf.yaml")
+    assert result.exit_code == 0
+    assert result.stdout.endswith('targets = [{ url = "http://a.test" }]\n')
+    assert "gateway.more: left out" in result.stderr
+    (tmp_path / "gateway.conf.yaml").write_text("gateway: {}")
+    result = convert(conf="gateway.conf.yaml")
+    assert result.exit_code == 1
+    assert "gateway.services: is missing" in result.stderr
+
+
 def test_to_a_file_that_only_its_owner_can_read(convert, tmp_path):
     result = convert("-o", tmp_path / "routes.toml")
     assert result.exit_code == 0
