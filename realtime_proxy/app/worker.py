@@ -333,6 +333,8 @@ class Worker:
         taker = reception.taker(listener)
         acceptor = Acceptor(listener.socket, taker, self._bounds.entrance)
         self._acceptors.add(acceptor)
+        if self._context is not None and self._context.drain is not None:
+            acceptor.end()  # the stop was heard of first
         await acceptor.run()
         self._acceptors.remove(acceptor)
 
@@ -392,6 +394,7 @@ class Worker:
                 acceptor.end()
             drain.begin(list(self._clients))
             with trio.move_on_after(seconds + FINISH_SECONDS):
+                await trio.sleep(_LOOK_SECONDS)  # accepting may be just about to begin
                 # Backends are still told of clients that have left.
                 while self._acceptors or self._clients.are_there or context.crew.at_work:  # noqa: ASYNC110
                     await trio.sleep(_LOOK_SECONDS)

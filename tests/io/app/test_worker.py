@@ -5,6 +5,7 @@ import gc
 
 import pytest
 import trio
+import trio.testing
 
 from realtime_proxy.app.listeners import listeners_of_slots
 from realtime_proxy.app.worker import Worker
@@ -107,6 +108,21 @@ async def test_more_clients_than_there_is_room_for_wait(serve, nursery, tmp_path
             await first.aclose()
             await read_until(third, b"opened]")
     nursery.cancel_scope.cancel()
+
+
+async def test_who_waits_is_served_though_a_stop_comes_before_any_is_accepted(nursery, tmp_path):
+    """As with a worker that hears of both at once: the kernel has taken clients already."""
+    worker = Worker(CONFIG, tmp_path)
+    (listeners,) = listeners_of_slots(CONFIG.server, 1)
+    clients = Clients(listeners[0].socket.getsockname()[:2])
+
+    async def stop() -> None:
+        nursery.start_soon(worker.drain, 0)
+        await trio.testing.wait_all_tasks_blocked()
+
+    async with clients.sends(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") as stream:
+        nursery.start_soon(worker.run, listeners, stop)
+        assert b"HTTP/1.1 200" in await read_until(stream, b"\r\n\r\n")
 
 
 async def test_with_a_supervisor_items_come_over_the_link(serve, nursery, tmp_path):
