@@ -75,9 +75,7 @@ _lost: dict[str, dict[str, float]] = {}
 class CookieJwtConfig:
     """The settings of `cookie_jwt`."""
 
-    secret: Secret = required(  # noqa: RUF009  makes a field, as all of them do
-        "What tokens are signed with: `env:JWT_SECRET_KEY`."
-    )
+    secret: Secret = required("What tokens are signed with: `env:JWT_SECRET_KEY`.")
     algorithm: str = option("HS256", "The only one that counts.", one_of("HS256", "HS384", "HS512"))
     cookie_name: str = option("token", "The cookie that has the token.")
     id_claim: str = option("id", "The claim that names the user.")
@@ -92,10 +90,8 @@ class CookieJwtConfig:
         "gateway did.",
         one_of("modern", "classic"),
     )
-    redis: RedisSettings = option(  # noqa: RUF009  makes a field, as all of them do
-        RedisSettings(), "Where suspended users are."
-    )
-    cors: CorsSettings = option(CorsSettings(), "Pages that may use the routes.")  # noqa: RUF009
+    redis: RedisSettings = option(RedisSettings(), "Where suspended users are.")
+    cors: CorsSettings = option(CorsSettings(), "Pages that may use the routes.")
     is_auth_path: str = option("/isAuth", "Answers who is let in: 200, or the refusal.")
     is_alive_path: str = option("/isAlive", "Answers 200 to everyone.")
     is_ready_path: str = option("/isReady", "Answers 200 while Redis answers, else 503.")

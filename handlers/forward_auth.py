@@ -111,7 +111,7 @@ class ForwardAuthConfig:
     unavailable_status: int = option(
         503, "Refuse with this status while there is no usable answer: 403, or 500 to 599."
     )
-    ca: Secret | None = option(  # noqa: RUF009  makes a field, as all of them do
+    ca: Secret | None = option(
         None, "What to check the server's certificate by: PEM text, or `file:PATH`."
     )
     run_on_preflight: bool = option(True, "false: let CORS preflight requests pass unasked.")

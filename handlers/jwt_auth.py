@@ -90,7 +90,7 @@ class JwtAuthConfig:
 
     issuers: tuple[Issuer, ...] = option((), "Identity providers.")
     consumers: tuple[Consumer, ...] = option((), "Consumers with `jwt` credentials.")
-    consumers_file: Secret | None = option(  # noqa: RUF009
+    consumers_file: Secret | None = option(
         None, "`file:PATH` of a TOML file with more of them. A change counts at once."
     )
     stored: bool = option(

@@ -67,7 +67,7 @@ class KeyAuthConfig:
     """The settings of key authentication."""
 
     consumers: tuple[Consumer, ...] = option((), "Who may pass.")
-    consumers_file: Secret | None = option(  # noqa: RUF009  makes a field, as all of them do
+    consumers_file: Secret | None = option(
         None, "`file:PATH` of a TOML file with more of them. A change counts at once."
     )
     stored: bool = option(

@@ -94,7 +94,7 @@ class SessionCheckConfig:
         False, "Take the cookies of `only` away before the backend is asked."
     )
     timeout_seconds: float = option(5.0, "Limit for an answer.", above_zero)
-    ca: Secret | None = option(  # noqa: RUF009  makes a field, as all of them do
+    ca: Secret | None = option(
         None, "What to check the server's certificate by: PEM text, or `file:PATH`."
     )
     run_on_preflight: bool = option(True, "false: let CORS preflight requests pass.")

@@ -55,7 +55,7 @@ class TcpLogConfig:
     timeout_seconds: float = option(10.0, "Limit to connect, and to send.", above_zero)
     tls: bool = option(False, "Speak TLS.")
     tls_sni: str = option("", "Name to ask and check the certificate for. Empty: `host`.")
-    tls_ca: Secret | None = option(  # noqa: RUF009  makes a field, as all of them do
+    tls_ca: Secret | None = option(
         None, "What to check it by: PEM text, or `file:PATH`. Without it, what the system trusts."
     )
     profile: str = option(

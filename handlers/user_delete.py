@@ -50,7 +50,7 @@ class UserDeleteConfig:
     header_name: str = option("Id", "The header that has the id.")
     attempts: int = option(20, "So often each is tried, ever less often.", at_least(1))
     timeout_seconds: float = option(5.0, "Limit for an answer.", above_zero)
-    redis: RedisSettings = option(  # noqa: RUF009  makes a field, as all of them do
+    redis: RedisSettings = option(
         RedisSettings(), "Where ids are published, and kept until all have heard of them."
     )
 

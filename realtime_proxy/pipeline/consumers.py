@@ -33,10 +33,10 @@ class JwtCredential:
     """What a consumer's tokens are checked with: `[[….consumers.jwt]]`."""
 
     key: str = required("What the tokens have as `iss`.")
-    secret: Secret | None = option(  # noqa: RUF009  makes a field, as all of them do
+    secret: Secret | None = option(
         None, "For HS256, HS384 and HS512: `env:NAME`, `file:PATH`, `base64:TEXT` or text."
     )
-    public_key: Secret | None = option(  # noqa: RUF009
+    public_key: Secret | None = option(
         None, "For all others: PEM text of a public key or certificate, or `file:PATH`."
     )
     algorithm: str = option("HS256", "What the tokens are signed with.", one_of(*ALGORITHMS))

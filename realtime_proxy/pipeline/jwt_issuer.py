@@ -22,11 +22,11 @@ class Issuer:
     algorithms: tuple[str, ...] = option(
         ("RS256",), "What the tokens may be signed with.", one_of(*ALGORITHMS)
     )
-    secret: Secret | None = option(None, "Key of HS256, HS384 or HS512.")  # noqa: RUF009
-    public_key: Secret | None = option(  # noqa: RUF009
+    secret: Secret | None = option(None, "Key of HS256, HS384 or HS512.")
+    public_key: Secret | None = option(
         None, "PEM text of a public key or certificate, or `file:PATH`."
     )
-    jwks: Secret | None = option(None, "A key set as JSON, or `file:PATH`.")  # noqa: RUF009
+    jwks: Secret | None = option(None, "A key set as JSON, or `file:PATH`.")
     jwks_url: str = option(
         "", "Where its key set is. Without this and other keys: where its OpenID configuration says"
     )
@@ -35,9 +35,7 @@ class Issuer:
         10.0, "For a token of an unknown key fetch it at most so often.", above_zero
     )
     jwks_timeout_seconds: float = option(5.0, "Limit to fetch it.", above_zero)
-    jwks_ca: Secret | None = option(  # noqa: RUF009
-        None, "What to check its server by: PEM text, or `file:PATH`."
-    )
+    jwks_ca: Secret | None = option(None, "What to check its server by: PEM text, or `file:PATH`.")
     consumer_claim: str = option("sub", "The claim that names the user.")
 
 

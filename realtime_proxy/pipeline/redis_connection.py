@@ -22,13 +22,11 @@ class RedisUnavailable(Exception):
 class RedisSettings:
     """Where Redis is: `[handler.NAME.redis]`. It must be version 6 or later (RESP3)."""
 
-    host: Secret | None = option(  # noqa: RUF009  makes a field, as all of them do
+    host: Secret | None = option(
         None, '`"env:REDIS_HOST"`, or a name or address. Without: 127.0.0.1.'
     )
-    port: Secret | None = option(  # noqa: RUF009
-        None, 'In quotes: `"env:REDIS_PORT"`, or a number. Without: 6379.'
-    )
-    password: Secret | None = option(None, '`"env:REDIS_PASSWORD"`.')  # noqa: RUF009
+    port: Secret | None = option(None, 'In quotes: `"env:REDIS_PORT"`, or a number. Without: 6379.')
+    password: Secret | None = option(None, '`"env:REDIS_PASSWORD"`.')
     db: int = option(0, "The number of its database.", at_least(0))
     timeout_seconds: float = option(2.0, "Limit for its answers.", above_zero)
 
