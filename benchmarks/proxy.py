@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import zmq
 
@@ -42,6 +42,7 @@ class Proxy:
         *,
         workers: int = 1,
         max_connections: int = 15_000,
+        drain_seconds: int = 0,
         certificate: tuple[Path, Path] | None = None,
         launcher: tuple[str, ...] = (),
         further: str = "",
@@ -50,7 +51,7 @@ class Proxy:
 
         `further` are further sections of the configuration.
         """
-        self.port, self.tls_port, self._pull = free_ports(3)
+        self.port, self.tls_port, self._pull, self.control_port = free_ports(4)
         self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")
         folder = Path(self._folder.name)
         self._log = folder / "log"
@@ -63,16 +64,20 @@ class Proxy:
         self._config = folder / "routes.toml"
         self._config.write_text(
             f'[server]\nlisten = ["127.0.0.1:{self.port}"]\nworkers = {workers}\n'
-            f"drain_seconds = 0\nmax_connections = {max_connections}\nidle_timeout_seconds = 900\n"
+            f'takeover_socket = "{folder}/takeover"\n'
+            f"drain_seconds = {drain_seconds}\nmax_connections = {max_connections}\n"
+            "idle_timeout_seconds = 900\n"
             f"header_timeout_seconds = 120\n{tls}"
             '[grip]\nkey = "a key of thirty-two bytes or more"\n'
-            f'[publish]\npull = "tcp://127.0.0.1:{self._pull}"\nsub = []\ncommand = ""\nhttp = ""\n'
+            f'[publish]\npull = "tcp://127.0.0.1:{self._pull}"\nsub = []\ncommand = ""\n'
+            f'http = "127.0.0.1:{self.control_port}"\n'
             f'[log]\nfile = "{self._log}"\nlevel = "warning"\n'
             f'[[route]]\ntargets = [{{ url = "http://127.0.0.1:{backend_port}", '
             f"over_http = true }}]\n{further}"
         )
         arguments = ("run", "--config", str(self._config))
-        self._process = subprocess.Popen([*(launcher or (command(),)), *arguments])
+        self._command = [*(launcher or (command(),)), *arguments]
+        self._process = subprocess.Popen(self._command)
         self._context = zmq.Context()
         self._push = self._context.socket(zmq.PUSH)
         self._push.linger = 0
@@ -125,6 +130,10 @@ class Proxy:
             },
             **{name.replace("_", "-"): value for name, value in ids.items()},
         }
+        self.publish_item(item)
+
+    def publish_item(self, item: dict[str, Any]) -> None:
+        """Publish an item as it is."""
         self._push.send(b"J" + json.dumps(item).encode())
 
     def reload(self) -> None:
@@ -132,6 +141,11 @@ class Proxy:
         with self._config.open("a") as config:
             config.write("# once more\n")
         self.signal(signal.SIGHUP)
+
+    def succeed(self) -> subprocess.Popen[bytes]:
+        """Start another process that takes the place of this one; the one that drains."""
+        old, self._process = self._process, subprocess.Popen(self._command)
+        return old
 
     # -- accounting ------------------------------------------------------------------------
 
