@@ -32,6 +32,7 @@ class Sides:
         several: bool = False,
     ) -> None:
         """Raises ConfigError when an address can't be had, or a key can't be used."""
+        self._store = store
         with contextlib.ExitStack() as opened:
             self.stats = StatsSide(config, counters, sockets, several=several)
             opened.callback(self.stats.close)
@@ -50,6 +51,8 @@ class Sides:
         """Begin to answer those who watch and operate."""
         nursery.start_soon(self.admin.run)
         nursery.start_soon(self.stats.run)
+        if self._store is not None:
+            nursery.start_soon(self._store.watch)
 
     def turn(self, readiness: Readiness) -> None:
         """From now on, load balancers are told this."""

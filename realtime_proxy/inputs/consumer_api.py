@@ -1,5 +1,6 @@
 """Consumers and their credentials over the admin port, in the calls of Kong."""
 
+import contextlib
 import secrets
 import time
 import uuid
@@ -20,7 +21,7 @@ from realtime_proxy.inputs.consumer_fields import (
     key_fields,
     read_fields,
 )
-from realtime_proxy.inputs.consumer_store import ConsumerStore
+from realtime_proxy.inputs.consumer_store import ConsumerStore, Overtaken
 from realtime_proxy.model.consumer_record import (
     ConsumerRecord,
     GroupRecord,
@@ -74,8 +75,11 @@ class ConsumerApi:
         method = "GET" if head.method == b"HEAD" else head.method.decode("latin-1")
         try:
             fields = read_fields(head.headers, body)
-            async with self._store.change():
-                return await self._follow(method, names, fields, head.target.partition(b"?")[2])
+            query = head.target.partition(b"?")[2]
+            while True:
+                with contextlib.suppress(Overtaken):
+                    async with self._store.change():
+                        return await self._follow(method, names, fields, query)
         except FieldError as error:
             return _json(400, {"message": str(error)})
         except _Failure as failure:

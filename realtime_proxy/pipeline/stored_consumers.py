@@ -76,10 +76,13 @@ class StoredConsumers:
         for name in (record.username, record.custom_id):
             if name and self._by_name.get(name) == record_id:
                 del self._by_name[name]
-        for key in record.keys:
-            self._by_key.pop(digest_of(key.key.encode()), None)
-        for jwt in record.jwt:
-            self._by_issuer.pop(jwt.key, None)
+        # Another may have it by now: several changes may come at once, in any order.
+        for digest in [digest_of(key.key.encode()) for key in record.keys]:
+            if digest in self._by_key and self._by_key[digest].consumer.id == record_id:
+                del self._by_key[digest]
+        for issuer in [jwt.key for jwt in record.jwt]:
+            if issuer in self._by_issuer and self._by_issuer[issuer][0].id == record_id:
+                del self._by_issuer[issuer]
 
 
 def _nobody() -> None:

@@ -1,11 +1,12 @@
 """Consumers that come and go while the program runs, over the admin port, in all workers."""
 
+import contextlib
 import json
 from urllib.parse import urlencode
 
 import pytest
 
-from realtime_proxy.testing.raw_client import RawClient
+from realtime_proxy.testing.raw_client import DEADLINE_SECONDS, RawClient
 from realtime_proxy.testing.reserved_ports import reserved_ports
 from realtime_proxy.testing.tokens import hs_token
 
@@ -164,3 +165,42 @@ def test_they_are_there_after_a_start_and_in_no_log(start_own, backend, connect,
     assert "supersecret" not in program.log
     assert (program.file.parent / "consumers.db").stat().st_mode & 0o777 == 0o600
     program.stop()
+
+
+@pytest.fixture
+def opened():
+    with contextlib.ExitStack() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_process_that_takes_over_and_the_one_that_drains_know_the_same(
+    start_own, backend, opened, path, tmp_path, workers
+):
+    with reserved_ports(1) as [admin]:
+        rest = ROUTES.format(url=backend.url, admin=admin)
+        server = f'workers = {workers}\ntakeover_socket = "{tmp_path}/takeover"'
+        old = start_own(rest, server=server, drain_seconds=60)
+
+    def connect():
+        return opened.enter_context(RawClient(old.address))
+
+    call = Operator(admin).call
+    call("POST", "/consumers", username="alice")
+    call("POST", "/consumers/alice/key-auth", key="supersecret")
+    key = [("apikey", "supersecret")]
+    eventually(lambda: statuses(connect, path, key), {200})
+    backend.scripts[f"{path}/held"] = lambda call: call.respond(fields=STREAM)
+    held = connect()
+    held.request("GET", f"{path}/held", key)
+    assert held.read_head().status == 200
+
+    old.succeed(rest, server=server)
+    old.wait_for_log("taken over")
+    assert statuses(connect, path, key) == {200}
+    assert call("DELETE", "/consumers/alice/key-auth/supersecret") == (204, None)
+    # By the old process, which is not told.
+    assert held.read_until(b"event: revoked\ndata: credential revoked\n\n")
+    eventually(lambda: statuses(connect, path, key), {401})
+    assert old.process.wait(DEADLINE_SECONDS) == 0
+    assert call("GET", "/consumers/alice")[0] == 200

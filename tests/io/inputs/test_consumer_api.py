@@ -165,3 +165,24 @@ async def test_what_can_not_be(kong, method, path, body, status):
     assert (answered, set(told)) == (status, {"message"})
     assert kong.store.book.records == before
     assert '="k"' not in told["message"]  # a key is a secret
+
+
+async def test_calls_to_two_processes_at_once_both_count(kong, tmp_path, monkeypatch):
+    """The other one comes first, between the look at what is there and the writing."""
+    other = Operator(tmp_path / "consumers.db")
+    write = kong.store._write
+
+    async def write_second(*written):
+        monkeypatch.undo()
+        assert (await other.call("POST", "/consumers", username="bob"))[0] == 201
+        await write(*written)
+
+    monkeypatch.setattr(kong.store, "_write", write_second)
+    assert (await kong.call("POST", "/consumers", username="alice"))[0] == 201
+    for operator in (kong, other):
+        _, listed = await operator.call("GET", "/consumers")
+        assert {one["username"] for one in listed["data"]} == {"alice", "bob"}
+    monkeypatch.setattr(kong.store, "_write", write_second)
+    await other.call("DELETE", "/consumers/bob")
+    assert (await kong.call("POST", "/consumers", username="bob"))[0] == 409
+    other.store.close()
