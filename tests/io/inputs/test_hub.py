@@ -9,7 +9,7 @@ import trio.testing
 from realtime_proxy.config.schema import Config, Grip, Publish
 from realtime_proxy.inputs import hub as hub_module
 from realtime_proxy.inputs import questions
-from realtime_proxy.inputs.hub import Hub
+from realtime_proxy.inputs.hub import PREDECESSOR, Hub
 from realtime_proxy.inputs.link_messages import Kind, decode_config, decode_item, encode_item
 from realtime_proxy.inputs.tokens import TokenDesk
 from realtime_proxy.metrics.counters import Counters
@@ -601,3 +601,38 @@ async def test_workers_know_the_consumers_of_the_store(hub, join):
     for worker in (one, other):
         assert await worker.hears() == [b"e", b"2", encode_record(bob)]
         assert await worker.hears() == [b"e", b"1"]
+
+
+# -- from the start to the end -------------------------------------------------------------------
+
+
+async def test_workers_take_clients_when_they_are_told_and_later_ones_at_once(hub, join):
+    early = join(0)
+    early.socket.send([b"Y"])
+    await early.is_heard()
+    hub.admit()
+    assert await early.hears() == [Kind.ADMIT]
+    late = join(1)
+    late.socket.send([b"Y"])
+    assert await late.hears() == [Kind.ADMIT]
+
+
+async def test_workers_are_told_to_let_their_clients_go(hub, join):
+    workers = [join(0), join(1)]
+    for worker in workers:
+        await worker.is_heard()
+    hub.drain(2.5)
+    for worker in workers:
+        kind, seconds = await worker.hears()
+        assert (kind, float(seconds)) == (Kind.DRAIN, 2.5)
+
+
+async def test_the_process_before_this_one_is_told_neither(hub, join):
+    """It drains by itself; all that it gets are items, as any worker does."""
+    predecessor = join(PREDECESSOR)
+    await predecessor.holds("a")
+    hub.admit()
+    hub.drain(2.5)
+    hub.submit([item("a")])
+    assert (await predecessor.hears_items())[0] == [item("a")]
+    assert hub.serving() == []

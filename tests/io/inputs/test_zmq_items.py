@@ -9,7 +9,9 @@ from realtime_proxy.errors import PublishError
 from realtime_proxy.inputs.zmq_items import ZmqItems, item_of_topic, pushed_item
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.item import Item
+from realtime_proxy.net.listening_sockets import ListeningSockets
 from realtime_proxy.net.zmq_socket import PullSocket, SubSocket
+from realtime_proxy.testing.reserved_ports import reserved_ports
 
 SECONDS = 10
 GOOD = b'J{"channel": "%b", "formats": {"http-stream": {"content": "x"}}}'
@@ -116,6 +118,43 @@ async def test_the_socket_is_closed_at_the_end():
     with trio.move_on_after(0):
         await ZmqItems(socket, pushed_item, Line(), Counters()).run()
     PullSocket(endpoint).close()
+
+
+async def test_publishers_that_are_sent_away_lose_nothing(nursery):
+    """What they sent before is taken though there is no room; the rest comes to the next one."""
+    line, following = Line(), Line()
+    line.room = trio.sleep_forever
+    sockets = ListeningSockets()
+    with (
+        reserved_ports(1) as [port],
+        zmq.Context() as context,
+        context.socket(zmq.PUSH) as publisher,
+    ):
+        endpoint = f"tcp://127.0.0.1:{port}"
+        socket = PullSocket(endpoint, sockets=sockets)
+        items = ZmqItems(socket, pushed_item, line, Counters())
+        is_over = trio.Event()
+
+        async def run():
+            await items.run()
+            is_over.set()
+
+        nursery.start_soon(run)
+        publisher.linger = 0
+        publisher.connect(endpoint)
+        for number in range(1_000):
+            publisher.send(GOOD % b"%d" % number)
+        with trio.fail_after(SECONDS):
+            await trio.lowlevel.wait_readable(socket._fd)  # it has connected
+            inherited = [one.dup() for one in sockets.all()]
+            await items.send_away()
+            await is_over.wait()
+        socket = PullSocket(endpoint, sockets=ListeningSockets(inherited))
+        nursery.start_soon(ZmqItems(socket, pushed_item, following, Counters()).run)
+        publisher.send(GOOD % b"1000")
+        await wait_for(following, "1000")
+        assert line.channels + following.channels == [str(number) for number in range(1_001)]
+        nursery.cancel_scope.cancel()
 
 
 # -- with topics -----------------------------------------------------------------------------------

@@ -228,3 +228,32 @@ async def test_other_limits_count_from_the_next_connection_on(nursery):
     limits.max_body_bytes = 3
     assert await status() == b"400"
     nursery.cancel_scope.cancel()
+
+
+async def test_at_the_end_who_is_connected_gets_one_more_answer():
+    """A server beside it takes the new ones: the listening socket stays open until then."""
+    listener = open_listener(TcpAddress("127.0.0.1", 0))
+    address = listener.getsockname()
+    other = listener.dup()  # that of the process that takes over
+    server = InternalHttpServer(LIMITS, repeat)
+    request = b"POST /1 HTTP/1.1\r\nContent-Length: 1\r\n\r\na"
+    with other, trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.run, listener)
+            stream = await trio.open_tcp_stream(*address)
+            await stream.send_all(request)
+            assert await stream.receive_some() == reply(b"POST /1 [a]", connection=b"keep-alive")
+            server.end()
+            late = await trio.open_tcp_stream(*address)
+            await trio.testing.wait_all_tasks_blocked()
+            other.setblocking(True)
+            other.settimeout(SECONDS)
+            taken, _ = other.accept()
+            assert taken.getpeername() == late.socket.getsockname()
+            taken.close()
+            await late.aclose()
+            await stream.send_all(request)
+            assert await read_to_end(stream) == reply(b"POST /1 [a]")
+            await stream.aclose()
+        # `run` has come back by itself, and what it listened at is closed.
+        assert listener.fileno() == -1
