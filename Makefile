@@ -65,7 +65,7 @@ parity: setup .venv-parity/.made ## the tests that Pushpin passes, against this 
 	.venv-parity/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
-conformance: setup ## all Autobahn cases against WebSockets of both kinds: an hour (test-all has a selection)
+conformance: setup ## all Autobahn cases against WebSockets of both kinds: twenty minutes (test-all has a selection)
 	CONFORMANCE=all $(BIN)/python -m pytest -rfEs tests/end_to_end/test_conformance.py $(ARGS)
 
 # The kit compiles its load generator beside itself, so it gets a copy that may be written to.
