@@ -3,29 +3,24 @@
 Issuers are consumers with credentials, as in Kong, or identity providers with keys of their own.
 A token that was found good is remembered until it ends, so that it costs next to nothing after the
 first request. Its end is that of the connections it opens.
-
-It is long since a third of it are its settings.
 """
 
 import json
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 import trio
 
 from realtime_proxy.pipeline import (
-    ALGORITHMS,
     CONTINUE,
     IDENTITY_HEADER_NAMES,
     Accepted,
-    BadKey,
-    BadToken,
     BaseHandler,
     BearerRefusals,
+    ClaimHeaders,
     ClaimRules,
     ConfigError,
     Consumer,
@@ -33,17 +28,11 @@ from realtime_proxy.pipeline import (
     EventOutcome,
     Exchange,
     HandlerContext,
-    Headers,
     Identity,
     Issuer,
-    IssuerKeys,
-    JwtCredential,
-    JwtKey,
-    JwtToken,
-    KeySet,
-    KeySource,
+    JwtCredentials,
+    JwtVerifier,
     KeysUnavailable,
-    NotInScope,
     Problem,
     Renew,
     RequestHead,
@@ -52,36 +41,28 @@ from realtime_proxy.pipeline import (
     TokenMemory,
     TokenPlaces,
     TokenRefused,
-    UnreadableToken,
+    VerifiedToken,
     WebSocketEvent,
     answer_renewal,
     at_least,
     claim_at,
-    consumer_keys,
     identity_headers,
     is_known,
     is_preflight,
     issuer_keys,
-    key_of,
     keys_unavailable,
     nobody,
     one_of,
     option,
     pass_as,
     read_consumers,
-    scopes_of,
     texts_of,
     token_of_message,
 )
 
 _SCHEME = b"bearer "
-NO_CREDENTIALS = "No credentials found for given '{}'"
 # Claims that differ from token to token of the same user with the same rights.
 OF_THE_TOKEN = ("exp", "iat", "nbf", "jti", "auth_time", "nonce", "at_hash", "sid", "uti", "rh")
-
-# What consumers' tokens are checked with now, by the name of the handler: those who were let in by
-# the instances of earlier configurations are held to it, too.
-_live: dict[str, dict[str, tuple[Consumer, JwtCredential, JwtKey]]] = {}
 
 
 @attrs.frozen
@@ -160,11 +141,21 @@ class Handler(BaseHandler):
     def __init__(self, config: JwtAuthConfig, context: HandlerContext) -> None:
         super().__init__(config, context)
         consumers = read_consumers(config.consumers, config.consumers_file)
-        self._credentials = consumer_keys(consumers.all, is_base64=config.secret_is_base64)
-        self._issuers = issuer_keys(config.issuers)
+        self._credentials = JwtCredentials(
+            consumers.all, context, is_base64=config.secret_is_base64, stored=config.stored
+        )
         self._rules = ClaimRules(
             config.claims_to_verify, config.maximum_expiration, config.leeway_seconds
         )
+        self._verifier = JwtVerifier(
+            context,
+            self._credentials,
+            issuer_keys(config.issuers),
+            self._rules,
+            config.key_claim_name,
+            frozenset(config.required_scopes),
+        )
+        self._claim_headers = ClaimHeaders(config.claims_to_headers)
         anonymous = consumers.called(config.anonymous)
         problems = list(_problems(config, has_anonymous=anonymous is not None))
         if problems:
@@ -172,9 +163,7 @@ class Handler(BaseHandler):
         self._anonymous = None if anonymous is None else nobody(anonymous)
         names = (*config.header_names, *config.uri_param_names, *config.cookie_names)
         self.secret_names = frozenset(name.lower() for name in names)
-        further = {name.lower() for name in config.claims_to_headers}
-        self.sets_headers = IDENTITY_HEADER_NAMES | further
-        self._further = frozenset(name.encode() for name in further)
+        self.sets_headers = IDENTITY_HEADER_NAMES | self._claim_headers.names
         self._places = TokenPlaces(
             config.header_names, config.uri_param_names, config.cookie_names, config.subprotocol
         )
@@ -189,10 +178,10 @@ class Handler(BaseHandler):
 
     async def run(self) -> None:
         """Have key sets at hand; close what was opened with credentials that are gone."""
-        _live[self.context.name] = self._credentials
+        self._credentials.take_over()
         self.context.connections.revoke(lambda identity: identity.has_lapsed)
         async with trio.open_nursery() as nursery:
-            for issuer in self._issuers.values():
+            for issuer in self._verifier.issuers.values():
                 if issuer.source is not None:
                     nursery.start_soon(self.context.key_sets.keep_fresh, issuer.source)
 
@@ -215,8 +204,8 @@ class Handler(BaseHandler):
                 return self._refusals.of(error)
             pass_as(exchange, *self._anonymous)
         else:
-            if self._further:
-                request.headers = request.headers.without(self._further)
+            if self._claim_headers.names:
+                request.headers = request.headers.without(self._claim_headers.field_names)
             pass_as(exchange, accepted.identity, accepted.headers)
         if (
             is_websocket
@@ -281,118 +270,29 @@ class Handler(BaseHandler):
         """What a good token says, remembered. Raises TokenRefused or KeysUnavailable."""
         accepted = self._memory.recall(text)
         if accepted is None:
-            accepted = await self._checked(text)
+            token = await self._verifier.verified(text)
+            identity = self._identity(token)
+            headers = identity_headers(token.consumer, identity)
+            headers += self._claim_headers.of(token.claims)
+            accepted = Accepted(identity, headers, token.is_current)
             self._memory.keep(text, accepted)
         return accepted
 
-    async def _checked(self, text: bytes) -> Accepted:
-        try:
-            token = JwtToken.parse(text)
-        except BadToken as error:
-            raise UnreadableToken(f"Bad token; {error}") from error
-        if token.algorithm not in ALGORITHMS:
-            raise UnreadableToken("Bad token; invalid alg")
-        name = self.config.key_claim_name
-        key = token.claims.get(name)
-        if isinstance(key, str) and (found := self._credential(key)) is not None:
-            return self._of_consumer(token, *found)
-        issuer = self._issuers.get(str(token.claims.get("iss")))
-        if issuer is not None:
-            return await self._of_issuer(token, issuer)
-        if not isinstance(key, str) or not key:
-            raise UnreadableToken(f"No mandatory '{name}' in claims")
-        raise TokenRefused(NO_CREDENTIALS.format(name))
-
-    def _credential(self, key: str) -> tuple[Consumer, JwtCredential, JwtKey] | None:
-        """What tokens of this name are checked with: of the settings, or of the store."""
-        known = self._credentials.get(key)
-        if known is not None or not self.config.stored:
-            return known
-        stored = self.context.stored.of_issuer(key)
-        if stored is None:
-            return None
-        try:
-            made = key_of(stored[1], is_base64=self.config.secret_is_base64)
-        except BadKey as error:
-            raise TokenRefused("Invalid key/secret") from error
-        return *stored, made
-
-    def _still_known(self, credential: JwtCredential) -> bool:
-        live = _live.get(self.context.name, self._credentials)
-        known = live.get(credential.key) or self.context.stored.of_issuer(credential.key)
-        return known is not None and known[1] == credential
-
-    def _of_consumer(
-        self, token: JwtToken, consumer: Consumer, credential: JwtCredential, key: JwtKey
-    ) -> Accepted:
-        if token.algorithm != credential.algorithm:
-            raise TokenRefused("Invalid algorithm")
-        if not key.is_signed(token.algorithm, token.message, token.signature):
-            raise TokenRefused("Invalid signature")
-        self._check_claims(token.claims, ("*",))
-        identity = attrs.evolve(
-            self._identity(token.claims, consumer.name, consumer.groups, credential.key),
-            holds=partial(self._still_known, credential),
-        )
-        return Accepted(identity, self._headers(consumer, identity))
-
-    async def _of_issuer(self, token: JwtToken, issuer: IssuerKeys) -> Accepted:
-        settings = issuer.settings
-        if token.algorithm not in settings.algorithms:
-            raise TokenRefused("Invalid algorithm")
-        key_set, is_current = issuer.key_set, None
-        if issuer.source is not None:
-            key_set = await self.context.key_sets.for_token(issuer.source, token)
-            is_current = partial(self._is_at_hand, issuer.source, key_set)
-        if key_set is None or not key_set.has_signed(token):
-            raise TokenRefused("Invalid signature")
-        self._check_claims(token.claims, settings.audience)
-        name = token.claims.get(settings.consumer_claim)
-        if not isinstance(name, str) or not name or not name.isprintable():
-            raise UnreadableToken(f"No mandatory '{settings.consumer_claim}' in claims")
-        identity = self._identity(token.claims, name, (), settings.issuer)
-        headers = self._headers(Consumer(username=name), identity)
-        return Accepted(identity, headers, is_current)
-
-    def _is_at_hand(self, source: KeySource, key_set: KeySet) -> bool:
-        return self.context.key_sets.at_hand(source) is key_set
-
-    def _check_claims(self, claims: dict[str, Any], audience: tuple[str, ...]) -> None:
-        errors = self._rules.errors(claims, audience, time.time())
-        if errors:
-            raise TokenRefused(
-                ", ".join(f"{name}: {text}" for name, text in errors.items()), errors
-            )
-        missing = set(self.config.required_scopes).difference(scopes_of(claims))
-        if missing:
-            raise NotInScope("Insufficient scope")
-
-    def _identity(
-        self, claims: dict[str, Any], consumer: str, groups: tuple[str, ...], credential: str
-    ) -> Identity:
-        config = self.config
+    def _identity(self, token: VerifiedToken) -> Identity:
+        config, claims = self.config, token.claims
         further = texts_of(claim_at(claims, config.groups_claim)) if config.groups_claim else ()
         lasting = sorted(name for name in claims if name not in config.renewal_may_change)
         return Identity(
-            consumer,
+            token.consumer.name,
             claims=claims,
             expires_at=self._rules.ends_at(claims),
-            groups=(*groups, *further),
-            credential=credential if credential.isprintable() else "",
+            groups=(*token.consumer.groups, *further),
+            credential=token.credential if token.credential.isprintable() else "",
             subject=str(claims.get("sub", "")),
             scope=tuple((name, claims[name]) for name in lasting),
             challenge=self._refusals.challenge("invalid_token"),
+            holds=token.holds,
         )
-
-    def _headers(self, consumer: Consumer, identity: Identity) -> Headers:
-        """What backends are told, of claims too. What can't stand in a header is left out."""
-        headers = identity_headers(consumer, identity)
-        for name, path in self.config.claims_to_headers.items():
-            value = claim_at(identity.claims, path)
-            text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-            if value is not None and text.isprintable():
-                headers.append((name.encode(), text.encode()))
-        return headers
 
 
 def _problems(config: JwtAuthConfig, *, has_anonymous: bool) -> Iterator[Problem]:
@@ -405,6 +305,3 @@ def _problems(config: JwtAuthConfig, *, has_anonymous: bool) -> Iterator[Problem
         yield Problem("realm", "must not have quotes, backslashes or control characters")
     if config.anonymous and not has_anonymous:
         yield Problem("anonymous", f"no consumer has the username or id {config.anonymous!r}")
-    for name in config.claims_to_headers:
-        if not name.replace("-", "").isalnum() or not name.isascii():
-            yield Problem(f"claims_to_headers.{name}", "can't be the name of a header")

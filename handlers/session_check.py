@@ -20,6 +20,7 @@ from realtime_proxy.pipeline import (
     IDENTITY_HEADER_NAMES,
     NOT_MINE,
     BaseHandler,
+    ClaimHeaders,
     ConfigError,
     Consumer,
     Decision,
@@ -122,9 +123,8 @@ class Handler(BaseHandler):
         problems = list(_problems(config))
         if problems:
             raise ConfigError(problems)
-        further = frozenset(name.lower() for name in config.claims_to_headers)
-        self.sets_headers = IDENTITY_HEADER_NAMES | further
-        self._further = frozenset(name.encode() for name in further)
+        self._claim_headers = ClaimHeaders(config.claims_to_headers)
+        self.sets_headers = IDENTITY_HEADER_NAMES | self._claim_headers.names
         self._only = frozenset(name.encode() for name in config.only)
         self._forwarded = frozenset(name.lower().encode() for name in config.forward_http_headers)
         self._additional = [(n.encode(), v.encode()) for n, v in config.additional_headers.items()]
@@ -147,7 +147,7 @@ class Handler(BaseHandler):
             return self._unavailable(exchange, str(problem))
         if isinstance(answer, Response):
             return self._refusal(exchange, answer)
-        request.headers = request.headers.without(self._further)
+        request.headers = request.headers.without(self._claim_headers.field_names)
         pass_as(exchange, answer.identity, answer.headers)
         if self.config.hide_credentials:
             request.headers = headers_without_cookies(request.headers, self._only)
@@ -203,18 +203,9 @@ class Handler(BaseHandler):
         extra = _at(document, self.config.extra_from)
         claims = extra if isinstance(extra, dict) else {}
         identity = Identity(subject, claims=claims, expires_at=ends_at, subject=subject)
-        return Session(identity, self._headers(identity))
-
-    def _headers(self, identity: Identity) -> Headers:
-        """What the backend is told. What can't stand in a header is left out."""
-        claims = identity.claims
-        headers = identity_headers(Consumer(username=identity.consumer), identity)
-        for name, path in self.config.claims_to_headers.items():
-            value = claim_at(claims, path)
-            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            if value is not None and text.isprintable():
-                headers.append((name.encode(), text.encode()))
-        return headers
+        headers = identity_headers(Consumer(username=subject), identity)
+        headers += self._claim_headers.of(claims)
+        return Session(identity, headers)
 
     def _keep(self, question: bytes, session: Session, headers: Headers) -> None:
         """Keep it for as long as the server says."""
@@ -305,10 +296,9 @@ def _problems(config: SessionCheckConfig) -> Iterator[Problem]:
         yield Problem("hide_credentials", "needs `only`, which says what to hide")
     if config.unavailable_status not in (403, 500, 502, 503, 504):
         yield Problem("unavailable_status", "must be 403, 500, 502, 503 or 504")
-    for key in ("claims_to_headers", "additional_headers"):
-        for name in getattr(config, key):
-            if not _TOKEN.fullmatch(name):
-                yield Problem(f"{key}.{name}", "can't be the name of a header")
+    for name in config.additional_headers:
+        if not _TOKEN.fullmatch(name):
+            yield Problem(f"additional_headers.{name}", "can't be the name of a header")
     for name, value in config.additional_headers.items():
         if not value.isprintable():
             yield Problem(f"additional_headers.{name}", "must not have control characters")

@@ -18,6 +18,7 @@ from realtime_proxy.pipeline.bearer_refusal import (
     UnreadableToken,
     keys_unavailable,
 )
+from realtime_proxy.pipeline.claim_headers import ClaimHeaders
 from realtime_proxy.pipeline.consumers import (
     IDENTITY_HEADER_NAMES,
     Consumer,
@@ -52,15 +53,11 @@ from realtime_proxy.pipeline.handler import (
 )
 from realtime_proxy.pipeline.http_client import HttpCallError, HttpClient
 from realtime_proxy.pipeline.jwt_claims import ClaimRules, claim_at, scopes_of, texts_of
-from realtime_proxy.pipeline.jwt_issuer import (
-    Issuer,
-    IssuerKeys,
-    consumer_keys,
-    issuer_keys,
-    key_of,
-)
+from realtime_proxy.pipeline.jwt_credentials import JwtCredentials
+from realtime_proxy.pipeline.jwt_issuer import Issuer, IssuerKeys, issuer_keys
 from realtime_proxy.pipeline.jwt_key import ALGORITHMS, BadKey, JwtKey, secret_of_base64
 from realtime_proxy.pipeline.jwt_token import BadToken, JwtToken
+from realtime_proxy.pipeline.jwt_verifier import JwtVerifier, VerifiedToken
 from realtime_proxy.pipeline.kept_answers import KeptAnswers
 from realtime_proxy.pipeline.key_set import KeySet, KeySets, KeySource, KeysUnavailable
 from realtime_proxy.pipeline.kong_refusal import JSON, kong_refusal
@@ -104,6 +101,7 @@ __all__ = [
     "BadToken",
     "BaseHandler",
     "BearerRefusals",
+    "ClaimHeaders",
     "ClaimRules",
     "ClientCertificate",
     "CloseWith",
@@ -125,8 +123,10 @@ __all__ = [
     "Issuer",
     "IssuerKeys",
     "JwtCredential",
+    "JwtCredentials",
     "JwtKey",
     "JwtToken",
+    "JwtVerifier",
     "KeptAnswers",
     "KeyOwner",
     "KeySet",
@@ -156,6 +156,7 @@ __all__ = [
     "TokenPlaces",
     "TokenRefused",
     "UnreadableToken",
+    "VerifiedToken",
     "WebSocketEvent",
     "above_zero",
     "accepted_types",
@@ -164,7 +165,6 @@ __all__ = [
     "at_least",
     "bearer_of_subprotocols",
     "claim_at",
-    "consumer_keys",
     "cookies",
     "digest_of",
     "headers_without_bearer",
@@ -174,7 +174,6 @@ __all__ = [
     "is_page_request",
     "is_preflight",
     "issuer_keys",
-    "key_of",
     "keys_unavailable",
     "kong_refusal",
     "nobody",

@@ -1,14 +1,11 @@
 """Identity providers whose tokens are taken, and the keys that these are checked with."""
 
-from collections.abc import Iterable, Iterator
-
 import attrs
 
 from realtime_proxy.config.checks import above_zero, one_of
 from realtime_proxy.config.option import option, required
 from realtime_proxy.errors import ConfigError, Problem
-from realtime_proxy.pipeline.consumers import Consumer, JwtCredential
-from realtime_proxy.pipeline.jwt_key import ALGORITHMS, BadKey, JwtKey, secret_of_base64
+from realtime_proxy.pipeline.jwt_key import ALGORITHMS, BadKey, JwtKey
 from realtime_proxy.pipeline.key_set import KeySet, KeySource
 from realtime_proxy.pipeline.secret import Secret
 
@@ -93,39 +90,3 @@ def issuer_keys(issuers: tuple[Issuer, ...]) -> dict[str, IssuerKeys]:
             raise ConfigError([Problem(f"issuers[{i}].issuer", "is the same as that of another")])
         found[issuer.issuer] = IssuerKeys(issuer, i)
     return found
-
-
-def consumer_keys(
-    consumers: Iterable[Consumer], *, is_base64: bool
-) -> dict[str, tuple[Consumer, JwtCredential, JwtKey]]:
-    """What each consumer's tokens are checked with, by what these call it. Raises ConfigError.
-
-    `is_base64` says that the secrets are written so.
-    """
-    return dict(_consumer_keys(consumers, is_base64=is_base64))
-
-
-def _consumer_keys(
-    consumers: Iterable[Consumer], *, is_base64: bool
-) -> Iterator[tuple[str, tuple[Consumer, JwtCredential, JwtKey]]]:
-    for consumer in consumers:
-        for i, credential in enumerate(consumer.jwt):
-            try:
-                key = key_of(credential, is_base64=is_base64)
-            except BadKey as error:
-                where = f"consumers: {consumer.name}: jwt[{i}]"
-                raise ConfigError([Problem(where, str(error))]) from error
-            yield credential.key, (consumer, credential, key)
-
-
-def key_of(credential: JwtCredential, *, is_base64: bool) -> JwtKey:
-    """What a consumer's tokens are checked with. Raises BadKey."""
-    names = (credential.algorithm,)
-    if credential.algorithm.startswith("HS"):
-        if credential.secret is None:
-            raise BadKey(f"{credential.algorithm} needs a secret")
-        secret = credential.secret.value
-        return JwtKey.from_secret(secret_of_base64(secret) if is_base64 else secret, names)
-    if credential.public_key is None:
-        raise BadKey(f"{credential.algorithm} needs a public_key")
-    return JwtKey.from_pem(credential.public_key.value, names)
