@@ -42,6 +42,7 @@ from realtime_proxy.pipeline import (
     pass_as,
     required,
     server_authority,
+    set_by_handlers_only,
 )
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -71,9 +72,6 @@ _NEVER_ASKED_WITH = frozenset(
 )
 # `X-Forwarded-*` and `X-Original-*` are said by this handler, `Grip-Sig` is for this proxy.
 _NEVER_ASKED_WITH_ANY = (b"content-", b"grip-", b"if-", b"x-forwarded-", b"x-original-")
-# What clients have credentials in. They are told to the server that decides, so they can't be taken
-# off every request, but what it says replaces them.
-_OF_CLIENTS = frozenset(("authorization", "cookie", "proxy-authorization"))
 _NOT_TO_COPY = frozenset((*(name.decode() for name in _NEVER_ASKED_WITH), "content-length"))
 _NOT_FOR_CLIENTS = frozenset((b"content-length",))
 _MAX_KEPT_ANSWERS = 10_000
@@ -143,7 +141,8 @@ class Handler(BaseHandler):
         if problems:
             raise ConfigError(problems)
         copied = frozenset(name.lower() for name in config.copy_headers)
-        self.sets_headers = copied - _OF_CLIENTS
+        # Credentials are told to the server that decides, and what it says replaces them.
+        self.sets_headers = set_by_handlers_only(copied)
         if config.consumer_header:
             self.sets_headers |= IDENTITY_HEADER_NAMES
         self._copied = frozenset(name.encode() for name in copied)

@@ -9,6 +9,7 @@ from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
 from realtime_proxy.model.redaction import SECRET_HEADERS, SECRET_PARAMETERS, Redaction
 from realtime_proxy.pipeline.allowed_pages import AllowedPages, CorsSettings
+from realtime_proxy.pipeline.backend_headers import backend_header, set_by_handlers_only
 from realtime_proxy.pipeline.bearer_refusal import (
     BearerRefusals,
     NotInScope,
@@ -52,6 +53,7 @@ from realtime_proxy.pipeline.handler import (
     WebSocketEvent,
 )
 from realtime_proxy.pipeline.http_client import HttpCallError, HttpClient
+from realtime_proxy.pipeline.identity_template import IdentityTemplate
 from realtime_proxy.pipeline.jwt_claims import ClaimRules, claim_at, scopes_of, texts_of
 from realtime_proxy.pipeline.jwt_credentials import JwtCredentials
 from realtime_proxy.pipeline.jwt_issuer import Issuer, IssuerKeys, issuer_keys
@@ -120,6 +122,7 @@ __all__ = [
     "HttpCallError",
     "HttpClient",
     "Identity",
+    "IdentityTemplate",
     "Issuer",
     "IssuerKeys",
     "JwtCredential",
@@ -163,6 +166,7 @@ __all__ = [
     "answer_renewal",
     "arguments",
     "at_least",
+    "backend_header",
     "bearer_of_subprotocols",
     "claim_at",
     "cookies",
@@ -185,6 +189,7 @@ __all__ = [
     "scopes_of",
     "secret_of_base64",
     "server_authority",
+    "set_by_handlers_only",
     "subprotocols",
     "target_without",
     "texts_of",

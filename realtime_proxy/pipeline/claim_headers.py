@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from realtime_proxy.config.checks import field_name
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.model.headers import Headers
+from realtime_proxy.pipeline.backend_headers import backend_header
 from realtime_proxy.pipeline.jwt_claims import claim_at
 
 
@@ -36,6 +36,6 @@ class ClaimHeaders:
 def _problems(written: Mapping[str, str]) -> Iterator[Problem]:
     for name in written:
         try:
-            field_name(name)
+            backend_header(name)
         except ConfigError as error:
             yield from (Problem(f"claims_to_headers.{name}", p.message) for p in error.problems)
