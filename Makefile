@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHARED ?= ../shared
 ARGS ?=
+GATEWAYS ?= all
 BENCH ?= hold-stream-2000,fanout-stream-1000,fanout-ws-1000,echo-100,poll-200,http-get
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all browser lint types format parity conformance bench bench-all fuzz docs clean
+.PHONY: help setup run test test-all browser chains lint types format parity conformance bench bench-all fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,10 +32,10 @@ run: setup ## start the proxy with the demo backend on http://127.0.0.1:7999
 	@exec $(BIN)/realtime-proxy run --config routes.toml $(ARGS)
 
 test: setup ## the tests that need nothing but Python packages (ARGS='-k name' for some)
-	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+	$(BIN)/python -m pytest -m 'not slow and not chains' $(ARGS)
 
 test-all: setup browser ## all tests, with the timed ones and those in a browser
-	$(BIN)/python -m pytest -rfEs $(ARGS)
+	$(BIN)/python -m pytest -rfEs -m 'not chains' $(ARGS)
 
 browser:
 	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
@@ -42,6 +43,10 @@ browser:
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium chromium-driver \
 			|| echo 'chromium and chromedriver could not be installed: browser tests are skipped'; \
 	else echo 'no chromium and chromedriver, and no right to install them: browser tests are skipped'; fi
+
+chains: setup ## the proxy with other gateways, before it and behind it (GATEWAYS='envoy caddy' for some)
+	GATEWAYS='$(GATEWAYS)' $(BIN)/python -m tests.chains.install
+	GATEWAYS='$(GATEWAYS)' $(BIN)/python -m pytest tests/chains $(ARGS)
 
 lint: setup ## style, the import contract, dependencies, spelling
 	$(BIN)/ruff check

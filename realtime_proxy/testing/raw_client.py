@@ -69,6 +69,7 @@ class RawClient:
         self,
         address: Address,
         *,
+        source: str = "",
         tls: ssl.SSLContext | None = None,
         server_name: str = "localhost",
         receive_buffer_bytes: int | None = None,
@@ -77,7 +78,7 @@ class RawClient:
     ) -> None:
         """A small `receive_buffer_bytes` makes a client that takes little while it doesn't read.
 
-        `first` is sent before anything else, TLS included.
+        `first` is sent before anything else, TLS included. `source` is the client's own address.
         """
         family = socket.AF_UNIX if isinstance(address, str) else _family(address[0])
         raw = socket.socket(family, socket.SOCK_STREAM)
@@ -85,6 +86,8 @@ class RawClient:
         if receive_buffer_bytes is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         try:
+            if source:
+                raw.bind((source, 0))
             raw.connect(address)
             if family != socket.AF_UNIX:
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

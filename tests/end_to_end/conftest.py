@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import json
 import os
 import re
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime_proxy.testing.publisher import Publisher
 from realtime_proxy.testing.raw_client import DEADLINE_SECONDS, RawClient
 from realtime_proxy.testing.reserved_ports import reserved_ports
 from realtime_proxy.testing.scripted_backend import ScriptedBackend
@@ -49,7 +49,7 @@ max_body_bytes = 20_000_000
 NO_UPDATES = "update_on_first_subscription = false"
 
 
-class Program:
+class Program(Publisher):
     """A running `realtime-proxy`. `port` takes clients, `control_port` and `sub` publishers."""
 
     def __init__(
@@ -185,26 +185,6 @@ class Program:
     def address(self):
         return ("127.0.0.1", self.port)
 
-    def publish(self, channel, *, fields=None, **payloads):
-        """Publish, with `http_stream` and so on as formats; how many subscribers there were.
-
-        `fields` are further members of the item.
-        """
-        formats = {name.replace("_", "-"): payload for name, payload in payloads.items()}
-        item = {"channel": channel, "formats": formats, **(fields or {})}
-        body = json.dumps({"items": [item]}).encode()
-        with RawClient(("127.0.0.1", self.control_port)) as publisher:
-            publisher.request("POST", "/publish/", [("Prefer", "return=representation")], body)
-            reply = publisher.read_reply()
-        assert reply.status == 200, reply
-        return json.loads(reply.body)["matched"]
-
-    def publish_until_taken(self, channel, **payloads):
-        """Publish until the channel has a subscriber."""
-        end = time.monotonic() + DEADLINE_SECONDS
-        while not self.publish(channel, **payloads):
-            assert time.monotonic() < end, f"nobody has subscribed to {channel}"
-
     def wait_for_subscriptions(self, channel, count):
         """Come back when the channel has had so many subscribers."""
         end = time.monotonic() + DEADLINE_SECONDS
@@ -212,12 +192,6 @@ class Program:
         while (so_far := len(pattern.findall(self.log))) < count:
             assert time.monotonic() < end, f"{so_far} of {count} have subscribed to {channel}"
             time.sleep(0.01)
-
-    def wait_for_no_subscribers(self, channel):
-        """Come back when nobody is subscribed to a channel."""
-        end = time.monotonic() + DEADLINE_SECONDS
-        while self.publish(channel, http_stream={"content": ""}, ws_message={"content": ""}):
-            assert time.monotonic() < end, f"somebody is still subscribed to {channel}"
 
     # -- what it costs -----------------------------------------------------------------------
 

@@ -1,0 +1,74 @@
+"""A gateway and the proxy, one behind the other, as an example has them."""
+
+import contextlib
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from realtime_proxy.testing.publisher import Publisher
+from realtime_proxy.testing.raw_client import CutShort, RawClient
+from realtime_proxy.testing.reserved_ports import reserved_ports
+from tests.chains.gateways import IN_FRONT
+from tests.chains.server_process import ServerProcess
+from tests.chains.sources import CHECKOUT
+
+PROGRAM = Path(sys.executable).with_name("realtime-proxy")
+# What it never logs while it does what it should.
+_ALARMS = re.compile(r"^.*(?:Traceback|\[error|Warning:).*$", re.MULTILINE)
+
+# The ports that all examples have, and that are others here.
+GATEWAY, PROXY, PUBLISH, APPLICATION, ADMIN = 8080, 7999, 5561, 8000, 9876
+
+
+class Chain(Publisher):
+    """Runs from the start to `stop`. `backend` is the application."""
+
+    def __init__(self, gateway, order, folder, backend):
+        self.gateway, self.order, self.backend = gateway, order, backend
+        self.credential = gateway.credential[order]
+        self._alarms_end = 0
+        with reserved_ports(4) as free:
+            ports = dict(zip((GATEWAY, PROXY, PUBLISH, ADMIN), free, strict=True))
+            ports[APPLICATION] = backend.port
+            super().__init__(ports[PUBLISH])
+            self.proxy_address = ("127.0.0.1", ports[PROXY])
+            self.address = ("127.0.0.1", ports[GATEWAY if order == IN_FRONT else PROXY])
+            _copy(CHECKOUT / "examples" / gateway.name / order, folder / "example", ports)
+            with contextlib.ExitStack() as stack:
+                command = [PROGRAM, "run", "--config", "routes.toml"]
+                self.proxy = _start(folder, "proxy", command, {"PYTHONWARNINGS": "default"})
+                stack.callback(self.proxy.stop)
+                _, *arguments = shlex.split(gateway.command)
+                command = [gateway.program, *arguments]
+                environment = gateway.source.environment()
+                self.member = _start(folder, gateway.name, command, environment)
+                stack.callback(self.member.stop)
+                self.member.wait_for("answer through the chain", self._answers)
+                self._stop = stack.pop_all().close
+
+    def _answers(self):
+        with contextlib.suppress(OSError, CutShort), RawClient(self.address) as client:
+            client.request("GET", "/ready", [self.credential])
+            return client.read_reply().status == 200
+
+    def check_log(self):
+        """Fail if the proxy has logged something since the last time that it never should."""
+        new, self._alarms_end = self.proxy.log[self._alarms_end :], len(self.proxy.log)
+        assert not _ALARMS.search(new), new
+
+    def stop(self):
+        self._stop()
+
+
+def _copy(source, folder, ports):
+    """Copy an example, with other ports."""
+    shutil.copytree(source, folder)
+    pattern = re.compile(rf"\b({'|'.join(map(str, ports))})\b")
+    for file in folder.iterdir():
+        file.write_text(pattern.sub(lambda found: str(ports[int(found[0])]), file.read_text()))
+
+
+def _start(folder, name, command, environment):
+    return ServerProcess(command, folder / "example", folder / f"{name}.log", environment)
