@@ -142,6 +142,12 @@ class Route:
         "has its share. 0: no limit.",
         at_least(0),
     )
+    max_connection_age_seconds: float = option(
+        0.0,
+        "So long a client may be held; it ends within the last tenth of that, at random. For "
+        "gateways in front that don't tell when it leaves (`docs/operations.md`). 0: no limit.",
+        at_least(0),
+    )
     identity_headers: tuple[str, ...] = option(
         (),
         "Request headers in which a gateway in front says who the client is. They stay if one of "

@@ -18,6 +18,7 @@ class CloseReason(Enum):
     PUBLISHED_CLOSE = "published-close"
     REFUSED = "refused"  # by a handler or by the proxy itself
     TIMED_OUT = "timed-out"  # a response hold reached its deadline
+    MAX_AGE = "max-age"  # held for as long as its route allows
     EXPIRED = "expired"  # the credential's time is over
     REVOKED = "revoked"  # the credential counts no more
     SHUTDOWN = "shutdown"

@@ -32,6 +32,7 @@ from realtime_proxy.serving.drain import Drain
 from realtime_proxy.serving.farewells import Farewells
 from realtime_proxy.serving.filter_requests import FilterRequests
 from realtime_proxy.serving.held_identities import HeldIdentities
+from realtime_proxy.serving.hold_ages import HoldAges
 from realtime_proxy.serving.lifetimes import Lifetimes
 from realtime_proxy.serving.link_requests import LinkRequests
 from realtime_proxy.serving.link_tasks import LinkTasks
@@ -95,6 +96,7 @@ class ServingContext:
     link_timers: LinkTimers = attrs.field(init=False)
     lifetimes: Lifetimes = attrs.field(init=False)
     renewals: Renewals = attrs.field(init=False)
+    ages: HoldAges = attrs.field(init=False)
     request_log: RequestLog = attrs.field(init=False)
     head_limits: HeadLimits = attrs.field(init=False)
     serves_sockjs: bool = attrs.field(init=False)
@@ -115,6 +117,7 @@ class ServingContext:
         self.lifetimes = Lifetimes(
             self.timers, recheck=Rechecks(self).begin, named=self.identities.named
         )
+        self.ages = HoldAges(self.timers)
         self.renewals = Renewals(self.crew, self.lifetimes)
 
     def adopt(

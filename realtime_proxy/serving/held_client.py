@@ -148,9 +148,18 @@ class HeldClient:
         if messages and (roll := self.connection.context.roll) is not None:
             roll.sent(self.connection.socket.number, messages)
 
+    @property
+    def may_end(self) -> bool:
+        """False while something for it is on its way, after which it should rather end."""
+        return not self.is_filtering
+
     def dismiss(self, dismissal: Dismissal) -> None:
         """End before its time, in the way of its kind."""
         raise NotImplementedError
+
+    def cut(self, reason: CloseReason) -> None:
+        """End at once, in the middle of whatever it is."""
+        self.connection.close(reason)
 
     # -- items -----------------------------------------------------------------------------
 
@@ -218,7 +227,10 @@ class HeldClient:
         return None if self._exchange is None else self._exchange.record
 
     def _tell_closed(self, reason: CloseReason) -> None:
-        reason = self.connection.context.lifetimes.end(self, reason)
+        context = self.connection.context
+        reason = context.lifetimes.end(self, reason)
+        if self._route.max_age_seconds:
+            context.ages.end(self)
         if (presence := self.connection.presence) is not None:
             presence.route.closed(reason.value)
         if self._exchange is not None and self._route.chain is not None:

@@ -27,7 +27,8 @@ class HoldOrder:
     """Everything a hold is made of: whose connection, which channels, what to send and repeat.
 
     `positions` has the id of the last item that the client has, for each channel (with its
-    prefix) that is tracked; else None.
+    prefix) that is tracked; else None. `ends_at`: until when it may be held, by the timers' clock,
+    if it has been held already.
     """
 
     connection: "HttpConnection"
@@ -46,6 +47,7 @@ class HoldOrder:
     exchange: Exchange | None
     for_page: ForPage
     is_retry: bool
+    ends_at: float | None = None
     script: ScriptBody | None = None  # that a stream's body is part of
 
     def log_subscriptions(self) -> None:

@@ -66,6 +66,8 @@ class HttpHold(HeldClient):
 
     def _subscribe(self, order: HoldOrder, positions: Mapping[str, str | None]) -> None:
         self._join(positions, self)
+        if max_seconds := self._route.max_age_seconds:
+            self.connection.context.ages.begin(self, max_seconds, order.ends_at)
         if self._route.logs_requests:
             order.log_subscriptions()
         if (presence := self.connection.presence) is not None:

@@ -20,6 +20,7 @@ from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import StoredBody
 from realtime_proxy.serving.request_log import LoggedRequest
 from realtime_proxy.serving.response_hold import ResponseHold
+from realtime_proxy.serving.stream_beginning import StreamBeginning
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.wire.http1_rules import NO_BODY
 from realtime_proxy.wire.http1_server import IncomingRequest
@@ -37,7 +38,15 @@ class Superseded(trio.BrokenResourceError):
 class RepeatedExchange(HttpExchange):
     """Asks the backend of a long-poll again. The hold stays until there is something instead."""
 
-    __slots__ = ("_asked_with", "_has_taken_over", "_hold", "_known", "_poll", "_urgent")
+    __slots__ = (
+        "_asked_with",
+        "_ends_at",
+        "_has_taken_over",
+        "_hold",
+        "_known",
+        "_poll",
+        "_urgent",
+    )
 
     is_retry = True
 
@@ -52,6 +61,7 @@ class RepeatedExchange(HttpExchange):
         self._poll = poll
         self._urgent = urgent
         self._has_taken_over = False
+        self._ends_at: float | None = None  # until when it may be held, by its first hold
         headers = Headers(poll.backend_headers)
         self._asked_with = RequestHead(poll.backend_method, poll.backend_target, headers)
         self._known: dict[str, str | None] = {}  # of channels, when the backend was asked
@@ -148,10 +158,15 @@ class RepeatedExchange(HttpExchange):
     def _begin_poll(self, order: HoldOrder, instruct: Instruct) -> ResponseHold:
         is_stale = self._hold.is_stale
         self._take_over()
+        order.ends_at = self._ends_at
         hold = super()._begin_poll(order, instruct)
         if is_stale:
             hold.ask_again()
         return hold
+
+    async def _begin_stream(self, beginning: StreamBeginning) -> None:
+        beginning.order.ends_at = self._ends_at
+        await super()._begin_stream(beginning)
 
     def _links(self, order: HoldOrder, instruct: Instruct) -> Links | None:
         links, earlier = super()._links(order, instruct), self._hold.links
@@ -168,4 +183,4 @@ class RepeatedExchange(HttpExchange):
         if self._hold.is_over:
             raise Superseded
         self._has_taken_over = True
-        self._hold.give_way()
+        self._ends_at = self._hold.give_way()

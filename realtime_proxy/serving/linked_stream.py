@@ -364,9 +364,10 @@ class LinkedStream(StreamHold):
 
     # -- the end ---------------------------------------------------------------------------
 
-    def let_go(self) -> bool:
-        """End the body; not within what a link gives it."""
-        return self._machine.state is not State.RECEIVING and super().let_go()
+    @property
+    def may_end(self) -> bool:
+        """False while something for it is on its way: items, or what a link gives it."""
+        return self._machine.state is not State.RECEIVING and super().may_end
 
     def _release(self) -> None:
         self._machine.ended()

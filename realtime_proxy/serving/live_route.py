@@ -38,6 +38,7 @@ class LiveRoute:
     shows requests; `over_http_targets` take WebSocket events in requests; `backend_path`: what
     paths begin with for backends. `expiry_notice`: what those are told whose credential is about
     to expire; `recheck_seconds`: how often handlers are asked whether they may stay, 0 for never.
+    `max_age_seconds`: how long they may be held, 0 for ever.
     `origins`: those of pages that may open WebSockets, None for all.
     `decides`: gateways ask there for decisions. `identity_headers`, in lower case, may come from
     proxies in front. `stats_id`: the id that the configuration gives it, empty if it gives none.
@@ -64,6 +65,7 @@ class LiveRoute:
     logs_requests: bool
     expiry_notice: ExpiryNotice | None = None
     recheck_seconds: float = 0.0
+    max_age_seconds: float = 0.0
     decides: bool = attrs.field(init=False)
     stats_id: str = attrs.field(init=False)
     over_http_targets: tuple[LiveTarget, ...] = attrs.field(init=False)
@@ -134,6 +136,7 @@ def _live(
         log=_logger(route.log_level),
         expiry_notice=_expiry_notice(route),
         recheck_seconds=route.reauth_interval_seconds,
+        max_age_seconds=route.max_connection_age_seconds,
         logs_requests=_LEVELS[(route.log_level or config.log.level).upper()] <= logging.INFO,
     )
 

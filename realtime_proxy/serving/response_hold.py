@@ -159,14 +159,16 @@ class ResponseHold(HttpHold):
         names = (place.group.channel for place in self._subscriptions)
         return {name: last_id(name) for name in names}
 
-    def give_way(self) -> None:
-        """Something else takes the place of this hold."""
+    def give_way(self) -> float | None:
+        """Something else takes the place of this hold. Until when that may be held, if limited."""
         self._stage = _Stage.OVER
         self._release()
         self.connection.context.lifetimes.end(self, CloseReason.FINISHED)
+        ends_at = self.connection.context.ages.end(self)
         if self._exchange is not None:
             self._exchange.held = ""
         self.connection.leave_to_repeat()
+        return ends_at
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -192,7 +194,7 @@ class ResponseHold(HttpHold):
 
     def let_go(self) -> bool:
         """Answer as at the deadline. False while an item for it is on its way through a filter."""
-        if self.is_filtering:
+        if not self.may_end:
             return False
         if not self.is_over:
             self._time_out(CloseReason.SHUTDOWN)

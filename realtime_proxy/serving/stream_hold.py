@@ -121,8 +121,8 @@ class StreamHold(HttpHold):
         self.connection.resume(keep_alive=self._keeps_connection)
 
     def let_go(self) -> bool:
-        """End the body, of events with a time to come back. False while items are filtered."""
-        if self.is_filtering:
+        """End the body, of events with a time to come back. False while items are on their way."""
+        if not self.may_end:
             return False
         drain = self.connection.context.drain
         last = b""

@@ -169,7 +169,10 @@ class WebSocketConnection(WebSocketInput):
         if (record := self._record) is not None:
             record.opened_at, record.holds = time.time(), 1
             record.status, record.response_headers = 101, headers
-        self.connection.context.lifetimes.begin(self)
+        context = self.connection.context
+        context.lifetimes.begin(self)
+        if max_seconds := self._route.max_age_seconds:
+            context.ages.begin(self, max_seconds)
         self._attend()
 
     def _shown_to_handlers(self, head: ResponseHead) -> Refuse | None:

@@ -41,6 +41,7 @@ ROUTE = SimpleNamespace(
     id="route",
     log=structlog.get_logger(),
     logs_requests=False,
+    max_age_seconds=0,
     stats_id="",
 )
 
