@@ -1,20 +1,26 @@
 """What happens to items before they are delivered: repeated ones are dropped, the rest is ordered.
 
-There is one of these, in front of the intake of the only process or of the links to several.
+There is one of these, in front of the intake of the only process or of the links to several. Items
+that nobody is there for, which may be most, are done with here.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
 
 from realtime_proxy.channels.recent_ids import RecentIds
 from realtime_proxy.channels.sequencer import Sequencer
 from realtime_proxy.metrics.counters import Counters
-from realtime_proxy.model.item import Item
+from realtime_proxy.model.item import Item, Publication
 
 _NONE: tuple[Item, ...] = ()
 
+log = structlog.get_logger()
+
 
 class Ordering:
-    """Admits items one by one (grip.md G-8.5, G-8.6). `is_held` tells who is listened to."""
+    """Admits items (grip.md G-8.5, G-8.6). `is_held` tells which channels are listened to."""
 
     def __init__(
         self,
@@ -33,13 +39,25 @@ class Ordering:
         """True if any item waits for another: `due` has to be asked about it."""
         return self._sequencer.has_waiting
 
-    def admit(self, item: Item, now: float) -> Sequence[Item]:
-        """The items to be delivered now, in their order: none, this one, or several."""
-        self._counters.items_published += 1
-        if item.id and self._recent_ids.is_repeated(item.channel, item.id, now):
-            self._counters.items_repeated += 1
-            return _NONE
-        if item.no_seq or not self._is_held(item.channel):
+    def admit(self, published: Iterable[Publication], now: float) -> list[Item]:
+        """The items to be delivered now, in their order: of these, and of what waited for them."""
+        counters = self._counters
+        is_held, is_repeated = self._is_held, self._recent_ids.is_repeated
+        logs_items = log.is_enabled_for(logging.INFO)
+        admitted: list[Item] = []
+        for one in published:
+            counters.items_published += 1
+            channel = one.channel
+            if one.id and is_repeated(channel, one.id, now):
+                counters.items_repeated += 1
+            elif is_held(channel):
+                admitted += self._in_order(one.item(), now)
+            elif logs_items:
+                log.info("publish", channel=channel, receivers=0)
+        return admitted
+
+    def _in_order(self, item: Item, now: float) -> Sequence[Item]:
+        if item.no_seq:
             return (item,)
         items = self._sequencer.admit(item, now)
         if items is None:

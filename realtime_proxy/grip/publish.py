@@ -18,7 +18,7 @@ from realtime_proxy.grip.json_text import NotJsonError, decode_json
 from realtime_proxy.grip.lenient import lenient_integer
 from realtime_proxy.grip.plain_item import read_plain_item
 from realtime_proxy.grip.tnetstring_text import NotTnetstringError, decode_tnetstring
-from realtime_proxy.model.item import Item
+from realtime_proxy.model.item import Item, Publication
 
 Payload = TypeVar("Payload")
 
@@ -42,19 +42,16 @@ def items_from_tnetstring(arguments: object) -> list[Item]:
     return _items(arguments if isinstance(arguments, dict) else {}, binary=True)
 
 
-def parse_message(
-    frame: bytes, channel: str = "", needs_content: Callable[[str], bool] | None = None
-) -> Item:
+def parse_message(frame: bytes, channel: str = "") -> Publication:
     """The item in a ZeroMQ message: `J` and JSON, `T` and a TNetString, or a TNetString alone.
 
-    A channel given here, the topic of a SUB message, stands in for the item's own. An item of a
-    channel for which `needs_content` says no may come without its payloads.
+    A channel given here, the topic of a SUB message, stands in for the item's own.
     """
     kind = frame[:1]
     if kind == b"J" and not channel:
-        item = read_plain_item(frame[1:], needs_content)
-        if item is not None:
-            return item
+        plain = read_plain_item(frame[1:])
+        if plain is not None:
+            return plain
     try:
         if kind == b"J":
             value, binary = decode_json(frame[1:]), False

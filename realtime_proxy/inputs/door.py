@@ -19,7 +19,7 @@ from realtime_proxy.inputs.waiting_room import WaitingRoom
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.connection_filter import ConnectionFilter
 from realtime_proxy.model.dismissal import Dismissal
-from realtime_proxy.model.item import Item
+from realtime_proxy.model.item import Item, Publication
 from realtime_proxy.net.timers import Timers
 
 
@@ -71,13 +71,9 @@ class Door:
         """Wait until there is room for more items."""
         await self._line.wait()
 
-    def submit(self, items: Iterable[Item]) -> None:
+    def submit(self, items: Iterable[Publication]) -> None:
         """Deliver items in their order."""
         self.order.submit(items)
-
-    def needs_content(self, channel: str) -> bool:
-        """False if of an item that is submitted at once only the channel and ids matter."""
-        return self.order.needs_content(channel)
 
     async def count(self, items: Iterable[Item]) -> Reach:
         """How many subscribers items have, at this moment."""

@@ -24,7 +24,7 @@ from realtime_proxy.inputs.waiting_room import WaitingRoom
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.model.consumer_record import ConsumerRecord, encode_record
-from realtime_proxy.model.item import Item
+from realtime_proxy.model.item import Item, Publication
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
@@ -235,7 +235,7 @@ class Hub:
                     await link.line.wait()
                 link.is_stuck = waiting.cancelled_caught
 
-    def submit(self, items: Iterable[Item]) -> None:
+    def submit(self, items: Iterable[Publication]) -> None:
         """Send items, in their order, to every worker that holds their channels."""
         self.order.submit(items)
 
@@ -305,10 +305,6 @@ class Hub:
         return sorted(worker for worker, link in self._links.items() if link.is_serving)
 
     # -- questions -------------------------------------------------------------------------
-
-    def needs_content(self, channel: str) -> bool:
-        """False if of an item that is submitted at once only the channel and ids matter."""
-        return self.order.needs_content(channel)
 
     async def count(self, items: Iterable[Item]) -> Reach:
         """How many subscribers items have, over all workers that answer in time."""

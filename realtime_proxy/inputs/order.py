@@ -10,7 +10,7 @@ from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs.publishing import Successor, Topics
 from realtime_proxy.metrics.blocks import blocks_published
 from realtime_proxy.metrics.counters import Counters
-from realtime_proxy.model.item import Item
+from realtime_proxy.model.item import Item, Publication
 from realtime_proxy.net.timers import Timer, Timers
 
 _TICK_SECONDS = 1.0
@@ -36,7 +36,6 @@ class Order:
         update: Callable[[str], None],
     ) -> None:
         """`forward` delivers items, `update` has the holds of a channel ask their backends."""
-        self._is_held = is_held
         self._recent_ids = RecentIds(settings.id_cache_seconds)
         self._sequencer = Sequencer(settings.message_wait_seconds)
         self._ordering = Ordering(self._recent_ids, self._sequencer, counters, is_held)
@@ -57,27 +56,20 @@ class Order:
         self._sequencer.max_wait_seconds = settings.message_wait_seconds
         self._updates_first = settings.update_on_first_subscription
 
-    def needs_content(self, channel: str) -> bool:
-        """False if of an item that is submitted at once only the channel and ids matter."""
-        goes_on = self._successor is not None
-        return goes_on or self._is_held(channel) or bool(self._block_bytes)
-
-    def submit(self, items: Iterable[Item]) -> None:
+    def submit(self, items: Iterable[Publication]) -> None:
         """Take what is published here: put it in order, or give it to whoever does so now."""
         if self._successor is None:
             self.arrived(items)
         else:
-            self._successor.publish(items)
+            self._successor.publish([one.item() for one in items])
 
-    def arrived(self, items: Iterable[Item]) -> None:
-        """Put items in order, and hand on what does not wait for others."""
-        now = self._timers.now()
-        admitted: list[Item] = []
-        for item in items:
-            if self._block_bytes:
-                self._counters.blocks_published += blocks_published(item, self._block_bytes)
-            admitted += self._ordering.admit(item, now)
-        if admitted:
+    def arrived(self, items: Iterable[Publication]) -> None:
+        """Put items in order, and hand on what has receivers and does not wait for others."""
+        if block_bytes := self._block_bytes:
+            items = whole = [one.item() for one in items]
+            blocks = sum(blocks_published(item, block_bytes) for item in whole)
+            self._counters.blocks_published += blocks
+        if admitted := self._ordering.admit(items, self._timers.now()):
             self._forward(admitted)
         self._tick_later()
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from realtime_proxy.model.item import Item
+from realtime_proxy.model.item import Item, Publication
 
 
 class Reach(NamedTuple):
@@ -36,11 +36,8 @@ class Publishing(Protocol):
     async def room(self) -> None:
         """Wait until there is room for more."""
 
-    def submit(self, items: Iterable[Item], /) -> object:
+    def submit(self, items: Iterable[Publication], /) -> object:
         """Put items in line for delivery."""
-
-    def needs_content(self, channel: str, /) -> bool:
-        """False if of an item that is submitted at once only the channel and ids matter."""
 
     async def count(self, items: list[Item], /) -> Reach:
         """How many subscribers items have, at this moment."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from realtime_proxy.inputs.publishing import Publishing, Reach, Topics
-from realtime_proxy.model.item import Item
+from realtime_proxy.model.item import Item, Publication
 
 
 class Succession:
@@ -25,11 +25,7 @@ class Succession:
         for one in self._all:
             await one.room()
 
-    def needs_content(self, channel: str) -> bool:
-        """False if of an item that is submitted at once only the channel and ids matter."""
-        return any(one.needs_content(channel) for one in self._all)
-
-    def submit(self, items: Iterable[Item]) -> None:
+    def submit(self, items: Iterable[Publication]) -> None:
         """Put items in line for delivery."""
         items = list(items)
         for one in self._all:

@@ -9,20 +9,20 @@ from realtime_proxy.errors import PublishError
 from realtime_proxy.grip.publish import parse_message
 from realtime_proxy.inputs.publishing import Publishing
 from realtime_proxy.metrics.counters import Counters
-from realtime_proxy.model.item import Item
+from realtime_proxy.model.item import Publication
 from realtime_proxy.net.zmq_socket import PullSocket, SubSocket
 
 log = structlog.get_logger()
 
 
-def pushed_item(parts: list[bytes], needs_content: Callable[[str], bool]) -> Item:
+def pushed_item(parts: list[bytes]) -> Publication:
     """The item in a message of a PULL socket: its only part. Raises PublishError."""
     if len(parts) != 1:
         raise PublishError("received message with parts != 1, skipping")
-    return parse_message(parts[0], needs_content=needs_content)
+    return parse_message(parts[0])
 
 
-def item_of_topic(parts: list[bytes], needs_content: Callable[[str], bool]) -> Item:
+def item_of_topic(parts: list[bytes]) -> Publication:
     """The item in a message of a SUB socket, for the channel that is its topic.
 
     What the item says of its channel only counts if the topic is empty. Raises PublishError.
@@ -34,20 +34,16 @@ def item_of_topic(parts: list[bytes], needs_content: Callable[[str], bool]) -> I
         channel = topic.decode()
     except UnicodeDecodeError as error:
         raise PublishError("received message with a topic that is not UTF-8") from error
-    return parse_message(frame, channel, needs_content)
+    return parse_message(frame, channel)
 
 
 class ZmqItems:
-    """Feeds the door from a socket.
-
-    `read` takes the parts of a message for an item; it is told for which channels there is no need
-    of more than their ids.
-    """
+    """Feeds the door from a socket. `read` takes the parts of a message for an item."""
 
     def __init__(
         self,
         socket: PullSocket | SubSocket,
-        read: Callable[[list[bytes], Callable[[str], bool]], Item],
+        read: Callable[[list[bytes]], Publication],
         publishing: Publishing,
         counters: Counters,
     ) -> None:
@@ -72,19 +68,18 @@ class ZmqItems:
         self._running.cancel()
 
     def _take(self, batch: list[list[bytes]]) -> None:
-        items = [item for parts in batch if (item := self._item(parts)) is not None]
+        read = self._read
+        items: list[Publication] = []
+        for parts in batch:
+            try:
+                items.append(read(parts))
+            except PublishError as error:
+                self._skip(str(error))
+            except Exception:
+                # A defect met on one item must not end publishing, and the worker with it.
+                log.exception("item failed", size=sum(map(len, parts)))
         if items:
             self._publishing.submit(items)
-
-    def _item(self, parts: list[bytes]) -> Item | None:
-        try:
-            return self._read(parts, self._publishing.needs_content)
-        except PublishError as error:
-            self._skip(str(error))
-        except Exception:
-            # A defect met on one item must not end publishing, and the worker with it.
-            log.exception("item failed", size=sum(map(len, parts)))
-        return None
 
     def _skip(self, why: str) -> None:
         self._counters.items_refused += 1

@@ -8,7 +8,7 @@ between processes as they are.
 """
 
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -76,3 +76,22 @@ class Item(msgspec.Struct, frozen=True):
     meta: dict[str, str] = msgspec.field(default_factory=dict)
     size: int | None = None
     no_seq: bool = False
+
+    def item(self) -> "Item":
+        """Itself."""
+        return self
+
+
+class Publication(Protocol):
+    """What was published: correct, but perhaps read no further than to know whom it concerns."""
+
+    @property
+    def channel(self) -> str:
+        """The channel of the item."""
+
+    @property
+    def id(self) -> str | None:
+        """The item's id; None or empty if it has none."""
+
+    def item(self) -> Item:
+        """The item itself."""

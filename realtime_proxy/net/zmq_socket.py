@@ -68,16 +68,14 @@ class _ReceivingSocket:
     def _take(self) -> list[list[bytes]]:
         batch: list[list[bytes]] = []
         receive = self._socket.recv
-        while len(batch) < MAX_BATCH:
-            try:
+        with contextlib.suppress(zmq.Again):
+            for _ in range(MAX_BATCH):
                 frame = receive(_NOBLOCK, False)
-            except zmq.Again:
-                break
-            parts = [frame.bytes]
-            while frame.more:  # asking the socket instead costs more than receiving
-                frame = receive(copy=False)
-                parts.append(frame.bytes)
-            batch.append(parts)
+                parts = [frame.bytes]
+                while frame.more:  # asking the socket instead costs more than receiving
+                    frame = receive(copy=False)
+                    parts.append(frame.bytes)
+                batch.append(parts)
         return batch
 
     def _look_again(self) -> None:

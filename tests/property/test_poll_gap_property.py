@@ -162,7 +162,7 @@ class Polling(RuleBasedStateMachine):
         self.published = max(self.published, number)
         prev = str(number - 1) if number > 1 else None
         item = Item(CHANNEL, id=str(number), prev_id=prev, http_response=NOTHING)
-        self.send(self.ordering.admit(item, 0.0))
+        self.send(self.ordering.admit([item], 0.0))
 
     @precondition(lambda self: len(self.unpublished) > 1)
     @rule(place=places)
@@ -176,7 +176,7 @@ class Polling(RuleBasedStateMachine):
         number = place % self.stored + 1
         if number not in self.unpublished:
             self.published = max(self.published, number)
-            self.send(self.ordering.admit(Item(CHANNEL, id=str(number)), 0.0))
+            self.send(self.ordering.admit([Item(CHANNEL, id=str(number))], 0.0))
 
     @rule()
     def wait_long(self):

@@ -28,11 +28,8 @@ class Publishing:
     async def room(self):
         """There is some."""
 
-    def needs_content(self, _channel):
-        return True
-
     def submit(self, items):
-        self.items += items
+        self.items += [one.item() for one in items]
         self.some.set()
 
     async def count(self, items):

@@ -5,7 +5,7 @@ import trio.testing
 from realtime_proxy.config.schema import Publish
 from realtime_proxy.inputs.order import Order
 from realtime_proxy.metrics.counters import Counters
-from realtime_proxy.model.item import Item
+from realtime_proxy.model.item import HttpStream, Item
 from realtime_proxy.net.timers import Timers
 
 
@@ -143,11 +143,13 @@ async def test_other_settings_count_from_now_on(house, mock_clock):
     assert house.updated == []
 
 
-@pytest.mark.parametrize(("block_bytes", "needed"), [(0, False), (10, True)])
-async def test_content_is_needed_where_somebody_listens_or_it_is_counted(block_bytes, needed):
-    house = House(message_block_bytes=block_bytes)
-    assert house.order.needs_content("a")
-    assert house.order.needs_content("deserted") == needed
+async def test_what_nobody_is_there_for_ends_here_but_is_counted():
+    house = House(message_block_bytes=10)
+    content = HttpStream(content=b"x" * 25)
+    house.order.submit([Item("deserted", http_stream=content)])
+    assert not house.forwarded
+    counters = house.order._counters
+    assert (counters.items_published, counters.blocks_published) == (1, 3)
 
 
 class Successor:

@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 
 from realtime_proxy.channels.ordering import Ordering
@@ -23,7 +25,7 @@ def item(name=None, prev=None, channel="a", **options):
 
 
 def ids(ordering, *items):
-    return [one.id for each in items for one in ordering.admit(each, 0.0)]
+    return [one.id for one in ordering.admit(items, 0.0)]
 
 
 def test_repeated_items_are_dropped_before_they_are_ordered(ordering, counters):
@@ -36,7 +38,7 @@ def test_repeated_items_are_dropped_before_they_are_ordered(ordering, counters):
 
 
 def test_repeats_count_on_channels_nobody_holds_and_without_order_too(ordering, counters):
-    assert ids(ordering, item("1", channel="b"), item("1", channel="b")) == ["1"]
+    assert ids(ordering, item("1", channel="b"), item("1", channel="b")) == []
     assert ids(ordering, item("d", no_seq=True), item("d", no_seq=True)) == ["d"]
     assert counters.items_repeated == 2
 
@@ -50,8 +52,9 @@ def test_items_that_want_no_order_neither_wait_nor_count(ordering):
     assert ordering.last_id("a") == "2"
 
 
-def test_nothing_is_kept_of_channels_that_nobody_holds(ordering):
-    assert ids(ordering, item("1", channel="b"), item("9", "8", channel="b")) == ["1", "9"]
+def test_nothing_is_kept_of_channels_that_nobody_holds(ordering, counters):
+    assert ids(ordering, item("1", channel="b"), item("9", "8", channel="b")) == []
+    assert counters.items_published == 2
     assert ordering.last_id("b") is None
     assert not ordering.has_waiting
 
@@ -95,3 +98,44 @@ def test_a_last_id_is_learned(ordering):
     ordering.learn("a", "1")
     assert ordering.last_id("a") == "1"
     assert ids(ordering, item("3", "2")) == []
+
+
+class Unread:
+    """A publication that notes whether it was read."""
+
+    def __init__(self, channel, name=None):
+        self.channel = channel
+        self.id = name
+        self.is_read = False
+
+    def item(self):
+        self.is_read = True
+        return item(self.id, channel=self.channel)
+
+
+def test_what_is_for_nobody_or_repeated_is_not_read(ordering):
+    wanted, again, unwanted = Unread("a", "1"), Unread("a", "1"), Unread("b")
+    assert ids(ordering, wanted, again, unwanted) == ["1"]
+    assert [one.is_read for one in (wanted, again, unwanted)] == [True, False, False]
+
+
+class Log:
+    """A log of this level, with what is in it."""
+
+    def __init__(self, level):
+        self.level = level
+        self.lines = []
+
+    def is_enabled_for(self, level):
+        return level >= self.level
+
+    def info(self, event, **fields):
+        self.lines.append((event, fields))
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_what_is_for_nobody_is_in_the_log(ordering, monkeypatch, is_told):
+    log = Log(logging.INFO if is_told else logging.WARNING)
+    monkeypatch.setattr("realtime_proxy.channels.ordering.log", log)
+    ids(ordering, item("1"), item("1"), item(channel="b"))
+    assert log.lines == [("publish", {"channel": "b", "receivers": 0})] * is_told

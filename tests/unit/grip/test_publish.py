@@ -37,7 +37,7 @@ def tnet(value):
 
 def both(value):
     """The item that a value is, the same from either encoding."""
-    item = parse_message(b"J" + json.dumps(value).encode())
+    item = parse_message(b"J" + json.dumps(value).encode()).item()
     assert item_from_json(value) == item
     assert parse_message(b"T" + tnet(value)) == item
     assert item_from_tnetstring(decode_tnetstring(tnet(value))) == item
@@ -234,7 +234,7 @@ def test_bad_arguments_of_a_command(arguments, text):
     [b"J" + json.dumps(STREAM).encode(), b"T" + tnet(STREAM), tnet(STREAM), tnet(STREAM) + b"x"],
 )
 def test_messages_in_every_encoding(frame):
-    assert parse_message(frame) == STREAM_ITEM
+    assert parse_message(frame).item() == STREAM_ITEM
 
 
 @pytest.mark.parametrize("encode", [lambda item: b"J" + json.dumps(item).encode(), tnet])
