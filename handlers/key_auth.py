@@ -53,6 +53,7 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NO_KEY = "No API key found in request"
 WRONG_KEY = "Unauthorized"
 DUPLICATE_KEY = "Duplicate API key found"
+CONSUMERS_UNKNOWN = "The consumers can't be had"
 
 # Byte for byte what Kong 0.3 answered, the line end included: clients compare it.
 CLASSIC_BODY = b'{"message":"Invalid authentication credentials"}\n'
@@ -146,6 +147,9 @@ class Handler(BaseHandler):
             digest = digest_of(self._key(request))
             known = self._known.get(digest) or self._of_store(digest)
             if known is None:
+                if self.config.stored and not self.context.stored.is_known:
+                    self._hide_keys(request)
+                    return kong_refusal(request, 503, CONSUMERS_UNKNOWN)
                 raise KeyAuthError(WRONG_KEY)
         except KeyAuthError as error:
             if self._anonymous is None:

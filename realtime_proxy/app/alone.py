@@ -74,6 +74,7 @@ class Alone:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve; `task_status` is told once clients can connect."""
         async with trio.open_nursery() as nursery:
+            await self.sides.learn(nursery)
             if self._predecessor is None:
                 self.sides.watch(nursery)
             await nursery.start(self._worker.run, self.listeners, partial(self._open, nursery))

@@ -3,9 +3,18 @@
 import contextlib
 from pathlib import Path
 
+from realtime_proxy.backend.redis_connection import KeptRedisConnection
 from realtime_proxy.config.consumers_section import Consumers
+from realtime_proxy.config.secrets import resolve_secret
+from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.inputs.consumer_store import ConsumerStore
+from realtime_proxy.inputs.redis_consumers import RedisConsumers
+from realtime_proxy.inputs.sqlite_consumers import SqliteConsumers
+from realtime_proxy.pipeline.redis_connection import RedisSettings
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
+
+_KEY_PATH = "consumers.store"
+_ELSEWHERE = ("env:", "file:")
 
 
 def open_store(
@@ -14,6 +23,30 @@ def open_store(
     """The store, its consumers in `book`; None if there is none. Raises ConfigError."""
     if not settings.store:
         return None
-    store = ConsumerStore(base_dir / settings.store, book)
+    store = _store(_where(settings.store, base_dir), base_dir, book)
     opened.callback(store.close)
     return store
+
+
+def _where(written: str, base_dir: Path) -> str:
+    if not written.startswith(_ELSEWHERE):
+        return written
+    try:
+        return resolve_secret(written, base_dir).decode(errors="replace")
+    except ConfigError as error:
+        raise _at_key(error) from error
+
+
+def _store(where: str, base_dir: Path, book: StoredConsumers) -> ConsumerStore:
+    if "://" not in where:
+        return SqliteConsumers(base_dir / where, book)
+    try:
+        redis = RedisSettings.of_url(where)
+        redis.check()
+    except ConfigError as error:
+        raise _at_key(error) from error
+    return RedisConsumers(KeptRedisConnection(redis), redis.db, book)
+
+
+def _at_key(error: ConfigError) -> ConfigError:
+    return ConfigError([Problem(_KEY_PATH, problem.message) for problem in error.problems])

@@ -3,6 +3,7 @@
 import contextlib
 from pathlib import Path
 
+import structlog
 import trio
 
 from realtime_proxy.app.admin_side import AdminSide
@@ -15,6 +16,11 @@ from realtime_proxy.inputs.overview import Overview
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.model.readiness import Readiness
 from realtime_proxy.net.listening_sockets import ListeningSockets
+
+# A start does not wait longer for the store of consumers.
+_LEARN_SECONDS = 3.0
+
+log = structlog.get_logger()
 
 
 class Sides:
@@ -47,12 +53,20 @@ class Sides:
         self.publish.adopt(config.publish, parts.publish_key)
         self.admin.adopt(config.admin, parts.admin_key)
 
+    async def learn(self, nursery: trio.Nursery) -> None:
+        """Begin to follow the store of consumers; back when it is known, or can't be asked."""
+        if self._store is None:
+            return
+        nursery.start_soon(self._store.watch)
+        with trio.move_on_after(_LEARN_SECONDS) as waiting:
+            await self._store.known()
+        if waiting.cancelled_caught:
+            log.warning("consumers are not known yet")
+
     def watch(self, nursery: trio.Nursery) -> None:
         """Begin to answer those who watch and operate."""
         nursery.start_soon(self.admin.run)
         nursery.start_soon(self.stats.run)
-        if self._store is not None:
-            nursery.start_soon(self._store.watch)
 
     def turn(self, readiness: Readiness) -> None:
         """From now on, load balancers are told this."""

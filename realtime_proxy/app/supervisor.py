@@ -72,6 +72,7 @@ class Supervisor:
             store = open_store(config.consumers, base_dir, book, opened)
             if store is not None:
                 self.door.consumers, store.on_changed = book, self.door.tell_consumer
+                store.on_known = self.door.tell_consumers
             self.sides = Sides(
                 config, counters, base_dir, sockets, self.door.overview, store, several=True
             )
@@ -122,6 +123,7 @@ class Supervisor:
         ):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._timers.run)
+                await self.sides.learn(nursery)
                 if self._predecessor is None:
                     self.sides.watch(nursery)
                 ready = [trio.Event() for _ in self.slots]

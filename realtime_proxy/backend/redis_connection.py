@@ -18,6 +18,7 @@ from realtime_proxy.pipeline.redis_connection import (
     RedisSettings,
     RedisUnavailable,
 )
+from realtime_proxy.pipeline.secret import Secret
 
 if TYPE_CHECKING:
     from coredis import Redis
@@ -110,7 +111,8 @@ class KeptRedisConnection:
             self._host,
             self._port,
             settings.db,
-            password=None if settings.password is None else settings.password.value.decode(),
+            username=_decoded(settings.username),
+            password=_decoded(settings.password),
             connect_timeout=settings.timeout_seconds,
             stream_timeout=settings.timeout_seconds,
             max_connections=_MAX_CONNECTIONS,
@@ -147,6 +149,10 @@ async def _published(feed: "PubSub[bytes]") -> AsyncGenerator[Published, None]:
         # The others tell how many subscriptions there are.
         if isinstance(channel, bytes) and isinstance(content, bytes):
             yield Published(channel, content)
+
+
+def _decoded(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.value.decode()
 
 
 def _said(problem: BaseException) -> str:

@@ -11,7 +11,8 @@ class Consumers:
 
     store: str = option(
         "",
-        "SQLite file of the consumers that are kept over the admin port; made if it is not there. "
-        "Empty: there are none.",
+        "Where consumers are kept that come over the admin port: an SQLite file, made if it is not "
+        "there, or `redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]`, which several instances share; "
+        "`env:NAME` or `file:PATH` says where that is written. Empty: there are none.",
         restart=True,
     )

@@ -21,7 +21,7 @@ from realtime_proxy.inputs.consumer_fields import (
     key_fields,
     read_fields,
 )
-from realtime_proxy.inputs.consumer_store import ConsumerStore, Overtaken
+from realtime_proxy.inputs.consumer_store import ConsumerStore, Overtaken, StoreAway
 from realtime_proxy.model.consumer_record import (
     ConsumerRecord,
     GroupRecord,
@@ -84,6 +84,8 @@ class ConsumerApi:
             return _json(400, {"message": str(error)})
         except _Failure as failure:
             return _json(failure.status, {"message": str(failure)})
+        except StoreAway as problem:
+            return _json(503, {"message": f"the store of consumers can't be used: {problem}"})
 
     async def _follow(
         self, method: str, names: list[str], fields: dict[str, Any], query: bytes

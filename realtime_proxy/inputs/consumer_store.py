@@ -1,123 +1,81 @@
-"""The store of consumers: read from memory, written to an SQLite file by one thread."""
+"""The store of consumers: read from memory, kept elsewhere, perhaps changed by others, too."""
 
-import os
-import sqlite3
-from collections.abc import AsyncIterator, Callable
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
-import msgspec
-import structlog
 import trio
 
-from realtime_proxy.errors import ConfigError, Problem
-from realtime_proxy.model.consumer_record import ConsumerRecord, decode_record, encode_record
+from realtime_proxy.model.consumer_record import ConsumerRecord
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
-
-# Another process writes the same file while one takes the other's place, or if they share it.
-LOOK_SECONDS = 0.5
-_KEY_PATH = "consumers.store"
-
-log = structlog.get_logger()
 
 
 class Overtaken(Exception):
-    """Another process has changed something since the last look: look again."""
+    """Somebody else has changed something since the last look: look again."""
 
 
-class ConsumerStore:
-    """Has the file. `on_changed` hears of each change: an id, and the record unless it is gone.
+class StoreAway(Exception):
+    """What keeps the consumers can't be asked; the text says why."""
 
-    What another process changes is known soon while `watch` runs, and within `change`.
+
+class ConsumerStore(ABC):
+    """Has the consumers in `book`, as they were known last.
+
+    `on_changed` hears of each change: an id, and the record unless it is gone. `on_known` is called
+    once, when consumers are known that were not at the start. What others change is known soon
+    while `watch` runs, and within `change`.
     """
 
-    def __init__(self, file: Path, book: StoredConsumers) -> None:
-        """Raises ConfigError when the file can't be had, or is something else."""
+    def __init__(self, book: StoredConsumers) -> None:
         self.book = book
         self.on_changed: Callable[[str, ConsumerRecord | None], None] = _ignore
-        self._writer = trio.CapacityLimiter(1)
+        self.on_known: Callable[[], None] = _ignore
         self._turn = trio.Lock()
-        self._version = -1  # what SQLite calls the state that others have left
-        try:
-            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-            # Threads take turns; that is what the limiter and the lock are for.
-            self._database = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS consumers (id TEXT PRIMARY KEY, record BLOB NOT NULL)"
-            )
-            for record in (self._news() or {}).values():
-                book.put(record)
-        except (OSError, sqlite3.Error, msgspec.DecodeError) as error:
-            raise ConfigError([Problem(_KEY_PATH, f"{file} can't be used: {error}")]) from error
 
     @asynccontextmanager
     async def change(self) -> AsyncIterator[None]:
         """Within this block nobody else in this process changes anything, and all is known.
 
-        Another process may come first even so: then `put` and `remove` raise Overtaken.
+        Another process may come first even so: then `put` and `remove` raise Overtaken. Raises
+        StoreAway, as they do.
         """
         async with self._turn:
             await self._catch_up()
             yield
 
+    @abstractmethod
     async def put(self, record: ConsumerRecord) -> None:
-        """Keep a consumer as it is now; it counts once it is in the file. Raises Overtaken."""
-        statement = "INSERT OR REPLACE INTO consumers VALUES (?, ?)"
-        await self._write(statement, (record.id, encode_record(record)))
-        self._put(record)
+        """Keep a consumer as it is now; it counts once it is kept. Raises Overtaken."""
 
+    @abstractmethod
     async def remove(self, record_id: str) -> None:
         """Keep a consumer no more. Raises Overtaken."""
-        await self._write("DELETE FROM consumers WHERE id = ?", (record_id,))
-        self._remove(record_id)
 
-    async def _write(self, statement: str, values: tuple[object, ...]) -> None:
-        def write() -> bool:
-            with self._database:  # a transaction, which no other process writes in
-                self._database.execute("BEGIN IMMEDIATE")
-                if is_known := self._version_of_others() == self._version:
-                    self._database.execute(statement, values)
-            return is_known
-
-        if not await trio.to_thread.run_sync(write, limiter=self._writer):
-            raise Overtaken("another process has changed the consumers meanwhile")
-
-    # -- what other processes change ---------------------------------------------------------
-
+    @abstractmethod
     async def watch(self) -> None:
-        """Look for what other processes have changed, until cancelled."""
-        while True:
-            try:
-                async with self.change():
-                    pass
-            except (sqlite3.Error, msgspec.DecodeError) as error:
-                log.warning("consumers can't be read", problem=str(error))
-            await trio.sleep(LOOK_SECONDS)
+        """Follow what others change, until cancelled."""
 
+    @abstractmethod
     async def _catch_up(self) -> None:
-        news = await trio.to_thread.run_sync(self._news, limiter=self._writer)
-        if news is None:
-            return
+        """Know what others have changed."""
+
+    @abstractmethod
+    async def known(self) -> None:
+        """Come back when the consumers are known; while `watch` runs they will be."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is open."""
+
+    # -- the book --------------------------------------------------------------------------
+
+    def _replace(self, news: Mapping[str, ConsumerRecord]) -> None:
+        """These are all consumers now; those first that have changed first."""
         for record_id in set(self.book.records).difference(news):
             self._remove(record_id)
         for record in news.values():
             if self.book.records.get(record.id) != record:
                 self._put(record)
-
-    def _news(self) -> dict[str, ConsumerRecord] | None:
-        """All consumers, the latest change last; None if others have changed nothing."""
-        version = self._version_of_others()
-        if version == self._version:
-            return None
-        rows = self._database.execute("SELECT record FROM consumers ORDER BY rowid")
-        records = [decode_record(record) for (record,) in rows]
-        self._version = version
-        return {record.id: record for record in records}
-
-    def _version_of_others(self) -> int:
-        """A number that is another one once another process has changed the file."""
-        return int(self._database.execute("PRAGMA data_version").fetchone()[0])
 
     def _put(self, record: ConsumerRecord) -> None:
         self.book.put(record)
@@ -126,10 +84,6 @@ class ConsumerStore:
     def _remove(self, record_id: str) -> None:
         self.book.remove(record_id)
         self.on_changed(record_id, None)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
 
 
 def _ignore(*_: object) -> None:

@@ -133,8 +133,7 @@ class Hub:
             case Kind.TAKEN:
                 self._taken(link, int(parts[0]))
             case Kind.CONSUMERS if self.consumers is not None:
-                records = map(encode_record, self.consumers.records.values())
-                link.socket.send([Kind.CONSUMERS, *records])
+                link.socket.send(_all_of(self.consumers))
             case Kind.WANT:
                 self._give_tokens_to(worker, link, int(parts[0]))
             case Kind.PUBLISH:
@@ -210,6 +209,11 @@ class Hub:
         """Have every worker know a consumer as it is now; None: it is gone."""
         known = [] if record is None else [encode_record(record)]
         self._tell_all([Kind.CONSUMER, record_id.encode(), *known])
+
+    def tell_consumers(self) -> None:
+        """Have every worker know all consumers anew."""
+        if self.consumers is not None:
+            self._tell_all(_all_of(self.consumers))
 
     def admit(self) -> None:
         """Have every worker take clients, and those that come later."""
@@ -343,6 +347,12 @@ class Hub:
                 self._links[worker].socket.send([kind, b"%d" % question.number, *parts])
             is_complete = await question.settled(seconds)
         return question.answers, is_complete
+
+
+def _all_of(consumers: StoredConsumers) -> list[bytes]:
+    """All consumers, and whether these are all there are."""
+    records = map(encode_record, consumers.records.values())
+    return [Kind.CONSUMERS, b"%d" % consumers.is_known, *records]
 
 
 def _ignore(*_: object) -> None:

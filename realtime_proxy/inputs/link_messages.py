@@ -41,7 +41,8 @@ class Kind(bytes, Enum):
     TALLY = b"A"  # worker: what it has counted since the last time
     VISITS = b"S"  # supervisor: tell of each client from now on (1), or not (0)
     REOPEN = b"O"  # supervisor: begin a new log file
-    CONSUMERS = b"c"  # worker: tell me the consumers; supervisor: these of the store, each a part
+    # worker: tell me the consumers. supervisor: whether it knows (1) them, and each as a part
+    CONSUMERS = b"c"
     CONSUMER = b"e"  # supervisor: a consumer's id, and its record unless it is gone
     ADMIT = b"@"  # supervisor: take clients from now on
     DRAIN = b"Z"  # supervisor: take no new clients, let the others go over so many seconds, and end

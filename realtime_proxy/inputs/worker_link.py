@@ -103,7 +103,7 @@ class WorkerLink:
         self._socket.send([Kind.TALLY, encode_tallied(tallied)])
 
     async def learn_consumers(self) -> None:
-        """Ask for the consumers of the store; back when they are in `stored`."""
+        """Ask for the consumers of the store; back when `stored` has what is known of them."""
         self._socket.send([Kind.CONSUMERS])
         await self._knows_consumers.wait()
 
@@ -187,10 +187,12 @@ class WorkerLink:
                 self.on_drain(float(parts[0]))
 
     def _know_consumers(self, parts: list[bytes]) -> None:
-        records = [decode_record(part) for part in parts]
+        is_known, *encoded = parts
+        records = [decode_record(part) for part in encoded]
         for record in records:
             self.stored.put(record)
         self.stored.keep({record.id for record in records})
+        self.stored.is_known = is_known == b"1"
         self._knows_consumers.set()
 
     async def _inspect(self, inspector: Inspector, kind: Kind, parts: list[bytes]) -> None:

@@ -52,6 +52,11 @@ class JwtCredentials:
         except BadKey as error:
             raise TokenRefused("Invalid key/secret") from error
 
+    @property
+    def are_known(self) -> bool:
+        """False while nobody can tell what the store has."""
+        return not self._stored or self._context.stored.is_known
+
     def still_have(self, credential: JwtCredential) -> bool:
         """False once it is gone, or has become another."""
         live = _live.get(self._context.name, self._of_settings)

@@ -15,7 +15,7 @@ from realtime_proxy.pipeline.jwt_credentials import JwtCredentials
 from realtime_proxy.pipeline.jwt_issuer import IssuerKeys
 from realtime_proxy.pipeline.jwt_key import ALGORITHMS, JwtKey
 from realtime_proxy.pipeline.jwt_token import BadToken, JwtToken
-from realtime_proxy.pipeline.key_set import KeySet, KeySource
+from realtime_proxy.pipeline.key_set import KeySet, KeySource, KeysUnavailable
 
 
 @attrs.frozen
@@ -58,6 +58,8 @@ class JwtVerifier:
             return await self._of_issuer(token, issuer)
         if not isinstance(key, str) or not key:
             raise UnreadableToken(f"No mandatory '{name}' in claims")
+        if not self.credentials.are_known:
+            raise KeysUnavailable("the store of consumers is not known yet")
         raise TokenRefused(f"No credentials found for given '{name}'")
 
     def _of_consumer(

@@ -1,8 +1,10 @@
 """Redis for handlers: where it is, and a connection that comes and goes. `backend/` makes it."""
 
 import importlib.util
+import re
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import attrs
 
@@ -12,6 +14,12 @@ from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.pipeline.secret import Secret
 
 T = TypeVar("T")
+
+_URL_FORM = "`redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]`"
+_URL = re.compile(
+    r"redis://(?:(?P<username>[^\s:@/]*):(?P<password>[^\s@/]+)@)?"
+    r"(?P<host>[^\s:@/?#\[\]]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/(?P<db>[0-9]{0,5}))?"
+)
 
 
 class RedisUnavailable(Exception):
@@ -26,9 +34,27 @@ class RedisSettings:
         None, '`"env:REDIS_HOST"`, or a name or address. Without: 127.0.0.1.'
     )
     port: Secret | None = option(None, 'In quotes: `"env:REDIS_PORT"`, or a number. Without: 6379.')
+    username: Secret | None = option(None, "Of Redis' ACL. Without: the default one.")
     password: Secret | None = option(None, '`"env:REDIS_PASSWORD"`.')
     db: int = option(0, "The number of its database.", at_least(0))
     timeout_seconds: float = option(2.0, "Limit for its answers.", above_zero)
+
+    @classmethod
+    def of_url(cls, url: str) -> Self:
+        """Where `redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]` leads. Raises ConfigError.
+
+        The text of the error has nothing of the URL, which may carry a password.
+        """
+        match = _URL.fullmatch(url)
+        if match is None:
+            raise ConfigError([Problem("", f"must be {_URL_FORM}")])
+        return cls(
+            host=Secret(match["host"].strip("[]").encode()),
+            port=Secret(match["port"].encode()) if match["port"] else None,
+            username=Secret(unquote_to_bytes(match["username"])) if match["username"] else None,
+            password=Secret(unquote_to_bytes(match["password"])) if match["password"] else None,
+            db=int(match["db"] or 0),
+        )
 
     @property
     def address(self) -> tuple[str, int]:

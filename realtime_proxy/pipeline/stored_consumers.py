@@ -20,11 +20,16 @@ class StoredKey:
 
 
 class StoredConsumers:
-    """Finds consumers by what requests show of them, and by name."""
+    """Finds consumers by what requests show of them, and by name.
+
+    `is_known` is False while nobody can tell who they are: who is not found may be one of them.
+    """
 
     def __init__(self) -> None:
+        self.is_known = True
         self.records: dict[str, ConsumerRecord] = {}
-        self._by_name: dict[str, str] = {}  # usernames and own ids, to ids
+        # Usernames and own ids, to ids: several changes may come at once, in any order.
+        self._by_name: dict[str, tuple[str, ...]] = {}
         self._by_key: dict[bytes, StoredKey] = {}
         self._by_issuer: dict[str, tuple[Consumer, JwtCredential]] = {}
         self.on_lapsed: Callable[[], object] = _nobody
@@ -39,16 +44,16 @@ class StoredConsumers:
 
     def called(self, name: str) -> ConsumerRecord | None:
         """The consumer of an id, a username or an own id."""
-        return self.records.get(name) or self.records.get(self._by_name.get(name, ""))
+        ids = self._by_name.get(name)
+        return self.records.get(name) or (self.records[ids[0]] if ids else None)
 
     def put(self, record: ConsumerRecord) -> None:
         """Have a consumer be as this record says."""
         before = self.records.get(record.id)
         self._forget(record.id)
         self.records[record.id] = record
-        for name in (record.username, record.custom_id):
-            if name:
-                self._by_name.setdefault(name, record.id)
+        for name in _names(record):
+            self._by_name[name] = (*self._by_name.get(name, ()), record.id)
         consumer = _consumer(record)
         self._by_key |= {
             digest_of(key.key.encode()): StoredKey(consumer, key.id, _end_of(key))
@@ -73,10 +78,11 @@ class StoredConsumers:
         record = self.records.pop(record_id, None)
         if record is None:
             return
-        for name in (record.username, record.custom_id):
-            if name and self._by_name.get(name) == record_id:
-                del self._by_name[name]
-        # Another may have it by now: several changes may come at once, in any order.
+        for name in _names(record):
+            others = tuple(one for one in self._by_name.pop(name) if one != record_id)
+            if others:
+                self._by_name[name] = others
+        # Another may have it by now.
         for digest in [digest_of(key.key.encode()) for key in record.keys]:
             if digest in self._by_key and self._by_key[digest].consumer.id == record_id:
                 del self._by_key[digest]
@@ -87,6 +93,10 @@ class StoredConsumers:
 
 def _nobody() -> None:
     """Nobody is held by what has lapsed."""
+
+
+def _names(record: ConsumerRecord) -> set[str]:
+    return {name for name in (record.username, record.custom_id) if name}
 
 
 def _consumer(record: ConsumerRecord) -> Consumer:

@@ -83,6 +83,9 @@ class RedisServer:
             try:
                 if connection is not None and not connection.is_known and name != b"HELLO":
                     raise RedisError("NOAUTH Authentication required.")
+                if connection is not None and connection.queue is not None and name != b"EXEC":
+                    connection.queue.append(command)
+                    return "QUEUED"
                 return _COMMANDS[name.upper()](self, connection, *arguments)
             except KeyError:
                 return RedisError(f"ERR unknown command '{name.decode()}'")
@@ -117,6 +120,8 @@ class Connection(socketserver.StreamRequestHandler):
         self.channels: set[bytes] = set()
         self.patterns: set[bytes] = set()
         self.is_known = not redis.password
+        self.watched: dict[bytes, bytes | None] = {}
+        self.queue: list[list[bytes]] | None = None  # between MULTI and EXEC
         with redis.lock:
             redis.connections.add(self)
         try:
@@ -200,6 +205,36 @@ def _delete(redis: RedisServer, _: Any, *keys: bytes) -> Reply:
     return len(found)
 
 
+def _watch(redis: RedisServer, connection: Connection, *keys: bytes) -> Reply:
+    connection.watched |= {key: redis.texts.get(key) for key in keys}
+    return "OK"
+
+
+def _unwatch(_: RedisServer, connection: Connection) -> Reply:
+    connection.watched.clear()
+    return "OK"
+
+
+def _multi(_: RedisServer, connection: Connection) -> Reply:
+    connection.queue = []
+    return "OK"
+
+
+def _exec(redis: RedisServer, connection: Connection) -> Reply:
+    queue, connection.queue = connection.queue or [], None
+    watched, connection.watched = connection.watched, {}
+    if any(redis.texts.get(key) != value for key, value in watched.items()):
+        return None
+    return [redis.answer(connection, command) for command in queue]
+
+
+def _hset(redis: RedisServer, _: Any, key: bytes, *pairs: bytes) -> Reply:
+    fields = redis.hashes.setdefault(key, {})
+    before = len(fields)
+    fields |= zip(pairs[::2], pairs[1::2], strict=True)
+    return len(fields) - before
+
+
 def _hsetnx(redis: RedisServer, _: Any, key: bytes, field: bytes, value: bytes) -> Reply:
     fields = redis.hashes.setdefault(key, {})
     return int(fields.setdefault(field, value) is value)
@@ -231,9 +266,15 @@ _COMMANDS: dict[bytes, Callable[..., Reply]] = {
     b"HELLO": _hello,
     b"PING": lambda *_: "PONG",
     b"EXISTS": lambda redis, _, *keys: sum(key in redis.texts for key in keys),
+    b"GET": lambda redis, _, key: redis.texts.get(key),
     b"SET": _set,
+    b"WATCH": _watch,
+    b"UNWATCH": _unwatch,
+    b"MULTI": _multi,
+    b"EXEC": _exec,
     b"DEL": _delete,
     b"HGETALL": lambda redis, _, key: redis.hashes.get(key, {}),
+    b"HSET": _hset,
     b"HSETNX": _hsetnx,
     b"HDEL": _hdel,
     b"HINCRBY": _hincrby,

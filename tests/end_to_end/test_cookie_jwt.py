@@ -3,8 +3,6 @@
 Without the marker `slow` Redis is a stand-in; with it, a server of its own.
 """
 
-import shutil
-import subprocess
 import time
 from contextlib import contextmanager
 
@@ -12,6 +10,7 @@ import pytest
 
 from realtime_proxy.testing.events import CONTENT_TYPE, read_events, write_events
 from realtime_proxy.testing.raw_client import DEADLINE_SECONDS, RawClient
+from realtime_proxy.testing.real_redis import start_redis
 from realtime_proxy.testing.redis_server import RedisServer
 from realtime_proxy.testing.reserved_ports import reserved_ports
 from realtime_proxy.testing.scripted_backend import ScriptedBackend
@@ -54,67 +53,18 @@ targets = [{{ url = "{url}" }}]
 STREAM = [("Grip-Hold", "stream"), ("Grip-Channel", "a"), ("Content-Type", "text/event-stream")]
 
 
-class RealRedis:
-    """A `redis-server` of the test's own, commanded by `redis-cli`."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.port = 0
-
-    def start(self):
-        with reserved_ports(1) as (port,):
-            self.port = self.port or port
-        events = ("--notify-keyspace-events", "K$g")
-        options = ("--port", str(self.port), "--save", "", "--dir", str(self.folder), *events)
-        self.process = subprocess.Popen(
-            ["redis-server", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        ends_at = time.monotonic() + DEADLINE_SECONDS
-        while "PONG" not in self._cli("PING"):
-            assert time.monotonic() < ends_at
-            time.sleep(0.01)
-        return self
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(DEADLINE_SECONDS)
-
-    def set(self, key):
-        self._cli("SET", key, key)
-
-    def delete(self, key):
-        self._cli("DEL", key)
-
-    def publish(self, channel, content):
-        return int(self._cli("PUBLISH", channel, content))
-
-    def _cli(self, *command):
-        done = subprocess.run(
-            ["redis-cli", "-p", str(self.port), *command],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout
-
-
-WHERE = shutil.which("redis-server")
-REASON = "there is no redis-server (Debian: redis-server)"
-REAL = pytest.param("real", marks=[pytest.mark.slow, pytest.mark.skipif(not WHERE, reason=REASON)])
-
-
 @contextmanager
 def running(kind, folder):
-    redis = (RedisServer() if kind == "stand-in" else RealRedis(folder)).start()
+    redis = start_redis(kind, folder, "--notify-keyspace-events", "K$g")
     try:
         yield redis
     finally:
         redis.stop()
 
 
-@pytest.fixture(scope="module", params=["stand-in", REAL])
-def redis(request, tmp_path_factory):
-    with running(request.param, tmp_path_factory.mktemp("redis")) as redis:
+@pytest.fixture(scope="module")
+def redis(redis_kind, tmp_path_factory):
+    with running(redis_kind, tmp_path_factory.mktemp("redis")) as redis:
         yield redis
 
 

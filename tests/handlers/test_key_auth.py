@@ -13,10 +13,12 @@ from realtime_proxy.pipeline import (
     BaseHandler,
     Exchange,
     HandlerContext,
+    HandlerServices,
     Headers,
     Identity,
     Refuse,
     RequestHead,
+    StoredConsumers,
 )
 from realtime_proxy.pipeline.catalogue import load_class
 from realtime_proxy.pipeline.secret import files_relative_to
@@ -385,3 +387,22 @@ def test_settings_that_make_no_sense_are_problems(settings: dict[str, Any], key_
         make(**settings)
     assert [problem.key_path for problem in caught.value.problems] == [key_path]
     assert "second" not in str(caught.value)
+
+
+# While the store is not known
+
+
+async def test_unknown_keys_are_not_judged_before_the_store_is_known():
+    stored = StoredConsumers()
+    stored.is_known = False
+    handler = make(stored=True)
+    services = HandlerServices(None, None, None, stored)
+    handler.context = HandlerContext(name="key_auth", logger=None, services=services)
+    assert await passes(handler, new_exchange(("apikey", "supersecret"))) == "alice"
+    exchange = new_exchange(target="/?apikey=of+the+store")
+    refusal = await refusal_of(handler, exchange)
+    assert refusal.response.status == 503
+    assert exchange.request.target == b"/"
+    stored.is_known = True
+    refusal = await refusal_of(handler, new_exchange(("apikey", "of the store")))
+    assert refusal.response.status == 401

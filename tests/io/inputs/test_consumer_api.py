@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from realtime_proxy.inputs.consumer_api import ConsumerApi
-from realtime_proxy.inputs.consumer_store import ConsumerStore
+from realtime_proxy.inputs.sqlite_consumers import SqliteConsumers
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.pipeline.consumers import digest_of
@@ -20,7 +20,7 @@ class Operator:
     """Calls the API, with forms unless told otherwise."""
 
     def __init__(self, file):
-        self.store = ConsumerStore(file, StoredConsumers())
+        self.store = SqliteConsumers(file, StoredConsumers())
         self.api = ConsumerApi(self.store, lambda: 1_000.7)
 
     async def call(self, method, path, json_body=None, **form):

@@ -595,12 +595,16 @@ async def test_workers_know_the_consumers_of_the_store(hub, join):
     one, other = join(0), join(1)
     await other.is_heard()
     one.socket.send([b"c"])
-    assert await one.hears() == [b"c", encode_record(alice)]
+    assert await one.hears() == [b"c", b"1", encode_record(alice)]
     hub.tell_consumer("2", bob)
     hub.tell_consumer("1", None)
     for worker in (one, other):
         assert await worker.hears() == [b"e", b"2", encode_record(bob)]
         assert await worker.hears() == [b"e", b"1"]
+    hub.consumers.is_known = False
+    hub.tell_consumers()
+    for worker in (one, other):
+        assert await worker.hears() == [b"c", b"0", encode_record(alice)]
 
 
 # -- from the start to the end -------------------------------------------------------------------

@@ -495,13 +495,14 @@ async def test_the_consumers_of_the_store_are_learned_before_clients_come(ends, 
     nursery.start_soon(learn)
     assert await hub.hears() == [b"c"]
     assert not learned.is_set()
-    hub.socket.send([b"c", encode_record(alice)])
+    hub.socket.send([b"c", b"0", encode_record(alice)])
     with trio.fail_after(SECONDS):
         await learned.wait()
     assert stored.records == {"1": alice}
+    assert not stored.is_known
     hub.socket.send([b"e", b"2", encode_record(bob)])
     hub.socket.send([b"e", b"1"])
-    hub.socket.send([b"c", encode_record(bob)])
+    hub.socket.send([b"c", b"1", encode_record(bob)])
     with trio.fail_after(SECONDS):
         while stored.records != {"2": bob}:
             await trio.lowlevel.checkpoint()

@@ -53,6 +53,14 @@ def test_those_of_the_store_if_they_count(context, stored):
     assert (consumer.username, credential.key) == ("Sue", "storedkey")
 
 
+def test_whether_the_store_is_known(context, stored):
+    stored.is_known = False
+    assert JwtCredentials((), context).are_known
+    assert not JwtCredentials((), context, stored=True).are_known
+    stored.is_known = True
+    assert JwtCredentials((), context, stored=True).are_known
+
+
 def test_one_of_the_store_that_can_not_be_used_refuses(context, stored):
     stored.put(record(secret="no base64!"))
     credentials = JwtCredentials((), context, is_base64=True, stored=True)

@@ -8,12 +8,15 @@ from realtime_proxy.pipeline import (
     ClaimRules,
     Consumer,
     HandlerContext,
+    HandlerServices,
     Issuer,
     JwtCredential,
     JwtCredentials,
     JwtVerifier,
+    KeysUnavailable,
     NotInScope,
     Secret,
+    StoredConsumers,
     TokenRefused,
     UnreadableToken,
     issuer_keys,
@@ -84,3 +87,15 @@ async def test_a_token_must_be_for_all_that_is_required():
     assert await checked.verified(provided(scope="listen read more", exp=end))
     with pytest.raises(NotInScope):
         await checked.verified(provided(scope="read", exp=end))
+
+
+async def test_while_the_store_is_not_known_only_those_count_that_are_of_the_settings():
+    stored = StoredConsumers()
+    stored.is_known = False
+    context = HandlerContext("verifier", None, services=HandlerServices(None, None, None, stored))
+    credentials = JwtCredentials((ADO,), context, stored=True)
+    checked = JwtVerifier(context, credentials, issuer_keys((PROVIDER,)), ClaimRules())
+    assert (await checked.verified(hs_token({"iss": "adokey"}))).consumer is ADO
+    assert (await checked.verified(provided())).credential == PROVIDER.issuer
+    with pytest.raises(KeysUnavailable):
+        await checked.verified(hs_token({"iss": "perhaps stored"}))

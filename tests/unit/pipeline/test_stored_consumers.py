@@ -70,3 +70,18 @@ def test_what_is_added_lets_nothing_lapse(stored):
 def test_a_copy_loses_what_its_original_has_not(stored):
     stored.keep({"2"})
     assert list(stored.records) == ["2"]
+
+
+def test_a_name_changes_hands_in_whatever_order_this_is_heard(stored):
+    heir = replace(BOB, username="alice")
+    stored.put(heir)
+    stored.put(replace(ALICE, username="alix"))
+    assert stored.called("alice") == heir
+    stored.remove("2")
+    assert stored.called("alice") is None
+
+
+def test_the_same_name_and_own_id(stored):
+    stored.put(replace(BOB, custom_id="bob"))
+    stored.remove("2")
+    assert stored.called("bob") is None

@@ -6,8 +6,9 @@ import pytest
 import trio
 
 from realtime_proxy.errors import ConfigError
-from realtime_proxy.inputs import consumer_store
-from realtime_proxy.inputs.consumer_store import ConsumerStore, Overtaken
+from realtime_proxy.inputs import sqlite_consumers
+from realtime_proxy.inputs.consumer_store import Overtaken
+from realtime_proxy.inputs.sqlite_consumers import SqliteConsumers
 from realtime_proxy.model.consumer_record import ConsumerRecord, KeyRecord
 from realtime_proxy.pipeline.consumers import digest_of
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
@@ -19,7 +20,7 @@ SECONDS = 10
 
 async def test_what_is_kept_is_there_after_a_start(tmp_path):
     file, heard = tmp_path / "consumers.db", []
-    store = ConsumerStore(file, StoredConsumers())
+    store = SqliteConsumers(file, StoredConsumers())
     store.on_changed = lambda *change: heard.append(change)
     async with store.change():
         await store.put(ALICE)
@@ -28,7 +29,7 @@ async def test_what_is_kept_is_there_after_a_start(tmp_path):
     assert heard == [("1", ALICE), ("2", BOB), ("2", None)]
     assert store.book.records == {"1": ALICE}
     store.close()
-    again = ConsumerStore(file, StoredConsumers())
+    again = SqliteConsumers(file, StoredConsumers())
     assert again.book.records == {"1": ALICE}
     again.close()
     assert file.stat().st_mode & 0o777 == 0o600
@@ -38,7 +39,7 @@ def test_a_file_that_is_something_else(tmp_path):
     (tmp_path / "text").write_text("no database, but a text of some length" * 100)
     for file in (tmp_path / "text", tmp_path, tmp_path / "missing" / "file"):
         with pytest.raises(ConfigError, match=r"consumers.store: .* can't be used"):
-            ConsumerStore(file, StoredConsumers())
+            SqliteConsumers(file, StoredConsumers())
 
 
 # -- of two processes ------------------------------------------------------------------------------
@@ -47,8 +48,8 @@ def test_a_file_that_is_something_else(tmp_path):
 @pytest.fixture
 def two(tmp_path, monkeypatch):
     """Two that have the same file open, as in a takeover."""
-    monkeypatch.setattr(consumer_store, "LOOK_SECONDS", 0.01)
-    stores = [ConsumerStore(tmp_path / "consumers.db", StoredConsumers()) for _ in range(2)]
+    monkeypatch.setattr(sqlite_consumers, "LOOK_SECONDS", 0.01)
+    stores = [SqliteConsumers(tmp_path / "consumers.db", StoredConsumers()) for _ in range(2)]
     yield stores
     for store in stores:
         store.close()
@@ -129,7 +130,7 @@ async def test_a_file_that_can_not_be_read_for_a_while(two, nursery, monkeypatch
     def broken():
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(consumer_store.log, "warning", lambda *_, **__: failed.set())
+    monkeypatch.setattr(sqlite_consumers.log, "warning", lambda *_, **__: failed.set())
     with monkeypatch.context() as patch:
         patch.setattr(other, "_news", broken)
         nursery.start_soon(other.watch)
