@@ -169,6 +169,8 @@ class WebSocketConnection(WebSocketInput):
         if (record := self._record) is not None:
             record.opened_at, record.holds = time.time(), 1
             record.status, record.response_headers = 101, headers
+            record.backend, record.backend_status = self._backend.target.label, 101
+            record.backend_seconds = record.opened_at - record.started_at
         context = self.connection.context
         context.lifetimes.begin(self)
         if max_seconds := self._route.max_age_seconds:

@@ -160,6 +160,10 @@ def test_a_websocket(program, collector, websocket, backend, path):
     client.open(path)
     opened = logged(program, "connection opened", path)
     assert (opened["held"], opened["status"], opened["channels"]) == ("websocket", 101, [path])
+    assert opened["backend"] == backend.url.removeprefix("http://")
+    record = collector.wait_for("open", path)
+    assert (record["upstream_status"], record["source"]) == ("101", "upstream")
+    assert record["tries"] == [{"target": opened["backend"]}]
     client.send(TEXT, b"hello")
     assert client.read().content == b"hello"
     message = collector.wait_for("message", path)
