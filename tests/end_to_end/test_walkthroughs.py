@@ -15,8 +15,8 @@ CHECKOUT = Path(__file__).parents[2]
 PAGES = sorted(
     page for page in (CHECKOUT / "docs" / "chains").glob("*.md") if "```sh" in page.read_text()
 )
-# Their readers wait for the end of tokens.
-SLOW = {"realtime-gateway-for-microservices"}
+# Their readers wait for the end of tokens and sessions.
+SLOW = {"realtime-gateway-for-microservices", "kratos-and-oathkeeper"}
 STAND_INS = Path(__file__).with_name("stand_ins")
 DEADLINE_SECONDS = 240  # for all of them at once, on a busy machine
 _UP = "ip link set lo up"
