@@ -129,6 +129,8 @@ class WebSocketConnection(WebSocketInput):
                 case AcceptClient():
                     self._accept(effect.headers)
                 case RejectClient():
+                    if not effect.is_ours:
+                        self.connection.context.forwarding.mark_response(effect.head.headers)
                     self._reject(effect.head, effect.body)
                 case SendClose():
                     self._send_close(effect)
@@ -158,6 +160,7 @@ class WebSocketConnection(WebSocketInput):
         opening, self._opening = self._opening, None
         if opening is None:
             return
+        self.connection.context.forwarding.mark_response(headers)
         opening.accept(self.writer.write, headers)
         self._control.sent_at = self.connection.context.timers.now()
         opening.log_answer(self._backend.target.label, 101)

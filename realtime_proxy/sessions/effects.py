@@ -49,6 +49,7 @@ class RejectClient:
 
     head: ResponseHead
     body: bytes
+    is_ours: bool = False  # no backend has given it
 
 
 @attrs.frozen

@@ -31,4 +31,4 @@ def refusal(head: ResponseHead, body: bytes) -> RejectClient:
 def own_refusal(head: ResponseHead, body: bytes) -> RejectClient:
     """Refuse by ourselves. That carries no type where a WebSocket was asked for."""
     head.headers = head.headers.without((b"content-type",))
-    return RejectClient(head, body)
+    return RejectClient(head, body, is_ours=True)

@@ -44,6 +44,10 @@ use = "acl"
 allow = ["staff"]
 
 [[route]]
+host = "closed"
+targets = [{{ url = "http://127.0.0.1:1", over_http = true }}]
+
+[[route]]
 host = "circle"
 targets = [{{ url = "http://127.0.0.1:{circle}" }}]
 """
@@ -162,6 +166,25 @@ def test_via_both_ways(connect, backend, path):
     client.request("GET", path, [("Via", "1.1 outer")])
     assert client.read_reply().get_all("via") == ["1.1 inner", "1.1 realtime-proxy"]
     assert backend.calls_to(path)[0].get_all("via") == ["1.1 outer, 1.1 realtime-proxy"]
+
+
+def test_via_of_a_websocket(connect, backend, path):
+    inner = ("Via", "1.1 inner")
+    fields = [("Content-Type", "application/websocket-events"), inner]
+    backend.scripts[path] = lambda call: call.respond(fields=fields, body=b"OPEN\r\n")
+    accepted = WebSocketClient(connect()).open(path)
+    backend.scripts[path] = lambda call: call.respond(403, [inner])
+    refused = WebSocketClient(connect())
+    refused.ask(path)
+    for reply in (accepted, refused.client.read_reply()):
+        assert reply.get_all("via") == ["1.1 inner", "1.1 realtime-proxy"]
+
+
+def test_an_error_of_our_own_came_by_nobody(connect):
+    client = WebSocketClient(connect())
+    client.ask("/", host="closed")
+    reply = client.client.read_reply()
+    assert (reply.status, reply.get("via")) == (502, None)
 
 
 def test_a_circle_ends(connect, program):
