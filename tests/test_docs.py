@@ -22,7 +22,7 @@ from realtime_proxy.pipeline.registry import load_handlers
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
     str(path.relative_to(CHECKOUT))
-    for pattern in ("*.md", "docs/**/*.md", "handlers/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "handlers/*.md")
     for path in CHECKOUT.glob(pattern)
 )
 LINK = re.compile(r"\]\(([^)#\s]+)")

@@ -19,7 +19,7 @@ PROGRAM = Path(sys.executable).with_name("realtime-proxy")
 _ALARMS = re.compile(r"^.*(?:Traceback|\[error|Warning:).*$", re.MULTILINE)
 
 # The ports that all examples have, and that are others here.
-GATEWAY, PROXY, PUBLISH, APPLICATION, ADMIN = 8080, 7999, 5561, 8000, 9876
+PORTS = GATEWAY, PROXY, PUBLISH, APPLICATION, ADMIN = 8080, 7999, 5561, 8000, 9876
 
 
 class Chain(Publisher):

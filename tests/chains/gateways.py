@@ -30,6 +30,8 @@ class Gateway:
     refusal_field: str = "www-authenticate"
     # What it calls itself in Via, as a part of it; empty: nothing.
     via: str = ""
+    # Whether it asks the proxy behind it who may pass, instead of knowing keys itself.
+    asks_decisions: bool = True
     # Whether the proxy behind it gets the WebSockets of its clients.
     passes_websockets: bool = True
     # Whether the proxy behind it hears of clients that have gone.

@@ -14,6 +14,12 @@ KINDS = pytest.mark.parametrize("kind", ["plain", "event-stream"])
 GRIP_KEY = b"only-for-this-example-make-your-own"
 
 
+def is_ours(call):
+    """Whether a request of the application's is signed by the proxy, and by nobody else."""
+    [signature] = call.get_all("grip-sig")
+    return jwt.decode(signature, GRIP_KEY, ["HS256"])["iss"] == "realtime-proxy"
+
+
 # -- holds ---------------------------------------------------------------------------------------
 
 
@@ -39,6 +45,41 @@ def test_a_long_poll_is_held(chain, connect, path):
     assert (reply.status, reply.body) == (200, b"news")
 
 
+def test_a_long_poll_asks_again(chain, connect, path):
+    """As its client has asked, so that the gateway lets it through."""
+    fields = hold("response", f"{path}; prev-id=1")
+    chain.backend.scripts[path] = lambda call: call.respond(fields=fields)
+    client = connect()
+    client.request("GET", path, [chain.credential])
+    chain.backend.wait_for(path).wait_until_answered()
+    chain.backend.scripts[path] = lambda call: call.respond(body=b"what was missed")
+    after_a_gap = {"id": "3", "prev-id": "2"}
+    chain.publish_until_taken(path.strip("/"), fields=after_a_gap, http_response={"body": "3"})
+    assert client.read_reply().body == b"what was missed"
+    again = chain.backend.wait_for(path, 2)
+    assert again.get_all("x-consumer-username") == ["alice"]
+    assert again.get("grip-last") == f"{path.strip('/')}; last-id=1"
+
+
+def test_a_stream_asks_for_what_it_has_missed(chain, connect, path):
+    """With nothing of the client's, so past the gateway, of the application itself."""
+    more = f"{path}.more"
+    link = ("Grip-Link", f"<{chain.backend.url}{more}>; rel=next")
+    fields = [*hold("stream", f"{path}; prev-id=1"), link]
+    chain.backend.scripts[path] = lambda call: call.respond(fields=fields, body=b"1\n")
+    caught_up = [*hold("stream", f"{path}; prev-id=3"), link]
+    chain.backend.scripts[more] = lambda call: call.respond(fields=caught_up, body=b"2\n3\n")
+    client = connect()
+    client.request("GET", path, [chain.credential])
+    client.read_until(b"1\n")
+    after_a_gap = {"id": "3", "prev-id": "2"}
+    chain.publish_until_taken(path.strip("/"), fields=after_a_gap, http_stream={"content": "3\n"})
+    client.read_until(b"2\n3\n")
+    asked = chain.backend.wait_for(more)
+    assert is_ours(asked)
+    assert asked.get("grip-last") == f"{path.strip('/')}; last-id=1"
+
+
 # -- WebSockets ----------------------------------------------------------------------------------
 
 
@@ -61,7 +102,10 @@ def test_each_event_of_a_websocket_passes_the_gateway(chain, websocket, path):
     channel = path.strip("/")
     chain.backend.scripts[path] = lambda call: answer_events(call, channel)
     client = websocket()
-    client.open(path, [chain.credential, ("X-Consumer-Username", "root")])
+    accepted = client.open(path, [chain.credential, ("X-Consumer-Username", "root")])
+    shown = ", ".join(accepted.get_all("via"))
+    assert shown.endswith("realtime-proxy")
+    assert chain.gateway.via in shown
     for number in range(3):
         client.send(TEXT, b"%d" % number)
         assert client.read().content == b"%d" % number
@@ -91,6 +135,7 @@ def test_a_websocket_is_refused(chain, websocket, path):
     reply = client.client.read_reply()
     assert reply.status == 401
     assert reply.get("sec-websocket-accept") is None
+    assert "realtime-proxy" in reply.get_all("via")[-1]
     assert reply.get(chain.gateway.refusal_field)
     assert chain.gateway.refusal[BEHIND] in reply.body
     assert chain.backend.calls_to(path) == []
@@ -130,8 +175,7 @@ def test_the_application_knows_the_proxy(chain, connect, path):
     client.request("GET", path, [chain.credential, ("Grip-Sig", "forged")])
     assert client.read_reply().status == 200
     [call] = chain.backend.calls_to(path)
-    [signature] = call.get_all("grip-sig")
-    assert jwt.decode(signature, GRIP_KEY, ["HS256"])["iss"] == "realtime-proxy"
+    assert is_ours(call)
 
 
 def test_via_has_the_members(chain, connect, path):

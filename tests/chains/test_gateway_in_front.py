@@ -2,7 +2,7 @@
 
 import pytest
 
-from realtime_proxy.testing.events import CONTENT_TYPE, write_events
+from realtime_proxy.testing.events import CONTENT_TYPE, read_events, write_events
 from realtime_proxy.testing.websocket_client import TEXT
 from tests.chains.gateways import IN_FRONT, with_gateways
 from tests.chains.holds import hold, publish_and_read
@@ -69,6 +69,13 @@ def test_nobody_else_says_who_a_client_is(chain, connect, path):
     assert chain.backend.calls_to(path) == []
 
 
+@with_gateways(lambda gateway: gateway.asks_decisions)
+def test_nobody_else_asks_who_may_pass(chain, connect):
+    stranger = connect(chain.proxy_address, source="127.0.0.2")
+    stranger.request("GET", "/decisions/", [chain.credential])
+    assert stranger.read_reply().status == 403
+
+
 def test_where_the_client_is(chain, connect, path):
     client = connect(source="127.0.0.3")
     client.request("GET", path, [chain.credential, ("X-Forwarded-For", "192.0.2.1")])
@@ -88,7 +95,8 @@ def test_a_websocket(chain, websocket, path):
         fields=opening, body=write_events("OPEN", subscribe)
     )
     client = websocket()
-    client.open(path, [chain.credential, ("X-Consumer-Username", "root")])
+    accepted = client.open(path, [chain.credential, ("X-Consumer-Username", "root")])
+    assert "realtime-proxy" in ", ".join(accepted.get_all("via"))
     for number in range(3):
         assert chain.publish(channel, ws_message={"content": f"news {number}"}) == 1
         assert client.read().content == b"news %d" % number
@@ -127,17 +135,25 @@ def test_via_has_the_members(chain, connect, path):
     assert chain.gateway.via in shown
 
 
-@KINDS
+@pytest.mark.parametrize("held", ["stream", "response"])
 @with_gateways(lambda gateway: gateway.tells_of_aborts)
-def test_nobody_is_held_for_a_client_that_has_gone(chain, connect, path, kind):
-    channel = path.strip("/")
-    fields = hold("stream", path, Content_Type=f"text/{kind}")
-    chain.backend.scripts[path] = lambda call: call.respond(fields=fields, body=b"first\n")
+def test_nobody_is_held_for_a_client_that_has_gone(chain, connect, path, held):
+    fields = hold(held, path)
+    chain.backend.scripts[path] = lambda call: call.respond(fields=fields)
     client = connect()
     client.request("GET", path, [chain.credential])
-    client.read_until(b"first\n")
-    chain.publish_until_taken(channel, http_stream={"content": "1\n"})
+    chain.proxy.wait_for_log(rf"connection opened .*uri=\S+{path}\s")
     client.close()
-    closed = rf"connection closed .*channels=\S*{channel}"
-    chain.proxy.wait_for_log(closed)
-    chain.wait_for_no_subscribers(channel)
+    chain.proxy.wait_for_log(rf"connection closed .*uri=\S+{path}\s.*reason=client-gone")
+    assert chain.publish(path.strip("/"), http_stream={"content": ""}) == 0
+
+
+@with_gateways(lambda gateway: gateway.tells_of_aborts and gateway.passes_websockets)
+def test_nobody_is_held_for_a_websocket_that_has_gone(chain, websocket, path):
+    fields = [("Content-Type", CONTENT_TYPE)]
+    chain.backend.scripts[path] = lambda call: call.respond(fields=fields, body=b"OPEN\r\n")
+    client = websocket()
+    client.open(path, [chain.credential])
+    client.client.close()
+    closing = chain.backend.wait_for(path, 2)
+    assert read_events(closing.body) == [("DISCONNECT", b"")]
