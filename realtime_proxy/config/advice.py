@@ -18,6 +18,7 @@ def advise(config: Config, base_dir: Path) -> Iterator[Problem]:
     """Warnings about a configuration that loads."""
     yield from _short_keys(config, base_dir)
     yield from _open_backends(config)
+    yield from _unreachable_consumers(config)
     if not config.route:
         yield Problem("route", "there are no routes, so every request is answered 502")
     for index, route in enumerate(config.route):
@@ -74,6 +75,22 @@ def _open_backends(config: Config) -> Iterator[Problem]:
                     f"route[{i}].targets[{j}].zhttpreq",
                     f"whoever reaches {target.zhttpreq} gets requests, and answers them",
                 )
+
+
+def _unreachable_consumers(config: Config) -> Iterator[Problem]:
+    """Handlers that wait for consumers of a store, and a store that waits for them."""
+    store = config.consumers.store
+    for name, values in config.handler.items():
+        if values.get("stored") is True and not store:
+            yield Problem(
+                f"handler.{name}.stored", "nobody is found: there is no `store` in `[consumers]`"
+            )
+    is_shared = store.startswith(("redis:", "rediss:", "env:", "file:"))
+    if store and not is_shared and not config.admin.listen:
+        yield Problem(
+            "consumers.store",
+            "nobody can be put in there: there is no `listen` in `[admin]`, where calls would come",
+        )
 
 
 def _short_keys(config: Config, base_dir: Path) -> Iterator[Problem]:

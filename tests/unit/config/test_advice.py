@@ -77,3 +77,13 @@ def test_backends_that_can_be_anybody():
     found = advice(text)
     assert found["route[0].targets[0].server_name"] == "is for `https` backends only"
     assert "can be this backend" in found["route[0].targets[1].insecure"]
+
+
+def test_consumers_that_nobody_finds_or_keeps():
+    stored = "\n[handler.a]\nuse = 'key_auth'\nstored = true\n"
+    store, admin = "[consumers]\nstore = 'c.db'\n", "[admin]\nlisten = '127.0.0.1:5564'\n"
+    assert list(advice(stored + ROUTE)) == ["handler.a.stored"]
+    assert list(advice(stored + store + ROUTE)) == ["consumers.store"]
+    assert advice(stored + store + admin + ROUTE) == {}
+    shared = "[consumers]\nstore = 'redis://127.0.0.1'\n"
+    assert advice(stored + shared + ROUTE) == {}
