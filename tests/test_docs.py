@@ -18,6 +18,7 @@ from realtime_proxy.pipeline import (
 )
 from realtime_proxy.pipeline.catalogue import load_class
 from realtime_proxy.pipeline.registry import load_handlers
+from realtime_proxy.testing.tokens import private_pem
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
@@ -72,6 +73,9 @@ def test_configurations_that_are_shown_load(
     for name in ("GRIP_KEY", "ALICE_KEY", "JWT_SECRET_KEY", "REDIS_HOST", "REDIS_PASSWORD"):
         monkeypatch.setenv(name, "a key of thirty-two bytes or more")
     monkeypatch.setenv("REDIS_PORT", "6379")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "new.pem").write_bytes(private_pem("P-256"))
+    (tmp_path / "keys" / "old.pem").write_bytes(private_pem("RSA"))
     for text in blocks(document, "toml"):
         load_handlers(load_text(text, str(tmp_path / "routes.toml")), tmp_path)
 

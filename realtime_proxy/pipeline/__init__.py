@@ -58,6 +58,7 @@ from realtime_proxy.pipeline.jwt_claims import ClaimRules, claim_at, scopes_of, 
 from realtime_proxy.pipeline.jwt_credentials import JwtCredentials
 from realtime_proxy.pipeline.jwt_issuer import Issuer, IssuerKeys, issuer_keys
 from realtime_proxy.pipeline.jwt_key import ALGORITHMS, BadKey, JwtKey, secret_of_base64
+from realtime_proxy.pipeline.jwt_signer import JwtSigner, signers_of
 from realtime_proxy.pipeline.jwt_token import BadToken, JwtToken
 from realtime_proxy.pipeline.jwt_verifier import JwtVerifier, VerifiedToken
 from realtime_proxy.pipeline.kept_answers import KeptAnswers
@@ -86,6 +87,7 @@ from realtime_proxy.pipeline.server_authority import server_authority
 from realtime_proxy.pipeline.services import HandlerServices, LiveConnections
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 from realtime_proxy.pipeline.token_memory import Accepted, TokenMemory
+from realtime_proxy.pipeline.token_mint import TokenMint
 from realtime_proxy.pipeline.token_places import TokenPlaces, token_of_message
 
 __all__ = [
@@ -128,6 +130,7 @@ __all__ = [
     "JwtCredential",
     "JwtCredentials",
     "JwtKey",
+    "JwtSigner",
     "JwtToken",
     "JwtVerifier",
     "KeptAnswers",
@@ -156,6 +159,7 @@ __all__ = [
     "SeveralTokens",
     "StoredConsumers",
     "TokenMemory",
+    "TokenMint",
     "TokenPlaces",
     "TokenRefused",
     "UnreadableToken",
@@ -190,6 +194,7 @@ __all__ = [
     "secret_of_base64",
     "server_authority",
     "set_by_handlers_only",
+    "signers_of",
     "subprotocols",
     "target_without",
     "texts_of",

@@ -17,10 +17,10 @@ import attrs
 
 Check = Callable[[bytes, bytes], bool]
 
-_HASHES = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
+HMAC_HASHES = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
 _CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-ALGORITHMS = (*_HASHES, *_RSA, *_CURVES, "EdDSA")
+ALGORITHMS = (*HMAC_HASHES, *_RSA, *_CURVES, "EdDSA")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]*={0,2}")
 
 
@@ -51,13 +51,13 @@ class JwtKey:
         if b"-----BEGIN " in secret:
             # Everybody knows a public key: as a secret it would sign for everybody.
             raise BadKey("is a PEM text, which is no secret for HMAC")
-        names = [name for name in algorithms if name in _HASHES]
-        return cls(None, _some({name: _hmac_check(secret, _HASHES[name]) for name in names}))
+        names = [name for name in algorithms if name in HMAC_HASHES]
+        return cls(None, _some({name: _hmac_check(secret, HMAC_HASHES[name]) for name in names}))
 
     @classmethod
     def from_pem(cls, pem: bytes, algorithms: Iterable[str]) -> Self:
         """A public key or certificate, for those of the algorithms that fit. Raises BadKey."""
-        return cls(None, _some(_public_checks(_load_pem(pem), algorithms)))
+        return cls(None, _some(_public_checks(load_public_pem(pem), algorithms)))
 
     @classmethod
     def from_jwk(cls, jwk: Any, algorithms: Iterable[str]) -> Self:
@@ -102,7 +102,8 @@ def _hmac_check(secret: bytes, digest: Callable[..., Any]) -> Check:
     return check
 
 
-def _load_pem(pem: bytes) -> Any:
+def load_public_pem(pem: bytes) -> Any:
+    """The public key of a PEM text, or of a certificate. Raises BadKey."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from cryptography.x509 import load_pem_x509_certificate
@@ -122,7 +123,7 @@ def _public_checks(key: Any, algorithms: Iterable[str]) -> dict[str, Check]:
     return {
         name: _public_check(signatures.get_algorithm_by_name(name), key)
         for name in algorithms
-        if name in _fitting(key)
+        if name in fitting_algorithms(key)
     }
 
 
@@ -130,8 +131,8 @@ def _public_check(algorithm: Any, key: Any) -> Check:
     return lambda message, signature: bool(algorithm.verify(message, key, signature))
 
 
-def _fitting(key: Any) -> tuple[str, ...]:
-    """The algorithms of a key's kind; those of elliptic curves belong to one curve each."""
+def fitting_algorithms(key: Any) -> tuple[str, ...]:
+    """The algorithms of a public key's kind; those of elliptic curves belong to one curve each."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
     if isinstance(key, rsa.RSAPublicKey):

@@ -68,6 +68,8 @@ class DecisionEndpoint:
             exchange.record = ConnectionRecord(time.time())
         try:
             decision = await chain.request(exchange)
+            if decision is None:  # some is said to backends alone
+                decision = chain.backend_request(exchange, exchange.request)
         finally:
             chain.closed(exchange, CloseReason.FINISHED.value)
         if decision is None:

@@ -55,6 +55,21 @@ def public_pem(kind: str = "RSA") -> bytes:
     return pem
 
 
+def private_pem(kind: str = "RSA") -> bytes:
+    """A private key as text."""
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    pem: bytes = private_key(kind).private_bytes(encoding, form, serialization.NoEncryption())
+    return pem
+
+
+def private_jwk(kind: str = "RSA", **members: Any) -> dict[str, Any]:
+    """A private key, as a key set has it."""
+    algorithm: Any = jwt.PyJWS().get_algorithm_by_name(_ALGORITHMS[kind])
+    written: dict[str, Any] = json.loads(algorithm.to_jwk(private_key(kind)))
+    written.pop("key_ops", None)
+    return written | members
+
+
 def jwk(kind: str = "RSA", kid: str | None = None, **members: Any) -> dict[str, Any]:
     """The public half of a private key, as a key set has it."""
     algorithm: Any = jwt.PyJWS().get_algorithm_by_name(_ALGORITHMS[kind])
