@@ -27,12 +27,12 @@ log = structlog.get_logger()
 
 
 class _Change(msgspec.Struct, frozen=True):
-    """What instances tell each other: the record as it is kept, or None if it is gone."""
+    """What instances tell each other: a consumer as it is now, or None if it is gone."""
 
     before: str
     after: str
     id: str
-    record: msgspec.Raw | None
+    record: ConsumerRecord | None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -62,7 +62,7 @@ class RedisConsumers(ConsumerStore):
 
     async def put(self, record: ConsumerRecord) -> None:
         """Keep a consumer as it is now; it counts once Redis has it. Raises Overtaken."""
-        await self._write(record.id, encode_record(record))
+        await self._write(record.id, record)
         self._put(record)
 
     async def remove(self, record_id: str) -> None:
@@ -70,9 +70,8 @@ class RedisConsumers(ConsumerStore):
         await self._write(record_id, None)
         self._remove(record_id)
 
-    async def _write(self, record_id: str, record: bytes | None) -> None:
-        raw = None if record is None else msgspec.Raw(record)
-        change = _Change(self._state or "", uuid.uuid4().hex, record_id, raw)
+    async def _write(self, record_id: str, record: ConsumerRecord | None) -> None:
+        change = _Change(self._state or "", uuid.uuid4().hex, record_id, record)
 
         async def write(client: Any) -> None:
             from coredis.exceptions import WatchError
@@ -84,7 +83,7 @@ class RedisConsumers(ConsumerStore):
                     if record is None:
                         pipe.hdel(RECORDS, [record_id])
                     else:
-                        pipe.hset(RECORDS, {record_id: record})
+                        pipe.hset(RECORDS, {record_id: encode_record(record)})
                     pipe.set(STATE, change.after)
                     pipe.publish(self._channel, _encode(change))
             except WatchError as error:
@@ -122,11 +121,16 @@ class RedisConsumers(ConsumerStore):
             if change.after == self._state:
                 return  # of this instance, or read already
             if change.before == self._state:
-                record = None if change.record is None else decode_record(bytes(change.record))
                 self._state = change.after
-                self._remove(change.id) if record is None else self._put(record)
+                self._apply(change)
                 return
         await self._catch_up()
+
+    def _apply(self, change: _Change) -> None:
+        if change.record is None:
+            self._remove(change.id)
+        else:
+            self._put(change.record)
 
     async def _catch_up(self) -> None:
         if self._state is None or _text(await self._ask(lambda one: one.get(STATE))) != self._state:

@@ -94,6 +94,18 @@ async def test_what_one_changes_the_other_hears_of(two):
     assert await one.hear(4) == ["known", ("1", ALICE), ("2", BOB), ("1", None)]
 
 
+async def test_what_is_heard_of_is_not_read_anew(server, two, monkeypatch):
+    one, other = two
+    assert await other.hear(1) == ["known"]
+    with monkeypatch.context() as patch:
+        patch.delattr(RedisConsumers, "_read_all")
+        await one.put(ALICE)
+        await one.put(BOB)
+        assert await other.hear(2) == [("1", ALICE), ("2", BOB)]
+        await other.put(ConsumerRecord("2", 100, "bobby"))
+        assert await one.hear(4) == ["known", ("1", ALICE), ("2", BOB), ("2", other.records["2"])]
+
+
 async def test_who_comes_later_knows_all(server, two, nursery):
     one, _ = two
     await one.put(ALICE)
