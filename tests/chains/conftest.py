@@ -86,7 +86,9 @@ def pytest_terminal_summary(terminalreporter):
                 row = check.replace("_", " ") + (f" ({case})" if case else "")
                 results.setdefault(order, {}).setdefault(row, {})[gateway] = shown
                 if result == "skipped":
-                    reasons.add(f"{gateway} is not checked: {report.longrepr[2]}")
+                    reasons.add(
+                        f"{gateway} is not checked: {report.longrepr[2].removeprefix('Skipped: ')}"
+                    )
     for order, rows in results.items():
         _print(terminalreporter, order, rows)
     for reason in sorted(reasons):
