@@ -25,6 +25,8 @@ from realtime_proxy.net.port_guard import PortGuard
 
 LIMITS = InternalLimits(max_header_bytes=16_384, max_body_bytes=65_536)
 _READ = (b"GET", b"HEAD")
+# What Kong is told by calls, and this proxy by its configuration file.
+_IN_THE_FILE = frozenset((b"apis", b"services", b"routes", b"plugins"))
 
 log = structlog.get_logger()
 
@@ -72,7 +74,9 @@ class AdminPort:
             return await self._consumers.answer(head, body)
         methods = self._resources.get(name)
         if methods is None:
-            return _problem(404, f"there is no {quote(head.path)} here")
+            place = ": see [[route]] and [handler] of the configuration file"
+            hint = place if name in _IN_THE_FILE else ""
+            return _problem(404, f"there is no {quote(head.path)} here{hint}")
         method = methods.get(b"GET" if head.method == b"HEAD" else head.method)
         if method is None:
             return _not_allowed(head, (*methods, b"HEAD"))

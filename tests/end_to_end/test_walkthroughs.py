@@ -51,7 +51,11 @@ def real_tools(tmp_path_factory):
     """A folder with wscat."""
     folder = tmp_path_factory.mktemp("npm")
     install = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", folder, "wscat"]
-    subprocess.run(install, check=True, timeout=DEADLINE_SECONDS)
+    done = subprocess.run(
+        install, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS
+    )
+    if done.returncode:
+        pytest.skip(f"wscat could not be installed: {done.stderr.strip()[-200:]}")
     return folder / "node_modules" / ".bin"
 
 

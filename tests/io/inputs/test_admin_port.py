@@ -195,6 +195,7 @@ async def test_one_channel(operator, target):
         (b"GET", b"/connections?limit=0", 400, "`limit` is 0"),
         (b"GET", b"*", 404, "no %2A here"),
         (b"GET", b"/", 404, "there is no / here"),
+        (b"POST", b"/apis/", 404, "there is no /apis/ here: see [[route]]"),
         (b"PUT", b"/connections", 405, "accepted: GET, DELETE, HEAD"),
         (b"DELETE", b"/channels/b", 405, "accepted: GET, HEAD"),
     ],
