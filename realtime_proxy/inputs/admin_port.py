@@ -13,7 +13,8 @@ from realtime_proxy.inputs.admin_query import (
     parse_listing,
     parse_paging,
 )
-from realtime_proxy.inputs.consumer_api import ConsumerApi
+from realtime_proxy.inputs.consumer_api import ROOTS, ConsumerApi
+from realtime_proxy.inputs.consumer_credentials import COLLECTIONS
 from realtime_proxy.inputs.listing import first_names, list_connections
 from realtime_proxy.inputs.overview import Overview, Unanswered
 from realtime_proxy.model.connection_filter import ConnectionFilter
@@ -27,6 +28,7 @@ LIMITS = InternalLimits(max_header_bytes=16_384, max_body_bytes=65_536)
 _READ = (b"GET", b"HEAD")
 # What Kong is told by calls, and this proxy by its configuration file.
 _IN_THE_FILE = frozenset((b"apis", b"services", b"routes", b"plugins"))
+_CONSUMERS = frozenset(root.encode() for root in ROOTS)
 
 log = structlog.get_logger()
 
@@ -68,7 +70,7 @@ class AdminPort:
         if (refusal := self.guard.refusal(head.headers)) is not None:
             return refusal
         _, name, *rest = head.path.split(b"/", 2) if head.path[:1] == b"/" else (b"", b"")
-        if name == b"consumers":
+        if name in _CONSUMERS:
             if self._consumers is None:
                 return _problem(404, "no consumers are kept: [consumers] store is not set")
             return await self._consumers.answer(head, body)
@@ -143,7 +145,8 @@ async def _tried(method: _Method, rest: bytes, query: bytes) -> Response:
 def _logged_path(path: bytes) -> str:
     """A path for the log: a credential of a consumer may be called by the very key."""
     parts = quote(path).split("/")
-    return "/".join([*parts[:4], *("***" for _ in parts[4:])])
+    shown = 2 if parts[1:] and parts[1] in COLLECTIONS else 4
+    return "/".join([*parts[:shown], *("***" for _ in parts[shown:])])
 
 
 def _text(part: bytes) -> str:

@@ -155,6 +155,8 @@ def test_they_are_there_after_a_start_and_in_no_log(start_own, backend, connect,
     operator.call("POST", "/consumers/alice/key-auth", key="taken away")
     assert operator.call("DELETE", "/consumers/alice/key-auth/taken%20away")[0] == 204
     program.wait_for_log(r"path=/consumers/alice/key-auth/\*\*\*")
+    assert operator.call("GET", "/key-auths/supersecret/consumer")[1]["username"] == "alice"
+    program.wait_for_log(r"path=/key-auths/\*\*\*/\*\*\*")
     assert "taken" not in program.log
     program.stop()
     program._start()
