@@ -8,9 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 import attrs
 import msgspec
@@ -24,6 +22,7 @@ from realtime_proxy.pipeline import (
     ConfigError,
     Consumer,
     Decision,
+    ErrorForms,
     Exchange,
     HandlerContext,
     Headers,
@@ -40,7 +39,6 @@ from realtime_proxy.pipeline import (
     headers_without_cookies,
     identity_headers,
     is_known,
-    is_page_request,
     is_preflight,
     option,
     pass_as,
@@ -87,6 +85,12 @@ class SessionCheckConfig:
     return_to_query_param: str = option(
         "", "Query parameter of `redirect_to` that gets the page's own address. Empty: none."
     )
+    redirect_status: int = option(302, "Status of these redirects: 301 or 302.")
+    realm: str = option(
+        "",
+        "Answer a 401 by `WWW-Authenticate: Basic realm=…` in place of JSON, so that browsers ask "
+        "for a name and a password. Empty: JSON.",
+    )
     verbose: bool = option(True, "false: don't say in a refusal what was wrong.")
     unavailable_status: int = option(
         403, "Refuse with this status while there is no usable answer: 403, 500, 502, 503 or 504."
@@ -129,6 +133,13 @@ class Handler(BaseHandler):
         self._forwarded = frozenset(name.lower().encode() for name in config.forward_http_headers)
         self._additional = [(n.encode(), v.encode()) for n, v in config.additional_headers.items()]
         self._tls = server_authority(config.ca)
+        self._forms = ErrorForms(
+            config.redirect_to,
+            config.redirect_status,
+            config.return_to_query_param,
+            config.realm,
+            config.verbose,
+        )
         self._kept: KeptAnswers[Session] = KeptAnswers(_MAX_KEPT_SESSIONS)
 
     async def on_request(self, exchange: Exchange) -> Decision:
@@ -140,7 +151,11 @@ class Handler(BaseHandler):
             return NOT_MINE
         written = self._cookies(request.headers)
         if not written:
-            return NOT_MINE if self.config.optional else self._unauthorized(exchange, "no session")
+            return (
+                NOT_MINE
+                if self.config.optional
+                else self._forms.unauthorized(exchange, INVALID, "no session")
+            )
         try:
             answer = await self._answer(exchange, written)
         except (HttpCallError, UnusableAnswerError) as problem:
@@ -202,7 +217,13 @@ class Handler(BaseHandler):
             return None
         extra = _at(document, self.config.extra_from)
         claims = extra if isinstance(extra, dict) else {}
-        identity = Identity(subject, claims=claims, expires_at=ends_at, subject=subject)
+        identity = Identity(
+            subject,
+            claims=claims,
+            expires_at=ends_at,
+            subject=subject,
+            challenge=self._forms.challenge,
+        )
         headers = identity_headers(Consumer(username=subject), identity)
         headers += self._claim_headers.of(claims)
         return Session(identity, headers)
@@ -221,43 +242,19 @@ class Handler(BaseHandler):
         status = response.status
         if status == 429:
             kept = [field for field in response.headers if _is_about_limits(field[0].lower())]
-            return self._refuse(429, TOO_MANY, "the session server is asked too much", kept)
+            return self._forms.json(429, TOO_MANY, "the session server is asked too much", kept)
         if exchange.is_recheck and status >= 500:
             return self._unavailable(exchange, f"answered {status}")
-        return self._unauthorized(exchange, f"the session server has answered {status}")
-
-    def _unauthorized(self, exchange: Exchange, why: str) -> Refuse:
-        if self.config.redirect_to and is_page_request(exchange):
-            headers = Headers([(b"Location", self._login(exchange).encode())])
-            return Refuse(Response(302, headers), why=why)
-        return self._refuse(401, INVALID, why)
+        return self._forms.unauthorized(
+            exchange, INVALID, f"the session server has answered {status}"
+        )
 
     def _unavailable(self, exchange: Exchange, problem: str) -> Refuse:
         url = self.config.check_session_url.partition("?")[0]
         self.context.logger.warning("no session known", url=url, problem=problem)
         # Who is held may stay for once.
         status = 503 if exchange.is_recheck else self.config.unavailable_status
-        return self._refuse(status, NOT_SUFFICIENT, f"no session known: {problem}")
-
-    def _refuse(
-        self, status: int, message: str, why: str, further: list[tuple[bytes, bytes]] | None = None
-    ) -> Refuse:
-        error: dict[str, Any] = {"code": status, "status": HTTPStatus(status).phrase}
-        if self.config.verbose:
-            error["message"] = message
-        headers = Headers([(b"Content-Type", b"application/json"), *(further or ())])
-        return Refuse(Response(status, headers, msgspec.json.encode({"error": error})), why=why)
-
-    def _login(self, exchange: Exchange) -> str:
-        """The login, and there the way back."""
-        url: str = self.config.redirect_to
-        if not self.config.return_to_query_param:
-            return url
-        request = exchange.request
-        host = request.headers.get(b"host") or b""
-        page = b"%b://%b%b" % (exchange.scheme.encode(), host, request.target)
-        separator = "&" if "?" in url else "?"
-        return f"{url}{separator}{quote(self.config.return_to_query_param)}={quote(page, safe='')}"
+        return self._forms.json(status, NOT_SUFFICIENT, f"no session known: {problem}")
 
 
 def _at(document: Any, path: str) -> Any:
@@ -292,6 +289,10 @@ def _problems(config: SessionCheckConfig) -> Iterator[Problem]:
         yield Problem("redirect_to", "must be a URL, or a path that begins with /")
     if config.return_to_query_param and not config.redirect_to:
         yield Problem("return_to_query_param", "needs a `redirect_to`")
+    if config.redirect_status not in (301, 302):
+        yield Problem("redirect_status", "must be 301 or 302")
+    if not config.realm.isprintable() or set(config.realm) & set('"\\'):
+        yield Problem("realm", "must not have quotes, backslashes or control characters")
     if config.hide_credentials and not config.only:
         yield Problem("hide_credentials", "needs `only`, which says what to hide")
     if config.unavailable_status not in (403, 500, 502, 503, 504):

@@ -44,6 +44,7 @@ from realtime_proxy.pipeline.decision import (
     Renew,
     Renewal,
 )
+from realtime_proxy.pipeline.error_forms import ErrorForms
 from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.pipeline.handler import (
     BaseHandler,
@@ -116,6 +117,7 @@ __all__ = [
     "CorsSettings",
     "Decision",
     "Drop",
+    "ErrorForms",
     "EventOutcome",
     "Exchange",
     "HandlerContext",

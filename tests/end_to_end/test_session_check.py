@@ -22,6 +22,17 @@ redirect_to = "https://login.test/login"
 return_to_query_param = "return_to"
 claims_to_headers = {{ X-Email = "identity.traits.email" }}
 
+[handler.challenge]
+use = "session_check"
+check_session_url = "{kratos}/sessions/whoami"
+only = ["ory_kratos_session"]
+realm = "Site"
+
+[[route]]
+host = "challenge.test"
+handlers = ["challenge"]
+targets = [{{ url = "{url}", over_http = true }}]
+
 [[route]]
 path = "/decisions"
 targets = [{{ decisions = true }}]
@@ -120,6 +131,19 @@ def test_pages_are_sent_to_the_login_and_programs_told(connect, websocket, backe
         client.ask(path, [*fields, PAGE])
         reply = client.client.read_reply()
         assert (reply.status, reply.get("location")) == (401, None)
+    assert backend.calls_to(path) == []
+
+
+def test_a_challenge_in_place_of_json(connect, websocket, backend, path):
+    for fields in ([], [PAGE], [cookie("unknown"), ("Accept", "text/event-stream")]):
+        asked = websocket()
+        asked.ask(path, fields, host="challenge.test")
+        for reply in (
+            get(connect, path, fields, host="challenge.test"),
+            asked.client.read_reply(),
+        ):
+            assert (reply.status, reply.body) == (401, b"Unauthorized\n")
+            assert reply.get("www-authenticate") == 'Basic realm="Site"'
     assert backend.calls_to(path) == []
 
 

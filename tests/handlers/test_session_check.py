@@ -283,6 +283,26 @@ async def test_the_way_back(login, location):
     assert response.headers == [(b"Location", location)]
 
 
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+async def test_a_challenge_in_place_of_json(scheme):
+    handler = make(SessionServer(answer(401)), realm="Site")
+    for fields in ((("X-A", "1"),), (COOKIE,), (COOKIE, ("Accept", "text/html"))):
+        response = await refused(handler, *fields, scheme=scheme)
+        assert (response.status, response.body) == (401, b"Unauthorized\n")
+        assert response.headers.get(b"www-authenticate") == b'Basic realm="Site"'
+    page = ("Accept", "text/html")
+    server = SessionServer(answer(401))
+    both = make(server, realm="Site", redirect_to="/login", redirect_status=301)
+    assert (await refused(both, page)).status == 301
+    assert (await refused(both)).headers.has(b"www-authenticate")
+
+
+async def test_a_long_poll_that_outlives_its_session_is_challenged_too():
+    exchange = await passes(make(SessionServer(session()), realm="Site"))
+    assert exchange.identity.challenge == 'Basic realm="Site"'
+    assert (await passes(make(SessionServer(session())))).identity.challenge == ""
+
+
 # -- what is kept --------------------------------------------------------------------------
 
 
@@ -341,6 +361,8 @@ async def test_a_servers_own_authority():
     [
         ({"check_session_url": "kratos"}, "check_session_url: must be"),
         ({"redirect_to": "login"}, "redirect_to: must be"),
+        ({"redirect_status": 307}, "redirect_status: must be 301 or 302"),
+        ({"realm": 'a"'}, "realm: must not"),
         ({"redirect_to": "/a\r\nb"}, "redirect_to: must be"),
         ({"return_to_query_param": "to"}, "return_to_query_param: needs"),
         ({"hide_credentials": True, "only": []}, "hide_credentials: needs"),
