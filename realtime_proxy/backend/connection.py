@@ -38,6 +38,7 @@ class BackendConnection:
         "_has_ended",
         "_has_input",
         "_is_closed",
+        "_limits_silence",
         "_raw",
         "_silence",
         "_timed_out",
@@ -71,7 +72,8 @@ class BackendConnection:
         self._has_input = False  # there may be something to receive
         self._has_ended = False
         self._is_closed = False
-        self._timer: Timer | None = None
+        self._timer: Timer | None = None  # stays from one request to the next
+        self._limits_silence = False
         self._silence = 0.0
         self._waiting_since: float | None = None
         self._blocked_since: float | None = None
@@ -116,8 +118,11 @@ class BackendConnection:
             return b""
         self._waiting_since = self._timers.now()
         while True:
-            if waits_first:
-                await self._wait()
+            if waits_first and not self._has_input:
+                self._waiter = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._wait_no_more)
+            elif waits_first:
+                await trio.lowlevel.checkpoint()  # others have their turn in any case
             waits_first = True
             self._has_input = self._has_ended
             try:
@@ -134,14 +139,6 @@ class BackendConnection:
             if plain is not None:
                 self._waiting_since = None
                 return plain
-
-    async def _wait(self) -> None:
-        """Wait until there is something to receive; let others have their turn in any case."""
-        if self._has_input:
-            await trio.lowlevel.checkpoint()
-        else:
-            self._waiter = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._wait_no_more)
 
     def _wait_no_more(self, _raise_cancel: object) -> trio.lowlevel.Abort:
         self._waiter = None
@@ -161,16 +158,20 @@ class BackendConnection:
 
         That is: `receive` waits for something, or `send` for being taken.
         """
-        self._silence = seconds
-        self._timer = self._timers.after(seconds, self._check_silence)
+        self._limits_silence = True
+        if self._timer is None or seconds != self._silence:
+            self._cancel_timer()
+            self._silence = seconds
+            self._timer = self._timers.after(seconds, self._check_silence)
 
     def unlimit_silence(self) -> None:
         """The response is complete: silence is as it should be."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._limits_silence = False
 
     def _check_silence(self) -> None:
+        self._timer = None
+        if not self._limits_silence:
+            return
         moments = [at for at in (self._waiting_since, self._blocked_since) if at is not None]
         left = self._silence
         if moments:
@@ -181,6 +182,11 @@ class BackendConnection:
         self._timed_out = True
         with contextlib.suppress(OSError):
             self._raw.shutdown(socket.SHUT_RDWR)  # wakes whoever waits for it
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _lost(self, error: OSError) -> BackendMisbehaved | BackendTimeout:
         if self._timed_out:
@@ -204,11 +210,13 @@ class BackendConnection:
     def is_stale(self) -> bool:
         """True if an idle connection is of no use: the backend hung up, or sent what none asked.
 
-        One that has been quiet for a while is looked at, in case the watcher is about to tell.
+        One that has been quiet for a while is looked at if the watcher may be about to tell.
         """
         if self._has_said_goodbye:
             return True
-        if not self._has_input and self._timers.now() - self.given_back_at < _RECENT_SECONDS:
+        if not self._has_input and (
+            self._timers.now() - self.given_back_at < _RECENT_SECONDS or self._watcher.is_up_to_date
+        ):
             return False
         try:
             self._raw.recv(1, socket.MSG_PEEK)
@@ -220,14 +228,14 @@ class BackendConnection:
 
     def leave(self) -> tuple[socket.socket, TlsCodec | None]:
         """Give the open socket away, to be used in another way from now on."""
-        self.unlimit_silence()
+        self._cancel_timer()
         self._is_closed = True
         self._watcher.forget(self._raw.fileno())
         return self._raw, self._tls
 
     def close(self) -> None:
         """Give the descriptor back."""
-        self.unlimit_silence()
+        self._cancel_timer()
         if not self._is_closed:
             self._is_closed = True
             self._watcher.forget(self._raw.fileno())

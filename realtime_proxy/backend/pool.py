@@ -37,10 +37,6 @@ class Pool:
         idle = ", ".join(f"{origin}: {len(waiting)}" for origin, waiting in self._idle.items())
         return f"<Pool idle {{{idle}}}>"
 
-    async def connection(self, origin: Origin) -> BackendConnection:
-        """A connection that can be used now. Raises BackendUnreachable."""
-        return self.take_idle(origin) or await self.fresh(origin)
-
     async def fresh(self, origin: Origin) -> BackendConnection:
         """A connection that nobody has used. Raises BackendUnreachable.
 

@@ -10,8 +10,6 @@ from realtime_proxy.backend.pool import Pool
 from realtime_proxy.backend.response import NetworkResponse
 from realtime_proxy.config.schema import Backend
 from realtime_proxy.errors import BackendMisbehaved
-from realtime_proxy.model.messages import ResponseHead
-from realtime_proxy.wire.http1_body import BodyReader
 from realtime_proxy.wire.http1_client import ResponseParser
 
 # Methods that may be repeated without harm (RFC 9110 9.2.2).
@@ -48,16 +46,15 @@ class BackendCaller:
 
     async def call(self, origin: Origin, request: OutgoingRequest) -> NetworkResponse:
         """Send to one backend. Raises BackendUnreachable (nothing was sent) or BackendError."""
-        connection = await self._pool.connection(origin)
+        connection = self._pool.take_idle(origin) or await self._pool.fresh(origin)
         try:
-            return await self._exchange(connection, request)
+            return await self._ask(connection, request)
         except BackendMisbehaved as error:
             if not (connection.is_reused and error.before_response and request.repeatable):
                 raise
-        connection = await self._pool.fresh(origin)
-        return await self._exchange(connection, request)
+        return await self._ask(await self._pool.fresh(origin), request)
 
-    async def _exchange(
+    async def _ask(
         self, connection: BackendConnection, request: OutgoingRequest
     ) -> NetworkResponse:
         settings = self._pool.settings
@@ -66,19 +63,14 @@ class BackendCaller:
         )
         connection.owes_body = request.upload is not None
         connection.limit_silence(settings.read_timeout_seconds)
-        try:
-            head, body = await self._send_and_receive(connection, request, parser)
-        except BaseException:
-            connection.close()
-            raise
-        return NetworkResponse(head, parser, body, connection, self._pool.give_back)
-
-    async def _send_and_receive(
-        self, connection: BackendConnection, request: OutgoingRequest, parser: ResponseParser
-    ) -> tuple[ResponseHead, BodyReader]:
         anything_came = False
         try:
-            await self._send(connection, request)
+            try:
+                await connection.send(request.data)
+            except BackendMisbehaved:
+                connection.owes_body = True  # its answer may be here all the same
+            if request.upload is not None:
+                request.upload(connection)
             begun = None
             while begun is None:
                 received = await connection.receive()
@@ -87,13 +79,9 @@ class BackendCaller:
                 anything_came = True
                 begun = parser.feed_head(received)
         except BackendMisbehaved as error:
+            connection.close()
             raise BackendMisbehaved(str(error), before_response=not anything_came) from error
-        return begun
-
-    async def _send(self, connection: BackendConnection, request: OutgoingRequest) -> None:
-        try:
-            await connection.send(request.data)
-        except BackendMisbehaved:
-            connection.owes_body = True  # its answer may be here all the same
-        if request.upload is not None:
-            request.upload(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return NetworkResponse(*begun, parser, connection, self._pool.give_back)

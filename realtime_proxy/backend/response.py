@@ -63,8 +63,8 @@ class NetworkResponse:
     def __init__(
         self,
         head: ResponseHead,
-        parser: ResponseParser,
         body: BodyReader,
+        parser: ResponseParser,
         connection: BackendConnection,
         give_back: Callable[[BackendConnection, ResponseHead], None],
     ) -> None:

@@ -11,8 +11,9 @@ import trio
 
 Work = Callable[[trio.CancelScope], Awaitable[None]]
 
-# So many tasks are kept waiting at most; each takes about 3 kB.
-MAX_IDLE = 100
+# So many tasks are kept waiting at most; each takes about 3 kB. An item can have hundreds of
+# clients ask again at the same time: tasks that end and begin would be a tenth of what that costs.
+MAX_IDLE = 500
 
 
 class Crew:

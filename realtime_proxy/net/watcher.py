@@ -5,7 +5,9 @@ itself and calls each connection that has something to say. A trio task for ever
 cost about twenty times the memory. The rest of the house sees only `ready()` being called.
 """
 
+import math
 import select
+import time
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -18,6 +20,8 @@ EDGE = select.EPOLLET  # told when something arrives, not for as long as it is t
 LOST = select.EPOLLHUP | select.EPOLLERR
 HUNG_UP = select.EPOLLRDHUP | LOST
 _MAX_EVENTS = 256
+# What happens within so short a time can't be told apart from what happens a moment later.
+_JUST_NOW_SECONDS = 0.02
 
 log = structlog.get_logger()
 
@@ -41,6 +45,7 @@ class Watcher:
         self._epoll = select.epoll()
         # By descriptor, which are small numbers: a table of them would take ten times as much.
         self._watched: list[Watched | None] = []
+        self._looked_at = -math.inf
 
     def __len__(self) -> int:
         return len(self._watched) - self._watched.count(None)
@@ -72,12 +77,23 @@ class Watcher:
             self._watched[fd] = None
             self._epoll.unregister(fd)
 
+    @property
+    def is_up_to_date(self) -> bool:
+        """True if everything has been told that happened before just now.
+
+        Not so if there was more than could be told at once, or if others have worked for a while
+        since the last look.
+        """
+        return time.monotonic() - self._looked_at < _JUST_NOW_SECONDS
+
     async def run(self) -> None:
         """Hand out events for as long as the worker lives."""
         fd = self._epoll.fileno()
         while True:
             await trio.lowlevel.wait_readable(fd)
-            for ready_fd, events in self._epoll.poll(0, _MAX_EVENTS):
+            happened = self._epoll.poll(0, _MAX_EVENTS)
+            self._looked_at = time.monotonic() if len(happened) < _MAX_EVENTS else -math.inf
+            for ready_fd, events in happened:
                 watched = self._watched[ready_fd]
                 if watched is not None:
                     self._call(watched, events)

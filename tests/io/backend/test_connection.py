@@ -1,6 +1,8 @@
 import errno
+import math
 import socket
 import ssl
+import time
 
 import attrs
 import pytest
@@ -188,12 +190,46 @@ async def test_a_backend_that_takes_nothing_is_not_endured_for_ever(backend, dia
         assert ended == [504]
 
 
-async def test_without_a_limit_silence_is_endured(dial, wheel):
+async def test_without_a_limit_silence_is_endured(backend, dial, wheel, outcome):
+    backend.scripts = [listen]
     connection = await dial()
     connection.limit_silence(10)
     connection.unlimit_silence()
-    connection.unlimit_silence()
+    with trio.fail_after(SECONDS):
+        ended = outcome(connection.receive)
+        await turn(wheel, 11)
+        assert ended == []
     assert wheel.due == []
+
+
+async def test_the_next_request_has_its_time_from_when_it_waits(backend, dial, wheel, outcome):
+    """One timer serves all requests of a connection that come soon enough."""
+    backend.scripts = [listen]
+    connection = await dial()
+    connection.limit_silence(10)
+    [first] = wheel.due
+    connection.unlimit_silence()
+    wheel.turn(6)
+    connection.limit_silence(10)
+    assert wheel.due == [first]
+    with trio.fail_after(SECONDS):
+        ended = outcome(connection.receive)
+        await turn(wheel, 9.9)
+        assert ended == []
+        await turn(wheel, 0.2)
+        assert ended == [504]
+
+
+async def test_another_limit_counts_at_once(backend, dial, wheel, outcome):
+    backend.scripts = [listen]
+    connection = await dial()
+    connection.limit_silence(100)
+    connection.unlimit_silence()
+    connection.limit_silence(10)
+    with trio.fail_after(SECONDS):
+        ended = outcome(connection.receive)
+        await turn(wheel, 11)
+        assert ended == [504]
 
 
 async def test_only_waiting_counts_as_silence(dial, wheel):
@@ -294,6 +330,9 @@ async def test_one_that_was_quiet_is_looked_at_before_the_watcher_tells(dial, wh
     connection._raw.shutdown(socket.SHUT_RD)
     assert not connection.is_stale
     wheel.turn(1)
+    watcher._looked_at = time.monotonic() + SECONDS  # just now, for as long as the test takes
+    assert not connection.is_stale
+    watcher._looked_at = -math.inf
     assert connection.is_stale
 
 

@@ -5,6 +5,7 @@ import structlog
 import trio
 import trio.testing
 
+from realtime_proxy.net import watcher as watcher_module
 from realtime_proxy.net.watcher import EDGE, HUNG_UP, READ, WRITE
 
 SECONDS = 10
@@ -159,3 +160,21 @@ async def test_who_leaves_meanwhile_is_left_out(guest, watcher):
     assert next(found)[0] == numbers[0]
     watcher.forget(numbers[1])
     assert [number for number, _ in found] == [numbers[2]]
+
+
+async def test_whether_all_was_told_is_known(guest, watcher, monkeypatch):
+    """Not when so much happens at once that there may be more, nor when the look was long ago."""
+    time = 100.0
+    monkeypatch.setattr(watcher_module.time, "monotonic", lambda: time)
+    assert not watcher.is_up_to_date
+    watched = [guest(READ | EDGE) for _ in range(2)]
+    watched[0][2].send(b"x")
+    with trio.fail_after(SECONDS):
+        await watched[0][0].came.wait()
+        assert watcher.is_up_to_date
+        time += 1
+        assert not watcher.is_up_to_date
+        monkeypatch.setattr(watcher_module, "_MAX_EVENTS", 1)
+        watched[1][2].send(b"x")
+        await watched[1][0].came.wait()
+    assert not watcher.is_up_to_date
