@@ -20,7 +20,8 @@ _TEXT = rb"[\t\x20-\x7e\x80-\xff]*"
 _FIELDS = rb"((?:" + _TOKEN + rb":" + _TEXT + rb"+\r\n)*+)\r\n"  # possessive: linear time
 _REQUEST = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])\r\n" + _FIELDS)
 _RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + _TEXT + rb"))?\r\n" + _FIELDS)
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):(" + _TEXT + rb")\r\n")
+# Of what one of these has matched: where a name and a value end is all that is left to find.
+_FIELD = re.compile(rb"([^:]+):[ \t]*+([^\r]*)\r\n")
 
 _NAME = re.compile(_TOKEN)
 _VALUE = re.compile(_TEXT)
@@ -90,7 +91,9 @@ def parse_response_block(block: bytes) -> tuple[int, bytes, bytes, Headers] | No
 
 
 def _split_fields(fields: bytes) -> Headers:
-    headers = Headers([(name, value.strip(b" \t")) for name, value in _FIELD.findall(fields)])
+    headers = Headers(_FIELD.findall(fields))
+    if b" \r" in fields or b"\t\r" in fields:
+        headers = Headers([(name, value.rstrip(b" \t")) for name, value in headers])
     if len(headers) > MAX_FIELDS:
         raise ProtocolError(431, f"There are more than {MAX_FIELDS} header fields.")
     return headers
