@@ -32,8 +32,13 @@ class Event:
 
 def has_events(headers: Headers) -> bool:
     """True if a message may be taken for one of WebSocket events, however it says so."""
-    kinds = headers.get_all(b"content-type")
-    return any(kind.partition(b";")[0].strip().lower() == CONTENT_TYPE for kind in kinds)
+    for name, value in headers:
+        if (
+            name.lower() == b"content-type"
+            and value.partition(b";")[0].strip().lower() == CONTENT_TYPE
+        ):
+            return True
+    return False
 
 
 def encode_events(events: Iterable[Event]) -> bytes:

@@ -1,11 +1,14 @@
 """The `grip` WebSocket extension, by which a backend asks for control messages."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from realtime_proxy.grip.header_values import parse_element, split_elements
 from realtime_proxy.model.headers import Headers
 
 DEFAULT_PREFIX = b"m:"
+# Backends say the same to all of their clients.
+_KNOWN_VALUES = 16
 
 
 def message_prefix(headers: Headers) -> bytes | None:
@@ -14,7 +17,13 @@ def message_prefix(headers: Headers) -> bytes | None:
     That is `Sec-WebSocket-Extensions: grip`, with `; message-prefix="P"` for a prefix other than
     `m:`; it may be empty.
     """
-    for text in split_elements(headers.get_all(b"sec-websocket-extensions")):
+    values = headers.get_all(b"sec-websocket-extensions")
+    return _prefix(*values) if values else None
+
+
+@lru_cache(_KNOWN_VALUES)
+def _prefix(*values: bytes) -> bytes | None:
+    for text in split_elements(values):
         element = parse_element(text)
         if element is not None and element.value.lower() == b"grip":
             prefix = element.get(b"message-prefix")

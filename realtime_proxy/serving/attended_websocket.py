@@ -6,7 +6,7 @@ from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.serving.websocket_hold import WebSocketHold
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
-from realtime_proxy.sessions.silence import Finding, Silence
+from realtime_proxy.sessions.silence import JUST_HEARD, Finding, Silence
 from realtime_proxy.wire.websocket_frame import INTERNAL_ERROR, Opcode, encode_frame
 from realtime_proxy.wire.websocket_reader import Message
 
@@ -48,8 +48,11 @@ class AttendedWebSocket(WebSocketHold):
     def _attend(self) -> None:
         """From now on attend to the client's silence."""
         self._stop_attending()
-        self._heard_at = self.connection.context.timers.now()
-        self._look()
+        context = self.connection.context
+        self._heard_at = context.timers.now()
+        rules, max_idle_seconds = self._route.websocket.silence, context.server.hold_timeout_seconds
+        if wait := rules.judge(JUST_HEARD, max_idle_seconds)[1]:
+            self._timer = context.timers.after(wait, self._look)
 
     def _stop_attending(self) -> None:
         if self._timer is not None:

@@ -22,13 +22,13 @@ MAX_ANSWER_BYTES = 1_000_000
 class WebSocketRequest:
     """What is asked of the backend of one WebSocket.
 
-    The head is kept as one block of bytes, which is what a quiet connection can afford.
+    Once it was sent, the head is kept as one block of bytes: a quiet connection can afford that.
     """
 
     __slots__ = (
         "_context",
         "_exchange",
-        "_packed_head",
+        "_kept_head",
         "_route",
         "_scheme",
         "_targets",
@@ -40,7 +40,7 @@ class WebSocketRequest:
         self._context = opening.connection.context
         self._route = opening.route
         self._targets = opening.route.websocket_targets
-        self._packed_head = encode_request_head(opening.head)
+        self._kept_head: RequestHead | bytes = opening.head
         self._exchange = opening.exchange
         self._trusted = opening.trusted
         tls = opening.connection.counts_as_tls(opening.request.head)
@@ -68,8 +68,12 @@ class WebSocketRequest:
         return Errand(self._context, self._route, self._exchange, uri)
 
     def _head(self) -> RequestHead:
-        """The head as handlers left it."""
-        return decode_request_head(self._packed_head)
+        """The head as handlers left it, to be changed as one likes."""
+        kept = self._kept_head
+        if isinstance(kept, bytes):
+            return decode_request_head(kept)
+        self._kept_head = encode_request_head(kept)
+        return kept
 
     def _pass_over(self, error: BackendUnreachable) -> None:
         """Go on to the next target. Raises BackendUnreachable if there is none."""

@@ -27,6 +27,9 @@ class Silence:
     is_stalled: bool = False  # it is not read just now, or has not taken all that it was sent
 
 
+JUST_HEARD = Silence(0, 0)
+
+
 @attrs.frozen
 class SilenceRules:
     """After `ping_seconds` without a word a client is pinged, and has `pong_seconds` to answer.

@@ -1,22 +1,24 @@
 """What a client is shown of a backend's answer to its upgrade request."""
 
-from collections.abc import Iterable
-
 from realtime_proxy.grip.websocket_extension import grip_extensions
-from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.headers import HOP_BY_HOP, Headers
 from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.sessions.effects import AcceptClient, RejectClient
 
 # The proxy agrees on these with each side by itself.
 _OWN = frozenset((b"sec-websocket-accept", b"sec-websocket-extensions"))
-_FRAMING = frozenset((b"content-length",))
+# What no client is told when it is accepted.
+NOT_ACCEPTED = _OWN | HOP_BY_HOP | {b"content-length"}
 
 
 def acceptance(
-    headers: Headers, hidden: Iterable[bytes], *, shows_extensions: bool
+    headers: Headers, hidden: frozenset[bytes], *, shows_extensions: bool
 ) -> AcceptClient:
-    """Accept with these fields of the backend, except its own hop's and the hidden ones."""
-    shown = headers.without(_OWN | _FRAMING | headers.hop_by_hop() | frozenset(hidden))
+    """Accept with these fields of the backend, except its own hop's and the hidden ones.
+
+    `hidden` has `NOT_ACCEPTED` among it.
+    """
+    shown = headers.end_to_end(hidden)
     if shows_extensions:
         shown.extend((b"Sec-WebSocket-Extensions", text) for text in grip_extensions(headers))
     return AcceptClient(shown)

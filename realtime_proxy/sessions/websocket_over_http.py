@@ -32,7 +32,7 @@ from realtime_proxy.sessions.effects import (
     SendClose,
 )
 from realtime_proxy.sessions.event_offer import Offer, accepted_bytes, event_bytes, not_accepted
-from realtime_proxy.sessions.upgrade_answer import acceptance, own_refusal, refusal
+from realtime_proxy.sessions.upgrade_answer import NOT_ACCEPTED, acceptance, own_refusal, refusal
 from realtime_proxy.wire.websocket_frame import INTERNAL_ERROR, Opcode
 
 # Above this much waiting content the client is not read (Pushpin's buffer).
@@ -45,7 +45,7 @@ _OPCODES = {
     b"PONG": Opcode.PONG,
 }
 _TYPES = {opcode: kind for kind, opcode in _OPCODES.items()}
-_NOT_FOR_CLIENT = (b"content-type", b"keep-alive-interval")
+_NOT_FOR_CLIENT = NOT_ACCEPTED | {b"content-type", b"keep-alive-interval"}
 _POLICY_VIOLATION = 1008
 _MAX_DIGITS = 7
 

@@ -20,7 +20,7 @@ from realtime_proxy.sessions.effects import (
     SendClose,
     SendToBackend,
 )
-from realtime_proxy.sessions.upgrade_answer import acceptance, own_refusal, refusal
+from realtime_proxy.sessions.upgrade_answer import NOT_ACCEPTED, acceptance, own_refusal, refusal
 from realtime_proxy.wire.websocket_frame import INTERNAL_ERROR, MESSAGE_TOO_BIG, Opcode
 
 
@@ -81,7 +81,7 @@ class WebSocketPassThrough:
         self._client = self._backend = _Side.OPEN
         if not self._trusted:
             self._prefix = message_prefix(head.headers)
-        return [acceptance(head.headers, (), shows_extensions=self._trusted)]
+        return [acceptance(head.headers, NOT_ACCEPTED, shows_extensions=self._trusted)]
 
     def unanswered(self, response: Response) -> list[Effect]:
         """No backend has answered in a way that can be used: refuse with this response."""

@@ -2,7 +2,7 @@
 
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import ResponseHead
-from realtime_proxy.sessions.upgrade_answer import acceptance, own_refusal, refusal
+from realtime_proxy.sessions.upgrade_answer import NOT_ACCEPTED, acceptance, own_refusal, refusal
 
 FIELDS = [
     (b"Connection", b"Upgrade, X-Hop"),
@@ -19,21 +19,21 @@ EXTENSION = (b"Sec-WebSocket-Extensions", b"grip")
 
 
 def test_acceptance_has_what_is_not_of_the_backends_hop():
-    assert acceptance(Headers(FIELDS), (), shows_extensions=False).headers == KEPT
+    assert acceptance(Headers(FIELDS), NOT_ACCEPTED, shows_extensions=False).headers == KEPT
 
 
 def test_acceptance_with_extensions_for_who_follows_grip_itself():
-    accepts = acceptance(Headers(FIELDS), (), shows_extensions=True)
+    accepts = acceptance(Headers(FIELDS), NOT_ACCEPTED, shows_extensions=True)
     assert accepts.headers == [*KEPT, EXTENSION]
 
 
 def test_acceptance_has_no_extension_of_the_backends_hop():
     fields = Headers([(b"Sec-WebSocket-Extensions", b"permessage-deflate, grip")])
-    assert acceptance(fields, (), shows_extensions=True).headers == [EXTENSION]
+    assert acceptance(fields, NOT_ACCEPTED, shows_extensions=True).headers == [EXTENSION]
 
 
 def test_acceptance_without_what_is_hidden():
-    accepts = acceptance(Headers(FIELDS), (b"content-type",), shows_extensions=False)
+    accepts = acceptance(Headers(FIELDS), NOT_ACCEPTED | {b"content-type"}, shows_extensions=False)
     assert accepts.headers == [(b"Set-Cookie", b"a=b")]
 
 
