@@ -6,7 +6,7 @@ import pytest
 
 from realtime_proxy.config.load import load_config
 from realtime_proxy.pipeline.registry import load_handlers
-from tests.chains.chain import PORTS
+from tests.chains.chain import PORTS, files_of
 from tests.chains.gateways import BEHIND, GATEWAYS, IN_FRONT
 from tests.chains.sources import CHECKOUT
 
@@ -18,28 +18,28 @@ EACH_ORDER = pytest.mark.parametrize("order", [IN_FRONT, BEHIND])
 @EACH
 @EACH_ORDER
 def test_the_configuration_of_the_proxy_loads(gateway, order):
-    file = EXAMPLES / gateway.name / order / "routes.toml"
+    file = EXAMPLES / gateway.folder / order / "routes.toml"
     load_handlers(load_config(file), file.parent)
 
 
 @EACH
 @EACH_ORDER
 def test_every_port_is_one_that_checks_exchange(gateway, order):
-    for file in (EXAMPLES / gateway.name / order).iterdir():
+    for file in files_of(EXAMPLES / gateway.folder / order):
         assert set(re.findall(r":\s?(\d{4,5})\b", file.read_text())) <= {*map(str, PORTS)}, file
 
 
 @EACH
 @EACH_ORDER
 def test_the_readme_says_what_is_run(gateway, order):
-    page = (EXAMPLES / gateway.name / "README.md").read_text()
+    page = (EXAMPLES / gateway.folder / "README.md").read_text()
     name, value = gateway.credential[order]
     assert f"-H '{name}: {value}'" in page
-    assert f"(cd examples/{gateway.name}/{order} && {gateway.command})" in page
-    assert f"realtime-proxy run --config examples/{gateway.name}/{order}/routes.toml" in page
+    assert f"(cd examples/{gateway.folder}/{order} && {gateway.command})" in page
+    assert f"realtime-proxy run --config examples/{gateway.folder}/{order}/routes.toml" in page
 
 
 def test_each_gateway_is_on_the_page_of_chains():
     page = (CHECKOUT / "docs" / "chains.md").read_text()
     for gateway in GATEWAYS:
-        assert f"(../examples/{gateway.name}/README.md)" in page
+        assert f"(../examples/{gateway.folder}/README.md)" in page

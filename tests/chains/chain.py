@@ -3,7 +3,7 @@
 import contextlib
 import re
 import shlex
-import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from tests.chains.sources import CHECKOUT
 PROGRAM = Path(sys.executable).with_name("realtime-proxy")
 # What it never logs while it does what it should.
 _ALARMS = re.compile(r"^.*(?:Traceback|\[error|Warning:).*$", re.MULTILINE)
+
+_AGE = re.compile(r"(max_connection_age_seconds = )\d+")
 
 # The ports that all examples have, and that are others here.
 PORTS = GATEWAY, PROXY, PUBLISH, APPLICATION, ADMIN = 8080, 7999, 5561, 8000, 9876
@@ -35,7 +37,9 @@ class Chain(Publisher):
             super().__init__(ports[PUBLISH])
             self.proxy_address = ("127.0.0.1", ports[PROXY])
             self.address = ("127.0.0.1", ports[GATEWAY if order == IN_FRONT else PROXY])
-            _copy(CHECKOUT / "examples" / gateway.name / order, folder / "example", ports)
+            self._folder = folder / "example"
+            example = CHECKOUT / "examples" / gateway.folder / order
+            _copy(example, self._folder, ports, gateway.left_out)
             with contextlib.ExitStack() as stack:
                 command = [PROGRAM, "run", "--config", "routes.toml"]
                 self.proxy = _start(folder, "proxy", command, {"PYTHONWARNINGS": "default"})
@@ -53,6 +57,23 @@ class Chain(Publisher):
             client.request("GET", "/ready", [self.credential])
             return client.read_reply().status == 200
 
+    @contextlib.contextmanager
+    def aging(self, seconds):
+        """Have whoever is held from now on end so soon, if the example limits that at all."""
+        routes = self._folder / "routes.toml"
+        before = routes.read_text()
+        self._reload(routes, _AGE.sub(rf"\g<1>{seconds}", before))
+        try:
+            yield
+        finally:
+            self._reload(routes, before)
+
+    def _reload(self, routes, text):
+        routes.write_text(text)
+        seen = len(self.proxy.log)
+        self.proxy.process.send_signal(signal.SIGHUP)
+        self.proxy.wait_for_log("routes loaded", seen)
+
     def check_log(self):
         """Fail if the proxy has logged something since the last time that it never should."""
         new, self._alarms_end = self.proxy.log[self._alarms_end :], len(self.proxy.log)
@@ -62,12 +83,19 @@ class Chain(Publisher):
         self._stop()
 
 
-def _copy(source, folder, ports):
-    """Copy an example, with other ports."""
-    shutil.copytree(source, folder)
+def files_of(example):
+    """The files of an example, without what gateways have put there while it ran."""
+    return [file for file in example.iterdir() if file.is_file() and file.suffix != ".pid"]
+
+
+def _copy(source, folder, ports, left_out):
+    """Copy the files of an example, with other ports."""
+    folder.mkdir()
     pattern = re.compile(rf"\b({'|'.join(map(str, ports))})\b")
-    for file in folder.iterdir():
-        file.write_text(pattern.sub(lambda found: str(ports[int(found[0])]), file.read_text()))
+    for file in files_of(source):
+        text = file.read_text().replace(left_out, "")
+        changed = pattern.sub(lambda found: str(ports[int(found[0])]), text)
+        (folder / file.name).write_text(changed)
 
 
 def _start(folder, name, command, environment):

@@ -71,7 +71,8 @@ def websocket(connect):
 
 # -- the table ---------------------------------------------------------------------------------
 
-_GATEWAY = "|".join(gateway.name for gateway in chosen())
+# The longest first: a name may begin with that of another.
+_GATEWAY = "|".join(sorted((re.escape(one.name) for one in chosen()), key=len, reverse=True))
 _CHECK = re.compile(rf"tests/chains/test_gateway_(\w+)\.py::test_(\w+)\[({_GATEWAY})(?:-(.+))?\]")
 _RESULTS = {"passed": "ok", "failed": "FAILED", "error": "ERROR", "skipped": "not here"}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from tests.chains.sources import PythonPackage, Source
+from tests.chains.sources import DebianPackage, NpmPackage, PythonPackage, Source
 
 IN_FRONT, BEHIND = "in_front", "behind"
 
@@ -34,8 +34,20 @@ class Gateway:
     asks_decisions: bool = True
     # Whether the proxy behind it gets the WebSockets of its clients.
     passes_websockets: bool = True
+    # Whether it lets openings of WebSockets through, and then drops what accepts them.
+    drops_websockets: bool = False
     # Whether the proxy behind it hears of clients that have gone.
     tells_of_aborts: bool = True
+    # If it does not by itself: whether it does when something is sent to such a client.
+    tells_at_a_write: bool = True
+    # Of which other one it has the example, and what it does without in there.
+    like: str = ""
+    left_out: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Its example, as a folder of `examples/`."""
+        return self.like or self.name
 
     @property
     def program(self) -> str | None:
@@ -46,6 +58,13 @@ class Gateway:
 _KEY = ("Auth-Key", "supersecret")
 _OURS = b"No API key found in request"  # what key_auth says, passed on
 
+_NGINX = Gateway(
+    name="nginx",
+    source=DebianPackage("nginx"),
+    command="nginx -p . -c nginx.conf",
+    credential={IN_FRONT: _KEY, BEHIND: _KEY},
+    refusal={IN_FRONT: b"401 Authorization Required", BEHIND: _OURS},
+)
 GATEWAYS = (
     Gateway(
         name="envoy",
@@ -70,6 +89,39 @@ GATEWAYS = (
         credential={IN_FRONT: _KEY, BEHIND: _KEY},
         refusal={IN_FRONT: _OURS, BEHIND: _OURS},
         via="1.1 Caddy",
+    ),
+    _NGINX,
+    attrs.evolve(  # HTTP/1.0 to the next one, as it speaks by default
+        _NGINX,
+        name="nginx-http1.0",
+        passes_websockets=False,
+        like="nginx",
+        left_out="proxy_http_version 1.1;",
+    ),
+    Gateway(
+        name="haproxy",
+        source=DebianPackage("haproxy"),
+        command="haproxy -db -f haproxy.cfg",
+        credential={IN_FRONT: _KEY, BEHIND: _KEY},
+        refusal={IN_FRONT: _OURS, BEHIND: _OURS},
+        asks_decisions=False,
+        tells_of_aborts=False,
+    ),
+    Gateway(
+        name="express-gateway",
+        source=NpmPackage("express-gateway@1.16.11"),
+        command="node server.js",
+        credential={
+            IN_FRONT: ("Auth-Key", "alice:supersecret"),
+            BEHIND: ("Auth-Key", "alice:supersecret"),
+        },
+        refusal={IN_FRONT: b"Unauthorized", BEHIND: b"Unauthorized"},
+        refusal_field="etag",
+        asks_decisions=False,
+        passes_websockets=False,
+        drops_websockets=True,
+        tells_of_aborts=False,
+        tells_at_a_write=False,
     ),
 )
 

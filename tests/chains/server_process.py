@@ -14,7 +14,7 @@ class ServerProcess:
 
     def __init__(self, command, folder, log_file, environment):
         self._log_file = log_file
-        with self._log_file.open("wb") as log:
+        with self._log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,

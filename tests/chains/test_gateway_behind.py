@@ -163,7 +163,7 @@ def test_who_the_client_is(chain, connect, path):
     assert client.read_reply().status == 200
     [call] = chain.backend.calls_to(path)
     assert call.get_all("x-consumer-username") == ["alice"]
-    addresses = ", ".join(call.get_all("x-forwarded-for")).split(", ")
+    addresses = ",".join(call.get_all("x-forwarded-for")).split(",")
     assert addresses[0] == "127.0.0.3"
 
 

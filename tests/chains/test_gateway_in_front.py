@@ -120,6 +120,22 @@ def test_a_websocket_is_refused(chain, websocket, path):
     assert chain.backend.calls_to(path) == []
 
 
+@with_gateways(lambda gateway: gateway.drops_websockets)
+def test_nobody_is_held_for_a_websocket_that_it_drops(chain, websocket, path):
+    """Its client waits in vain. With the proxy in front it has its WebSocket."""
+    channel = path.strip("/")
+    subscribe = ("TEXT", b'c:{"type": "subscribe", "channel": "%b"}' % channel.encode())
+    opening = [("Content-Type", CONTENT_TYPE), ("Sec-WebSocket-Extensions", "grip")]
+    chain.backend.scripts[path] = lambda call: call.respond(
+        fields=opening, body=write_events("OPEN", subscribe) if b"OPEN" in call.body else b""
+    )
+    client = websocket()
+    client.ask(path, [chain.credential])
+    told = chain.backend.wait_for(path, 2)
+    assert read_events(told.body)[-1][0] == "DISCONNECT"
+    chain.wait_for_no_subscribers(channel)
+
+
 # -- members of a chain --------------------------------------------------------------------------
 
 
@@ -148,7 +164,7 @@ def test_nobody_is_held_for_a_client_that_has_gone(chain, connect, path, held):
     assert chain.publish(path.strip("/"), http_stream={"content": ""}) == 0
 
 
-@with_gateways(lambda gateway: gateway.tells_of_aborts and gateway.passes_websockets)
+@with_gateways(lambda gateway: gateway.passes_websockets)
 def test_nobody_is_held_for_a_websocket_that_has_gone(chain, websocket, path):
     fields = [("Content-Type", CONTENT_TYPE)]
     chain.backend.scripts[path] = lambda call: call.respond(fields=fields, body=b"OPEN\r\n")
@@ -157,3 +173,32 @@ def test_nobody_is_held_for_a_websocket_that_has_gone(chain, websocket, path):
     client.client.close()
     closing = chain.backend.wait_for(path, 2)
     assert read_events(closing.body) == [("DISCONNECT", b"")]
+
+
+@with_gateways(lambda gateway: gateway.tells_at_a_write)
+def test_a_client_that_has_gone_is_noticed_at_a_write(chain, connect, path):
+    """An item, or a keep-alive."""
+    channel = path.strip("/")
+    fields = hold("stream", path)
+    chain.backend.scripts[path] = lambda call: call.respond(fields=fields)
+    client = connect()
+    client.request("GET", path, [chain.credential])
+    chain.proxy.wait_for_log(rf"connection opened .*uri=\S+{path}\s")
+    client.close()
+    item = {"content": "item\n"}
+    chain.proxy.wait_for("end", lambda: not chain.publish(channel, http_stream=item))
+    chain.proxy.wait_for_log(rf"connection closed .*uri=\S+{path}\s.*reason=client-gone")
+
+
+@pytest.mark.parametrize("held", ["stream", "response"])
+@with_gateways(lambda gateway: not gateway.tells_of_aborts)
+def test_a_client_that_has_gone_unnoticed_is_held_up_to_its_age(chain, connect, path, held):
+    fields = hold(held, path)
+    chain.backend.scripts[path] = lambda call: call.respond(fields=fields)
+    with chain.aging(seconds=2):
+        client = connect()
+        client.request("GET", path, [chain.credential])
+        chain.proxy.wait_for_log(rf"connection opened .*uri=\S+{path}\s")
+        client.close()
+        chain.proxy.wait_for_log(rf"connection closed .*uri=\S+{path}\s.*reason=max-age")
+    assert chain.publish(path.strip("/"), http_stream={"content": ""}) == 0
