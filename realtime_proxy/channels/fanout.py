@@ -39,7 +39,7 @@ def fan_out(
     try:
         for item in items:
             decided(item)
-            groups = registry.groups(item.channel)
+            groups = registry.groups_for(item)
             if tally is not None:
                 tally.delivering(item, groups)
             for group in groups:
@@ -60,6 +60,8 @@ def fan_out(
                     yield from waiting.follow_on(group, data, now)
                 else:
                     waiting.add(group, data)
+            if others := registry.bystanders(item):
+                yield from pass_by(registry, item, others, partial(waiting.write_to, now=now))
             if waiting.size > MAX_JOINED_BYTES:
                 yield from waiting.write(now)
             done += 1
@@ -80,6 +82,25 @@ def prepared(group: Group, item: Item) -> Iterator[int]:
 def falls_behind(item: Item, subscriber: Subscriber) -> None:
     """Tell a subscriber that an item does not follow what it has."""
     subscriber.fell_behind(item)
+
+
+def pass_by(
+    registry: Registry,
+    item: Item,
+    groups: Iterable[Group],
+    catch_up: Callable[[Group], Iterator[int]] = lambda _group: iter(()),
+) -> Iterator[int]:
+    """Tell those who go by ids of an item that is for others: only where it was among others.
+
+    `catch_up` writes what waits for a group.
+    """
+    seen = item.without_content()
+    for group in groups:
+        if group.position is None:
+            yield from group.hand_over(seen)
+        elif not registry.moves_on(group, seen):
+            yield from catch_up(group)
+            yield from group.tell(partial(falls_behind, seen))
 
 
 class Update(NamedTuple):

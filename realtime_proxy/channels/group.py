@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from realtime_proxy.channels.scope import Scope
 from realtime_proxy.channels.subscriber import Subscriber, Writer
 from realtime_proxy.model.item import Item
 from realtime_proxy.wire.encodings import WireForm
@@ -36,8 +37,8 @@ class Subscription:
         self.group, self.index = group, index
 
 
-# Form, personal, shared, position, counted, route.
-Key = tuple[WireForm, bool, bool, str | None, bool, str]
+# Form, personal, shared, position, counted, route, scope.
+Key = tuple[WireForm, bool, bool, str | None, bool, str, Scope | None]
 
 
 class Group:
@@ -62,6 +63,7 @@ class Group:
         "personal",
         "position",
         "route_id",
+        "scope",
         "subscriptions",
         "writers",
     )
@@ -69,11 +71,12 @@ class Group:
     def __init__(self, channel: str, key: Key) -> None:
         """`key`: form, personal, shared (members have other channels too), and so on.
 
-        The route is empty unless deliveries are counted by it.
+        The route is empty unless deliveries are counted by it. The scope is None unless members
+        may have only some of the channel's items.
         """
         self.channel = channel
         self.key = key
-        self.form, self.personal, self.is_shared, self.position, _, self.route_id = key
+        self.form, self.personal, self.is_shared, self.position, _, self.route_id, self.scope = key
         self.subscriptions: list[Subscription] = []
         self.writers: list[Writer] = []
         self.last_write_at = 0.0

@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from realtime_proxy.channels.channel_tally import ChannelTally
-from realtime_proxy.channels.fanout import falls_behind, prepared
+from realtime_proxy.channels.fanout import falls_behind, pass_by, prepared
 from realtime_proxy.channels.group import Group
 from realtime_proxy.channels.limits import Limits
 from realtime_proxy.channels.registry import Registry
@@ -39,7 +39,7 @@ def fan_out_limited(
     try:
         for item, left_out in items:
             decided(item)
-            groups = [one for one in registry.groups(item.channel) if one.route_id not in left_out]
+            groups = [one for one in registry.groups_for(item) if one.route_id not in left_out]
             if tally is not None:
                 tally.delivering(item, groups)
             for group in groups:
@@ -56,6 +56,8 @@ def fan_out_limited(
                 yield Portion(group.route_id, weight * min(limits.slice_size, len(group)))
                 for count in _deliver(group, item, limits.slice_size, now):
                     yield Portion(group.route_id, weight * count)
+            for _ in pass_by(registry, item, registry.bystanders(item)):
+                yield Portion("", 0)
     finally:
         registry.settle()
 

@@ -55,7 +55,7 @@ class Limits:
     def weights(self, registry: Registry, item: Item) -> Mapping[str, int]:
         """What an item weighs with all who are subscribed now, by their route."""
         weights: dict[str, int] = {}
-        for group in registry.groups(item.channel):
+        for group in registry.groups_for(item):
             if group.form.concerns(item):
                 weight = len(group) * self.weight(item, group.form)
                 weights[group.route_id] = weights.get(group.route_id, 0) + weight

@@ -1,9 +1,10 @@
 """Who is subscribed to what."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from realtime_proxy.channels.counted import CountedGroup, CountingWriter
 from realtime_proxy.channels.group import Group, Key, Subscription
+from realtime_proxy.channels.scoped_groups import ScopedGroups
 from realtime_proxy.channels.subscriber import Subscriber
 from realtime_proxy.model.item import Item
 from realtime_proxy.wire.encodings import WireForm
@@ -26,6 +27,7 @@ class Registry:
         # Whether groups are parted by route though deliveries are not counted.
         self.is_limited_by_route = False
         self._channels: dict[str, dict[Key, Group]] = {}
+        self._scoped: dict[str, ScopedGroups] = {}  # channels held on scoped routes
         self._moved: dict[Group, None] = {}
 
     def __len__(self) -> int:
@@ -50,10 +52,12 @@ class Registry:
         counted = isinstance(subscriber.writer, CountingWriter)
         route_id = subscriber.route_id if self._parts_routes else ""
         personal = subscriber.personal is not None
-        key = (subscriber.form, personal, shared, position, counted, route_id)
+        scope = subscriber.scope_on(channel)
+        key = (subscriber.form, personal, shared, position, counted, route_id, scope)
         group = groups.get(key)
         if group is None:
             group = groups[key] = (CountedGroup if counted else Group)(channel, key)
+            self._note_scope(group)
         subscription = group.join(subscriber)
         if self.on_changed is not None:
             self.on_changed(group)
@@ -74,6 +78,7 @@ class Registry:
             return
         groups = self._channels[channel]
         del groups[group.key]
+        self._forget_scope(group)
         if not groups:
             del self._channels[channel]
             self.on_deserted(channel)
@@ -98,6 +103,7 @@ class Registry:
             if other is not group:
                 large, small = sorted((group, other), key=len, reverse=True)
                 large.take_in(small)
+                self._forget_scope(small)
                 groups[group.key] = large
 
     def has_subscribers(self, channel: str) -> bool:
@@ -113,16 +119,33 @@ class Registry:
         groups = self._channels.get(channel)
         return list(groups.values()) if groups else _NONE
 
-    def count(self, item: Item) -> int:
-        """How many subscribers an item concerns."""
+    def groups_for(self, item: Item) -> Iterable[Group]:
+        """The groups of an item's channel at this moment that may have it."""
         groups = self._channels.get(item.channel)
         if groups is None:
-            return 0
-        return sum(len(group) for group in groups.values() if group.form.concerns(item))
+            return _NONE
+        if self._scoped and (scoped := self._scoped.get(item.channel)) is not None:
+            return scoped.groups_for(item)
+        return list(groups.values())
+
+    def bystanders(self, item: Item) -> Collection[Group]:
+        """The groups that may not have an item of their channel, but go by its id."""
+        scoped = self._scoped.get(item.channel) if self._scoped else None
+        return _NONE if scoped is None else scoped.bystanders(item)
+
+    def missing_scope(self, item: Item) -> str:
+        """The claim of which an item says nothing, so that some do without it; empty if none do."""
+        scoped = self._scoped.get(item.channel) if self._scoped else None
+        return "" if scoped is None else scoped.missing_scope(item)
+
+    def count(self, item: Item) -> int:
+        """How many subscribers an item concerns."""
+        groups = self.groups_for(item)
+        return sum(len(group) for group in groups if group.form.concerns(item))
 
     def count_of_route(self, item: Item, route_id: str) -> int:
         """How many subscribers of one route an item concerns."""
-        groups = self.groups(item.channel)
+        groups = self.groups_for(item)
         concerned = (group for group in groups if group.form.concerns(item))
         return sum(len(group) for group in concerned if group.route_id == route_id)
 
@@ -133,6 +156,21 @@ class Registry:
             kind = _KINDS.get(group.form, "http-stream")
             counts[kind] = counts.get(kind, 0) + len(group)
         return counts
+
+    def _note_scope(self, group: Group) -> None:
+        """Have a new group found by its scope, and those beside it by having none."""
+        scoped = self._scoped.get(group.channel)
+        if scoped is not None:
+            scoped.add(group)
+        elif group.scope is not None:
+            self._scoped[group.channel] = ScopedGroups(self._channels[group.channel].values())
+
+    def _forget_scope(self, group: Group) -> None:
+        scoped = self._scoped.get(group.channel)
+        if scoped is not None:
+            scoped.discard(group)
+            if not scoped.has_scopes:
+                del self._scoped[group.channel]
 
     @property
     def _parts_routes(self) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from realtime_proxy.channels.scope import Scope
 from realtime_proxy.model.item import Item
 from realtime_proxy.wire.encodings import WireForm
 
@@ -37,6 +38,9 @@ class Subscriber(Protocol):
     @property
     def route_id(self) -> str:
         """The id that the configuration gives its route, empty if it gives none."""
+
+    def scope_on(self, channel: str) -> Scope | None:
+        """What it may have of the channel's items; None if there is no such limit."""
 
     def item_arrived(self, item: Item) -> None:
         """Act on an item that is more than bytes to append: an answer, a hint, a close."""

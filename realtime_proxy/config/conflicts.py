@@ -21,6 +21,7 @@ from realtime_proxy.config.secrets import resolve_secret
 from realtime_proxy.config.server_section import Server
 from realtime_proxy.config.structure import join_key
 from realtime_proxy.errors import ConfigError, Problem
+from realtime_proxy.model.channel_template import claims_of
 
 Table = Mapping[str, Any]
 
@@ -247,6 +248,7 @@ def _route_problems(route: Table, path: str, base_dir: Path) -> Iterator[Problem
         yield Problem(f"{path}.id", "is missing; without a `host` only its id leads to a route")
     if route.get("path_remove") and route.get("path_replace") is not None:
         yield Problem(f"{path}.path_remove", "excludes `path_replace`; only one is possible")
+    yield from _scope_problems(route, path)
     yield from _sockjs_problems(route, path)
     yield from _header_problems(route, path)
     yield from _secret_problems(route, f"{path}.key", base_dir)
@@ -269,6 +271,22 @@ def _decision_problems(route: Table, path: str, file: Table) -> Iterator[Problem
     trusted = _table(file, "forwarded").get("trusted_proxies")
     if not trusted and not _text(_table(file, "grip"), "upstream_key"):
         yield Problem(key_path, "nobody could ask: `[forwarded] trusted_proxies` is empty")
+
+
+def _scope_problems(route: Table, path: str) -> Iterator[Problem]:
+    claim = _text(route, "delivery_scope_claim")
+    if claim and not route.get("handlers"):
+        message = "nobody could be held: no handler of the route says who has which claims"
+        yield Problem(f"{path}.delivery_scope_claim", message)
+    for target_path, target in _tables(route, "targets", f"{path}."):
+        for index, name in enumerate(_list(target.get("subscribe"))):
+            others = claims_of(name if _is_text(name) else "") - {claim}
+            if others:
+                yield Problem(
+                    f"{target_path}.subscribe[{index}]",
+                    f"names the claim `{min(others)}`; only that of `delivery_scope_claim` is "
+                    "filled in",
+                )
 
 
 def _sockjs_problems(route: Table, path: str) -> Iterator[Problem]:

@@ -155,6 +155,12 @@ class Route:
         "requests lose them, on all routes. Those that handlers of the route set are theirs.",
         editable_field,
     )
+    delivery_scope_claim: str = option(
+        "",
+        "A claim that parts the clients of this route, such as `agency`: each gets only items "
+        "published for its own, and who has no such claim can't be held "
+        "(`docs/scoped-delivery.md`). Empty: items are for everybody on their channel.",
+    )
     channel_prefix: str = option("", "Put before the channel names of this route's holds.")
     grip: bool = option(True, "false: pass GRIP instructions on as they are, and sign nothing.")
     issuer: str = option("", "Issuer of Grip-Sig on this route. Empty: that of `[grip]`.")

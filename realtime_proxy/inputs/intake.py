@@ -55,7 +55,13 @@ class Intake:
         logs_items = log.is_enabled_for(logging.INFO)
         for item in items:
             receivers = self._registry.count(item)
-            if receivers or (self._is_busy and self._channels.holds(item.channel)):
+            if claim := self._registry.missing_scope(item):
+                log.warning("item without scope", channel=item.channel, claim=claim)
+            if (
+                receivers
+                or (self._is_busy and self._channels.holds(item.channel))
+                or self._registry.bystanders(item)
+            ):
                 matched += receivers
                 self._pending.append(item)
                 if self.line is not None:

@@ -81,6 +81,10 @@ class Item(msgspec.Struct, frozen=True):
         """Itself."""
         return self
 
+    def without_content(self) -> "Item":
+        """What those may know of it that it is not for: that it was there, between others."""
+        return Item(self.channel, self.id, self.prev_id, no_seq=self.no_seq)
+
 
 class Publication(Protocol):
     """What was published: correct, but perhaps read no further than to know whom it concerns."""

@@ -9,6 +9,7 @@ import attrs
 from realtime_proxy.model.client_certificate import ClientCertificate
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.pipeline.client_scope import ClientScope
 
 NO_NOTES: Mapping[str, Any] = MappingProxyType({})
 
@@ -64,7 +65,8 @@ class Exchange:
     A `connection_id` that a handler gives is told to clients that are held, as `Connection-Id`: by
     it they can renew their credential. `is_recheck` says that this is no request, but the question
     whether a held client may stay (`reauth_interval_seconds`); its backend is not asked. For that,
-    `came_as` has the head of the request as it came; else it is empty.
+    `came_as` has the head of the request as it came; else it is empty. `scope` has what a held
+    client may have of items, where its route parts clients by a claim.
     """
 
     request: RequestHead
@@ -80,3 +82,4 @@ class Exchange:
     connection_id: str = ""
     is_recheck: bool = False
     came_as: bytes = b""
+    scope: ClientScope | None = None

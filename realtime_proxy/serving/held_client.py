@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from realtime_proxy.channels.counted import counting
 from realtime_proxy.channels.group import Subscription
+from realtime_proxy.channels.scope import Scope
 from realtime_proxy.errors import FilterError
 from realtime_proxy.grip.filters import FilterChain
 from realtime_proxy.metrics.traffic import Traffic
@@ -18,6 +19,7 @@ from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.serving.client_connection import ClientConnection
+from realtime_proxy.serving.delivery_scope import scope_of
 from realtime_proxy.serving.errand import Errand
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.personal_delivery import (
@@ -160,6 +162,21 @@ class HeldClient:
     def cut(self, reason: CloseReason) -> None:
         """End at once, in the middle of whatever it is."""
         self.connection.close(reason)
+
+    # -- what it may have ------------------------------------------------------------------
+
+    def scope_on(self, channel: str) -> Scope | None:
+        """What it may have of a channel's items; None if its route knows no such limit."""
+        claim = self._route.scope_claim
+        if not claim:
+            return None
+        scope = scope_of(self._route, self._exchange)
+        return Scope(claim, ()) if scope is None else scope.on(channel)
+
+    def keeps_scope(self, identity: Identity | None) -> bool:
+        """True if by this identity it may have the same items as before."""
+        scope = scope_of(self._route, self._exchange)
+        return scope is None or (identity is not None and scope.is_of(identity.claims))
 
     # -- items -----------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from realtime_proxy.routing.trailers import trailer_fields
 from realtime_proxy.serving.answered_request import After
 from realtime_proxy.serving.client_exchange import ClientExchange
 from realtime_proxy.serving.client_fields import NOT_FOR_CLIENTS, held_fields, relayed_fields
+from realtime_proxy.serving.delivery_scope import followed, implicit_channels, take_scope
 from realtime_proxy.serving.failure_answer import Failure
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.links import Links
@@ -245,6 +246,9 @@ class HttpExchange(ClientExchange):
             return await self._send_response(
                 Response(instruct.status, shown, body, instruct.reason)
             )
+        if (refusal := take_scope(route, self._exchange)) is not None:
+            return await self._decided(refusal, route)
+        instruct = followed(instruct, route, self._exchange)
         order = self._hold_order(route, target, request, instruct, shown)
         if instruct.hold is HoldMode.RESPONSE:
             return await self._hold_poll(order, instruct)
@@ -293,12 +297,13 @@ class HttpExchange(ClientExchange):
         shown: Headers,
     ) -> HoldOrder:
         prefix, most = route.channel_prefix, self._context.grip.max_channels
+        implicit = implicit_channels(target, route, self._exchange)
         return HoldOrder(
             connection=self._connection,
             request=self._request,
             route=route,
-            positions=dict.fromkeys(target.subscribe) | instruct.positions(prefix, most),
-            implicit=target.subscribe,
+            positions=dict.fromkeys(implicit) | instruct.positions(prefix, most),
+            implicit=implicit,
             filters=instruct.filters(prefix, most),
             meta=instruct.meta,
             headers=shown,
@@ -357,6 +362,9 @@ class HttpExchange(ClientExchange):
         if not may_stream(response.head, instruct):
             raise BackendMisbehaved(f"GRIP instruct response too large from {response.source}")
         require_repeatable(self._body)
+        if (refusal := take_scope(route, self._exchange)) is not None:
+            return await self._decided(refusal, route)
+        instruct = followed(instruct, route, self._exchange)
         shown = held_fields(instruct, response.head, self._exchange, self._context)
         order = self._hold_order(route, target, request, instruct, shown)
         links = self._links(order, instruct)

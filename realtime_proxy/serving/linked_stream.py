@@ -16,6 +16,7 @@ from realtime_proxy.grip.response_content import ResponseContent
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Action, Item
 from realtime_proxy.net.timers import Timer
+from realtime_proxy.serving.delivery_scope import followed
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.link_tasks import LinkTask
 from realtime_proxy.serving.link_timers import SharedTimer
@@ -222,6 +223,8 @@ class LinkedStream(StreamHold):
         self._wait_for_link()
 
     def _deliver(self, item: Item) -> None:
+        if not self.form.concerns(item):
+            return  # it was for others
         self._armed_at = self.connection.context.timers.now()
         data = self.form.encode(item)
         if self.personal is not None:
@@ -298,6 +301,7 @@ class LinkedStream(StreamHold):
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
             instruct = parse_link_instruct(response.head)
+            instruct = followed(instruct, self._route, self._exchange)
             page = self._links.page(ask, instruct, self._implicit)
             self._machine.answered(page)
             await self._forward(task, response, ResponseContent(instruct.channels, instruct.meta))

@@ -39,6 +39,7 @@ class LiveRoute:
     paths begin with for backends. `expiry_notice`: what those are told whose credential is about
     to expire; `recheck_seconds`: how often handlers are asked whether they may stay, 0 for never.
     `max_age_seconds`: how long they may be held, 0 for ever.
+    `scope_claim`: the claim that items are delivered by, empty if by channels alone.
     `origins`: those of pages that may open WebSockets, None for all.
     `decides`: gateways ask there for decisions. `identity_headers`, in lower case, may come from
     proxies in front. `stats_id`: the id that the configuration gives it, empty if it gives none.
@@ -66,6 +67,7 @@ class LiveRoute:
     expiry_notice: ExpiryNotice | None = None
     recheck_seconds: float = 0.0
     max_age_seconds: float = 0.0
+    scope_claim: str = ""
     decides: bool = attrs.field(init=False)
     stats_id: str = attrs.field(init=False)
     over_http_targets: tuple[LiveTarget, ...] = attrs.field(init=False)
@@ -137,6 +139,7 @@ def _live(
         expiry_notice=_expiry_notice(route),
         recheck_seconds=route.reauth_interval_seconds,
         max_age_seconds=route.max_connection_age_seconds,
+        scope_claim=route.delivery_scope_claim,
         logs_requests=_LEVELS[(route.log_level or config.log.level).upper()] <= logging.INFO,
     )
 

@@ -59,7 +59,8 @@ class Rechecks:
         decision: Refuse | Answer | None,
     ) -> None:
         lifetimes = self._context.lifetimes
-        if decision is None and _is_the_same(client.identity, exchange.identity):
+        is_same = _is_the_same(client.identity, exchange.identity)
+        if decision is None and is_same and client.keeps_scope(exchange.identity):
             client.adopt(exchange.identity)
             lifetimes.begin(client)
             return

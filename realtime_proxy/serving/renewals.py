@@ -18,6 +18,9 @@ log = structlog.get_logger()
 class Renewable(Client, Protocol):
     """A held client that can be known by another credential."""
 
+    def keeps_scope(self, identity: Identity | None) -> bool:
+        """True if by it the client may have the same items as before."""
+
     def adopt(self, identity: Identity | None) -> None:
         """Be known by it."""
 
@@ -60,6 +63,8 @@ class Renewals:
         """Have a client stay by this credential; False if it is another's, or has other rights."""
         known = client.identity
         if known is None or not known.is_renewed_by(identity) or not client.is_held:
+            return False
+        if not client.keeps_scope(identity):
             return False
         client.adopt(identity)
         self._lifetimes.begin(client)

@@ -17,6 +17,7 @@ from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.sockjs_rules import Endpoint, Kind, SockJsRules
 from realtime_proxy.serving.answered_request import After
+from realtime_proxy.serving.delivery_scope import take_scope
 from realtime_proxy.serving.http_exchange import HttpExchange
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import RequestBody, StoredBody
@@ -133,6 +134,8 @@ class SockJsExchange(HttpExchange):
             return await self._say(404, "Not Found")
         if not endpoint.is_of_session:
             return await self._send_response(self._page(endpoint, rules))
+        if (refusal := take_scope(route, self._exchange)) is not None:
+            return await self._decided(refusal, route)
         payload = await self._whole_body()
         if payload is None:
             return await self._say(400, "Request too large.")
@@ -184,8 +187,11 @@ class SockJsExchange(HttpExchange):
 
     @property
     def _user(self) -> User:
-        identity = None if self._exchange is None else self._exchange.identity
-        return None if identity is None else (identity.consumer, identity.subject)
+        exchange = self._exchange
+        if exchange is None or exchange.identity is None:
+            return None
+        scope = () if exchange.scope is None else exchange.scope.values
+        return exchange.identity.consumer, exchange.identity.subject, scope
 
     async def _take(self, route: LiveRoute, endpoint: Endpoint, payload: bytes) -> After:
         """Pass messages of the client on."""

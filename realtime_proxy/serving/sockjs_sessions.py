@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from realtime_proxy.serving.sockjs_http_client import SockJsHttpClient
 
 Key = tuple[str, bytes]  # the id of the route, and that of the session
-User = tuple[str, str] | None  # the consumer, and whom of its users; None: not known
+# The consumer, whom of its users, and what it may have of scoped items; None: not known.
+User = tuple[str, str, tuple[str, ...]] | None
 
 
 class SockJsSessions:

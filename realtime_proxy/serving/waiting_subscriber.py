@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from realtime_proxy.channels.scope import Scope
 from realtime_proxy.channels.subscriber import Writer
 from realtime_proxy.model.item import Item
 from realtime_proxy.wire.encodings import WireForm
@@ -15,7 +16,7 @@ class WaitingSubscriber:
 
     __slots__ = ("_stream",)
 
-    form = WireForm.ITEM
+    form = WireForm.KEPT
     personal = None
 
     def __init__(self, stream: "LinkedStream") -> None:
@@ -30,6 +31,10 @@ class WaitingSubscriber:
     def writer(self) -> Writer:
         """Never written to: items of this form are handed over."""
         return self._stream.writer
+
+    def scope_on(self, channel: str) -> Scope | None:
+        """What the stream may have."""
+        return self._stream.scope_on(channel)
 
     def item_arrived(self, item: Item) -> None:
         """Keep an item."""

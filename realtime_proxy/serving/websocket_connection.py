@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import structlog
 import trio
 
-from realtime_proxy.errors import BackendTimeout
+from realtime_proxy.errors import BackendTimeout, GripError
 from realtime_proxy.grip.control_message import Subscribe
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.dismissal import Dismissal
@@ -273,7 +273,8 @@ class WebSocketConnection(WebSocketInput):
             if isinstance(effect, AcceptClient):
                 channels += self.implicit_channels
             elif isinstance(effect, Control) and isinstance(effect.message, Subscribe):
-                channels.append(self.channel_prefix + effect.message.channel)
+                with contextlib.suppress(GripError):  # told when the message is followed
+                    channels += self.channels_called(effect.message.channel)
         return channels
 
     async def _client_reads(self) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from realtime_proxy.channels.group import Subscription
+from realtime_proxy.errors import GripError
 from realtime_proxy.grip.control_message import (
     ControlMessage,
     FlushDelayed,
@@ -59,12 +60,12 @@ class WebSocketControl:
 
     def follow(self, message: ControlMessage) -> None:
         """Do what a control message says."""
-        prefix = self._websocket.channel_prefix
         match message:
             case Subscribe():
-                self._follow_subscribe(prefix + message.channel, message)
+                self._follow_subscribe(message)
             case Unsubscribe():
-                self._unsubscribe(prefix + message.channel)
+                for channel in self._channels_called(message.channel):
+                    self._unsubscribe(channel)
             case SetMeta():
                 self._set_meta(message)
             case SetKeepAlive():
@@ -118,12 +119,20 @@ class WebSocketControl:
         self._websocket.log_subscription(channel)
         return True
 
-    def _follow_subscribe(self, channel: str, message: Subscribe) -> None:
+    def _channels_called(self, name: str) -> tuple[str, ...]:
+        try:
+            return self._websocket.channels_called(name)
+        except GripError as error:
+            self._websocket.fail(str(error))
+            return ()
+
+    def _follow_subscribe(self, message: Subscribe) -> None:
         if len(message.filters) > MAX_FILTERS:
             self._websocket.fail(f"too many filters for channel '{message.channel}'")
             return
-        if self.subscribe(channel):
-            self._set_filters(channel, FilterChain(message.filters))
+        for channel in self._channels_called(message.channel):
+            if self.subscribe(channel):
+                self._set_filters(channel, FilterChain(message.filters))
 
     def _set_filters(self, channel: str, chain: FilterChain) -> None:
         """Have a channel filtered so from now on; without any filter, as most are."""

@@ -6,6 +6,7 @@ from realtime_proxy.channels.group import Subscription
 from realtime_proxy.errors import FilterError
 from realtime_proxy.grip.filters import FilterChain, mismatch_without_filters
 from realtime_proxy.model.item import Action, Item
+from realtime_proxy.serving.delivery_scope import channels_called, implicit_channels
 from realtime_proxy.serving.held_client import HeldClient
 from realtime_proxy.serving.websocket_control import WebSocketControl
 from realtime_proxy.serving.websocket_opening import WebSocketOpening
@@ -47,7 +48,11 @@ class WebSocketHold(HeldClient):
     @property
     def implicit_channels(self) -> tuple[str, ...]:
         """The channels that the target adds, which can't be left."""
-        return self._backend.target.subscribe
+        return implicit_channels(self._backend.target, self._route, self._exchange)
+
+    def channels_called(self, name: str) -> tuple[str, ...]:
+        """The whole names of the channels that the backend calls so. Raises GripError."""
+        return channels_called(name, self._route, self._exchange)
 
     def log_subscription(self, channel: str) -> None:
         """Write a record of a channel subscribed to."""

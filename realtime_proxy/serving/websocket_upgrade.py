@@ -8,6 +8,7 @@ from realtime_proxy.model.messages import RequestHead, Response, text_response
 from realtime_proxy.pipeline.decision import Refuse
 from realtime_proxy.serving.answered_request import After
 from realtime_proxy.serving.client_exchange import ClientExchange
+from realtime_proxy.serving.delivery_scope import take_scope
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.over_http_connection import OverHttpConnection
 from realtime_proxy.serving.pass_through_connection import PassThroughConnection
@@ -63,6 +64,8 @@ class WebSocketUpgrade(ClientExchange):
         return Refuse(text_response(403, "Origin not allowed."), "origin not allowed")
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
+        if (refusal := take_scope(route, self._exchange)) is not None:
+            return await self._decided(refusal, route)
         opening = self._opening(route, head_for_backend(route, head))
         if self._exchange is not None:
             self._exchange.held = "websocket"  # the session tells handlers of its end

@@ -2,6 +2,7 @@
 
 import attrs
 
+from realtime_proxy.channels.scope import Scope
 from realtime_proxy.model.item import Item
 from realtime_proxy.wire.encodings import WireForm
 
@@ -17,6 +18,11 @@ class RecordingSubscriber:
     missed: list[Item] = attrs.field(factory=list)
     updates: int = 0
     route_id: str = ""
+    scope: Scope | None = None
+
+    def scope_on(self, channel: str) -> Scope | None:  # noqa: ARG002  the same on all
+        """What it may have."""
+        return self.scope
 
     @property
     def writer(self) -> "RecordingSubscriber":

@@ -71,7 +71,8 @@ class WireForm(Enum):
 
     CHUNK = "http-stream chunk"
     RAW = "http-stream raw"
-    ITEM = "http-stream item"  # made for each receiver: part of a script, or kept for later
+    ITEM = "http-stream item"  # made for each receiver: part of a script
+    KEPT = "http-stream item, kept for later"
     FRAME = "websocket frame"
     DEFLATED = "websocket frame, deflated"
     DEFLATED_SMALL = "websocket frame, deflated for those who keep a window of 512 bytes"
@@ -127,6 +128,7 @@ _CONCERNS: dict[WireForm, Callable[[Item], bool]] = {
     WireForm.CHUNK: lambda item: item.http_stream is not None,
     WireForm.RAW: lambda item: item.http_stream is not None,
     WireForm.ITEM: lambda item: item.http_stream is not None,
+    WireForm.KEPT: lambda item: item.http_stream is not None,
     **dict.fromkeys(_WEBSOCKETS, lambda item: item.ws_message is not None),
     WireForm.RESPONSE: lambda item: item.http_response is not None,
 }
@@ -134,6 +136,7 @@ _ENCODERS: dict[WireForm, Callable[[Item], bytes | None]] = {
     WireForm.CHUNK: _chunk,
     WireForm.RAW: _raw,
     WireForm.ITEM: _nothing,
+    WireForm.KEPT: _nothing,
     WireForm.FRAME: _frame,
     **{form: partial(_deflated_frame, deflater) for form, deflater in _DEFLATERS.items()},
     WireForm.RESPONSE: _nothing,

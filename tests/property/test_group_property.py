@@ -49,7 +49,7 @@ def leave(member):
 class Comings(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.group = Group("a", (WireForm.RAW, False, False, None, False, ""))
+        self.group = Group("a", (WireForm.RAW, False, False, None, False, "", None))
         self.members = []
         self.under_way = None
         self.number = 0

@@ -56,6 +56,9 @@ class Poll:
     form = WireForm.RESPONSE
     personal = writer = None  # items are handed over
 
+    def scope_on(self, _channel):
+        return None
+
     def item_arrived(self, item):
         if self.place is not None:
             self.is_wrong = int(item.id) != self.has + 1  # raised here, it would only be logged

@@ -6,6 +6,7 @@ import trio.testing
 from realtime_proxy.channels.group import SLICE
 from realtime_proxy.channels.membership import Grant
 from realtime_proxy.channels.registry import Registry
+from realtime_proxy.channels.scope import Scope
 from realtime_proxy.inputs.holding import channels_of
 from realtime_proxy.inputs.intake import Intake
 from realtime_proxy.model.item import Action, HttpStream, Item
@@ -360,3 +361,25 @@ async def test_a_step_in_turn_is_run_at_once_if_nothing_is_in_line(house):
     house.intake.update(["a"])
     house.intake.in_turn(lambda: done.append(1))
     assert done == [1]
+
+
+async def test_an_item_for_others_goes_round_for_those_who_go_by_ids(running):
+    scope = Scope("agency", ("north",))
+    subscriber = RecordingSubscriber(WireForm.RAW, scope=scope)
+    place = running.registry.subscribe("a", subscriber, position="1")
+    payload = HttpStream(content=b"x")
+    item = Item("a", "2", "1", http_stream=payload, meta={"agency": "south"})
+    delivered = trio.Event()
+    assert running.intake.submit([item], delivered.set) == 0
+    with trio.fail_after(5):
+        await delivered.wait()
+    assert (place.group.position, subscriber.written) == ("2", [])
+
+
+def test_an_item_that_says_nothing_of_its_scope_is_told_of(house):
+    subscriber = RecordingSubscriber(WireForm.RAW, scope=Scope("agency", ("north",)))
+    house.subscribe("a", subscriber=subscriber)
+    with structlog.testing.capture_logs() as lines:
+        house.intake.submit([Item("a", http_stream=HttpStream(content=b"x"))])
+    expected = {"event": "item without scope", "channel": "a", "claim": "agency"}
+    assert {**expected, "log_level": "warning"} in lines

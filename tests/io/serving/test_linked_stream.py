@@ -42,6 +42,7 @@ ROUTE = SimpleNamespace(
     log=structlog.get_logger(),
     logs_requests=False,
     max_age_seconds=0,
+    scope_claim="",
     stats_id="",
 )
 

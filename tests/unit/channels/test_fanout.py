@@ -4,6 +4,7 @@ import structlog
 from realtime_proxy.channels.fanout import MAX_JOINED_BYTES, Update, ask_for_updates, fan_out
 from realtime_proxy.channels.group import SLICE
 from realtime_proxy.channels.registry import Registry
+from realtime_proxy.channels.scope import Scope
 from realtime_proxy.model.item import Action, HttpResponse, HttpStream, Item, WebSocketMessage
 from realtime_proxy.testing.recording_subscriber import RecordingSubscriber
 from realtime_proxy.wire.encodings import WireForm
@@ -222,3 +223,61 @@ def test_others_run_between_many_items_for_few():
     items = [stream("a", b"%d " % number) for number in range(4 * SLICE)]
     assert len(list(deliver(registry, items))) > 4
     assert b"".join(subscriber.written) == b"".join(item.http_stream.content for item in items)
+
+
+# -- scopes --------------------------------------------------------------------------------------
+
+
+NORTH, SOUTH = Scope("agency", ("north",)), Scope("agency", ("south",))
+
+
+def meant(for_whom, number=0, prev=None):
+    fields = {"id": str(number), "prev_id": prev and str(prev)} if number else {}
+    content = HttpStream(content=b"%d" % number)
+    return Item("a", http_stream=content, meta={"agency": for_whom}, **fields)
+
+
+def test_an_item_goes_to_those_it_is_for_and_is_encoded_once_for_them(monkeypatch):
+    registry = Registry()
+    north = [subscribed(registry, "a", scope=NORTH) for _ in range(3)]
+    south = subscribed(registry, "a", scope=SOUTH)
+    encoded = []
+    encode = WireForm.RAW.encode
+    monkeypatch.setattr(WireForm.RAW, "encode", lambda item: encoded.append(item) or encode(item))
+    list(deliver(registry, [meant("north", 1), stream("a", b"for nobody")]))
+    assert [one.written for one in north] == [[b"1"]] * 3
+    assert not south.written
+    assert len(encoded) == 1
+
+
+def test_items_for_others_are_no_gap_for_those_who_count():
+    registry = Registry()
+    north, [place] = counting(registry, "1", "a", scope=NORTH)
+    list(deliver(registry, [meant("south", 2, 1), meant("north", 3, 2), meant("south", 4, 3)]))
+    assert north.written == [b"3"]
+    assert place.group.position == "4"
+    assert north.missed == []
+
+
+def test_who_falls_behind_by_an_item_for_others_is_told_nothing_of_it():
+    registry = Registry()
+    told = []
+
+    class Told(RecordingSubscriber):
+        def fell_behind(self, item):
+            told.append((list(self.written), item))
+
+    place = registry.subscribe("a", Told(WireForm.RAW, scope=NORTH), position="1")
+    list(deliver(registry, [meant("north", 2, 1), meant("south", 4, 3)]))
+    assert told == [([b"2"], Item("a", "4", "3"))]
+    assert place.group.position == "2"
+
+
+def test_who_keeps_items_keeps_the_places_of_those_for_others():
+    registry = Registry()
+    keeping = subscribed(registry, "a", form=WireForm.KEPT, scope=NORTH)
+    script = subscribed(registry, "a", form=WireForm.ITEM, scope=NORTH)
+    own, other = meant("north", 2, 1), meant("south", 3, 2)
+    list(deliver(registry, [own, other, Item("a", "4", "3", ws_message=WebSocketMessage())]))
+    assert keeping.items == [own, Item("a", "3", "2")]
+    assert script.items == [own]

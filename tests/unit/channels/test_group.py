@@ -20,7 +20,7 @@ def deliver(group, item=ITEM, now=1.0):
 
 
 def group_of(*subscribers, form=WireForm.RAW, personal=False, position=None):
-    group = Group("a", (form, personal, False, position, False, ""))
+    group = Group("a", (form, personal, False, position, False, "", None))
     return group, [group.join(subscriber) for subscriber in subscribers]
 
 

@@ -3,6 +3,7 @@ import pytest
 from realtime_proxy.channels.limited_fanout import Portion, fan_out_limited
 from realtime_proxy.channels.limits import Limits
 from realtime_proxy.channels.registry import Registry
+from realtime_proxy.channels.scope import Scope
 from realtime_proxy.model.item import Action, HttpResponse, HttpStream, Item, WebSocketMessage
 from realtime_proxy.testing.recording_subscriber import RecordingSubscriber
 from realtime_proxy.wire.encodings import WireForm
@@ -104,3 +105,15 @@ def test_what_each_acts_on_by_itself_weighs_as_well(subscribed, run):
 def test_those_it_does_not_concern_are_passed_by(subscribed, run):
     subscribed()
     assert run(Item("a", ws_message=WebSocketMessage(content=b"x")), item(b"x", "b")) == []
+
+
+def test_only_those_an_item_is_for_weigh_anything(registry, subscribed, run):
+    north, south = Scope("agency", ("north",)), Scope("agency", ("south",))
+    subscribed(2, scope=north, position="1")
+    [other] = subscribed(1, scope=south, position="1")
+    [late] = subscribed(1, scope=south, position="0")
+    one = item(b"x", id="2", prev_id="1", meta={"agency": "north"})
+    assert LIMITS.weights(registry, one) == {"": 2}
+    assert [portion.weight for portion in run(one) if portion.weight] == [2]
+    assert (other.written, other.missed) == ([], [])
+    assert late.missed == [Item("a", "2", "1")]

@@ -1,4 +1,5 @@
 from realtime_proxy.channels.registry import Registry
+from realtime_proxy.channels.scope import Scope
 from realtime_proxy.model.item import HttpStream, Item, WebSocketMessage
 from realtime_proxy.testing.recording_subscriber import RecordingSubscriber
 from realtime_proxy.wire.encodings import WireForm
@@ -173,5 +174,68 @@ def test_subscribers_are_counted_by_kind():
     registry = Registry()
     for form in WireForm:
         registry.subscribe("a", RecordingSubscriber(form))
-    assert registry.subscribers("a") == {"http-stream": 3, "response": 1, "websocket": 3}
+    assert registry.subscribers("a") == {"http-stream": 4, "response": 1, "websocket": 3}
     assert registry.subscribers("b") == {}
+
+
+# -- scopes --------------------------------------------------------------------------------------
+
+
+NORTH, SOUTH = Scope("agency", ("north",)), Scope("agency", ("south",))
+
+
+def scoped(registry, scope, channel="a", position=None, **options):
+    subscriber = RecordingSubscriber(scope=scope, **options)
+    return registry.subscribe(channel, subscriber, position=position)
+
+
+def published(agency=None, number="1", prev=None, channel="a"):
+    meta = {} if agency is None else {"agency": agency}
+    return Item(channel, number, prev, http_stream=HttpStream(content=b"x"), meta=meta)
+
+
+def test_scopes_have_groups_of_their_own_and_an_item_finds_them():
+    registry = Registry()
+    north = [scoped(registry, NORTH) for _ in range(3)]
+    south = scoped(registry, SOUTH)
+    everywhere = scoped(registry, None)
+    assert len({place.group for place in (*north, south, everywhere)}) == 3
+    assert set(registry.groups_for(published("north"))) == {north[0].group, everywhere.group}
+    assert registry.count(published("north")) == 4
+    assert registry.count(published()) == 1
+    assert registry.count_of_route(published("south"), "") == 2
+    assert registry.subscribers("a") == {"http-stream": 5}
+    assert registry.count(published("north", channel="b")) == 0
+
+
+def test_the_last_of_a_scope_leaves_no_trace():
+    registry = Registry()
+    north, south, everywhere = (scoped(registry, scope) for scope in (NORTH, SOUTH, None))
+    registry.unsubscribe(north)
+    assert registry.count(published("north")) == 1
+    assert registry.missing_scope(published()) == "agency"
+    registry.unsubscribe(south)
+    assert registry.missing_scope(published()) == ""
+    assert registry.groups_for(published()) == [everywhere.group]
+    registry.unsubscribe(everywhere)
+    assert not registry.has_subscribers("a")
+    again = scoped(registry, NORTH)
+    assert registry.groups_for(published("north")) == [again.group]
+
+
+def test_those_who_meet_at_a_position_are_found_together():
+    registry = Registry()
+    behind, ahead = (scoped(registry, NORTH, position=position) for position in ("1", "2"))
+    other = scoped(registry, SOUTH, position="1")
+    item = published("north", "2", "1")
+    assert registry.bystanders(item) == [other.group]
+    for group in (behind.group, other.group):
+        assert registry.moves_on(group, item)
+    registry.settle()
+    assert behind.group is ahead.group
+    assert registry.groups_for(published("north")) == [behind.group]
+    assert len(behind.group) == 2
+    registry.unsubscribe(behind)
+    registry.unsubscribe(ahead)
+    assert registry.groups_for(published("north")) == []
+    assert registry.groups_for(published("south")) == [other.group]

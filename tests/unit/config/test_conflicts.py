@@ -303,3 +303,25 @@ def test_decisions_have_no_backends_beside_them():
     targets = 'targets = [{ decisions = true }, { url = "http://a" }]'
     found = problems(f"{KNOWN}[[route]]\n{targets}")
     assert found == {"route[0].targets[0].decisions": "excludes other targets"}
+
+
+SCOPED = """
+[[route]]
+delivery_scope_claim = "{claim}"
+{handlers}
+targets = [{{ url = "http://a.test", subscribe = ["all", "of/{{claims.agency}}"] }}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("claim", "handlers", "keys"),
+    [
+        ("agency", 'handlers = ["jwt_auth"]', set()),
+        ("agency", "", {"route[0].delivery_scope_claim"}),
+        ("tenant", 'handlers = ["jwt_auth"]', {"route[0].targets[0].subscribe[1]"}),
+        ("", "", {"route[0].targets[0].subscribe[1]"}),
+    ],
+)
+def test_a_scope_needs_somebody_who_tells_claims(claim, handlers, keys):
+    text = SCOPED.format(claim=claim, handlers=handlers)
+    assert set(problems(text) if keys else load_text(text) and ()) == keys

@@ -32,6 +32,7 @@ ALL = Item(
         (WireForm.CHUNK, STREAM),
         (WireForm.RAW, STREAM),
         (WireForm.ITEM, STREAM),
+        (WireForm.KEPT, STREAM),
         (WireForm.FRAME, SOCKET),
         (WireForm.DEFLATED, SOCKET),
         (WireForm.DEFLATED_SMALL, SOCKET),
@@ -54,6 +55,7 @@ def test_a_form_is_concerned_by_its_own_payload_only(form, item):
         (WireForm.DEFLATED_SMALL, b"\x81\x01w"),
         (WireForm.RESPONSE, None),
         (WireForm.ITEM, None),
+        (WireForm.KEPT, None),
     ],
 )
 def test_an_item_in_each_form(form, data):
@@ -85,7 +87,7 @@ def test_what_is_for_whom(form):
 def test_filters_are_named_for_one_form():
     item = Item("a", http_stream=HttpStream(content_filters=("x",)), ws_message=WebSocketMessage())
     named = {form for form in WireForm if form.names_filters(item)}
-    assert named == {WireForm.CHUNK, WireForm.RAW, WireForm.ITEM}
+    assert named == {WireForm.CHUNK, WireForm.RAW, WireForm.ITEM, WireForm.KEPT}
 
 
 def test_content_that_names_filters_is_left_to_each_subscriber():
