@@ -1,13 +1,13 @@
 """Key authentication as Kong does it: who has a known key is a consumer, everyone else is refused.
 
-Keys are looked for in headers, the query and cookies. Everything happens before the backend is
-asked, so that HTTP, streams, long-polls and WebSockets are treated alike, and what is set here
-goes along on every request of a WebSocket-over-HTTP connection.
+Keys are looked for in headers, the query, cookies and forms that are sent. Everything happens
+before the backend is asked, so that HTTP, streams, long-polls and WebSockets are treated alike, and
+what is set here goes along on every request of a WebSocket-over-HTTP connection.
 """
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ from realtime_proxy.pipeline import (
     Consumers,
     Decision,
     Exchange,
+    Form,
     HandlerContext,
     Headers,
     Identity,
@@ -33,6 +34,7 @@ from realtime_proxy.pipeline import (
     Secret,
     StoredConsumers,
     arguments,
+    at_least,
     cookies,
     digest_of,
     headers_without_cookies,
@@ -53,7 +55,7 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NO_KEY = "No API key found in request"
 WRONG_KEY = "Unauthorized"
 DUPLICATE_KEY = "Duplicate API key found"
-CONSUMERS_UNKNOWN = "The consumers can't be had"
+STORE_UNKNOWN = "The consumers can't be had"
 
 # Byte for byte what Kong 0.3 answered, the line end included: clients compare it.
 CLASSIC_BODY = b'{"message":"Invalid authentication credentials"}\n'
@@ -82,6 +84,12 @@ class KeyAuthConfig:
         "Look for the key in cookies. Browsers send those from any site's page: pair it with a "
         "check of `Origin`.",
     )
+    key_in_body: bool | None = option(
+        None,
+        "Look for the key in forms that are sent (urlencoded or multipart); never for WebSockets. "
+        "Unset: with the classic profile alone.",
+    )
+    max_body_bytes: int = option(100_000, "A body with more bytes is not looked into.", at_least(0))
     hide_credentials: bool = option(False, "Take the key away before the backend is asked.")
     profile: str = option(
         "modern",
@@ -99,6 +107,10 @@ class KeyAuthError(Exception):
     """No consumer could be found for a request; the text is for the client."""
 
 
+class StoreUnknownError(Exception):
+    """Nobody can tell whose a key is."""
+
+
 class Handler(BaseHandler):
     """Refuses requests without a known key; tells the backend and later handlers who it is."""
 
@@ -113,6 +125,10 @@ class Handler(BaseHandler):
             raise ConfigError(problems)
         self.secret_names = frozenset(name.lower() for name in config.key_names)
         self._names = tuple(name.encode() for name in config.key_names)
+        self._header_names = frozenset(name.lower() for name in self._names)
+        self._is_classic = config.profile == "classic"
+        asked = config.key_in_body
+        self._key_in_body = self._is_classic if asked is None else asked
         anonymous = self._consumers.called(config.anonymous)
         self._anonymous = None if anonymous is None else nobody(anonymous)
         self._challenge = f'Key realm="{config.realm}"' if config.realm else "Key"
@@ -144,13 +160,11 @@ class Handler(BaseHandler):
         if self._anonymous and is_known(exchange):
             return CONTINUE  # this one was only an alternative
         try:
-            digest = digest_of(self._key(request))
+            digest = await self._digest(exchange)
             known = self._known.get(digest) or self._of_store(digest)
-            if known is None:
-                if self.config.stored and not self.context.stored.is_known:
-                    self._hide_keys(request)
-                    return kong_refusal(request, 503, CONSUMERS_UNKNOWN)
-                raise KeyAuthError(WRONG_KEY)
+        except StoreUnknownError as error:
+            self._hide_keys(request)
+            return kong_refusal(request, 503, str(error))
         except KeyAuthError as error:
             if self._anonymous is None:
                 self._hide_keys(request)  # whatever the request is logged with
@@ -159,62 +173,116 @@ class Handler(BaseHandler):
         pass_as(exchange, *known)
         if self.config.hide_credentials:
             self._hide_keys(request)
+            await self._hide_in_body(exchange)
         return CONTINUE
 
-    def _of_store(self, digest: bytes) -> tuple[Identity, Headers] | None:
-        found = self.context.stored.of_key(digest) if self.config.stored else None
-        if found is None or (found.ends_at is not None and found.ends_at <= time.time()):
-            return None
+    def _of_store(self, digest: bytes) -> tuple[Identity, Headers]:
+        """Whose key it is by the store. Raises KeyAuthError if it is nobody's."""
+        stored = self.context.stored if self.config.stored else None
+        found = None if stored is None else stored.of_key(digest)
+        if stored is None or found is None:
+            unknown = stored is not None and not stored.is_known
+            raise StoreUnknownError(STORE_UNKNOWN) if unknown else KeyAuthError(WRONG_KEY)
+        if found.ends_at is not None and found.ends_at <= time.time():
+            raise KeyAuthError(WRONG_KEY)
         identity = Identity(
             found.consumer.name,
             expires_at=found.ends_at,
             groups=found.consumer.groups,
             credential=found.id,
             challenge=self._challenge,
-            holds=partial(_is_stored_key, self.context.stored, digest),
+            holds=partial(_is_stored_key, stored, digest),
         )
         return identity, identity_headers(found.consumer, identity)
 
-    def _key(self, request: RequestHead) -> bytes:
-        """The key of the first place that has one. Several in one place are not guessed among."""
-        for values in self._places(request):
-            if len(values) > 1:
-                raise KeyAuthError(DUPLICATE_KEY)
-            if values:
-                if not values[0]:
-                    break
-                return values[0]
-        raise KeyAuthError(NO_KEY)
+    # -- the key ---------------------------------------------------------------------------
 
-    def _places(self, request: RequestHead) -> Iterator[list[bytes]]:
-        """What each place has, in the profile's order: Kong 0.3 tried the query first."""
+    async def _digest(self, exchange: Exchange) -> bytes:
+        """What the key of a request is known by. Raises KeyAuthError."""
+        request = exchange.request
+        in_query = self._in_query(request)
+        if self._is_classic:
+            key = _first(in_query) or await self._in_body(exchange)
+            key = key or _first(self._in_head(request, []))
+        else:
+            key = _first(self._in_head(request, in_query)) or await self._in_body(exchange)
+        if key is not None:
+            return digest_of(key)
+        # Who is asked about again has sent no body by now.
+        noted: bytes | None = exchange.notes.get(self.context.name) if exchange.is_recheck else None
+        if noted is None:
+            raise KeyAuthError(NO_KEY)
+        return noted
+
+    def _in_query(self, request: RequestHead) -> list[list[bytes]]:
+        """What the query has for each name."""
+        if not self.config.key_in_query or b"?" not in request.target:
+            return [[] for _ in self._names]
+        found = list(arguments(request.target))
+        return [[value for field, value, _ in found if field == name] for name in self._names]
+
+    def _in_head(self, request: RequestHead, in_query: list[list[bytes]]) -> Iterator[list[bytes]]:
+        """What each place has for each name: the header first, then the query, then cookies."""
         config = self.config
-        found = list(arguments(request.target)) if config.key_in_query else []
-        if config.profile == "classic":
-            yield from ([v for n, v, _ in found if n == name] for name in self._names)
-            found = []
-        for name in self._names:
+        for i, name in enumerate(self._names):
             if config.key_in_header:
                 yield request.headers.get_all(name.lower())
-            yield [value for argument, value, _ in found if argument == name]
+            if in_query:
+                yield in_query[i]
             if config.key_in_cookie:
                 yield [value for cookie, value, _ in cookies(request.headers) if cookie == name]
 
+    async def _in_body(self, exchange: Exchange) -> bytes | None:
+        form = await self._form(exchange)
+        if form is None:
+            return None
+        key = _first(form.values(name) for name in self._names)
+        if key is not None:
+            exchange.notes = {**exchange.notes, self.context.name: digest_of(key)}
+        return key
+
+    async def _form(self, exchange: Exchange) -> Form | None:
+        """The form that a request has for a body, if keys are looked for there."""
+        content, headers = exchange.content, exchange.request.headers
+        if content is None or not self._key_in_body or not Form.is_in(headers):
+            return None
+        body = await content.read(self.config.max_body_bytes)
+        return None if body is None else Form.of(headers, body)
+
     def _hide_keys(self, request: RequestHead) -> None:
-        """Take keys away from every place in which they were looked for."""
+        """Take keys away from every place of the head in which they were looked for."""
         config = self.config
         if config.key_in_query:
             request.target = target_without(request.target, self._names)
         if config.key_in_cookie:
             request.headers = headers_without_cookies(request.headers, self._names)
         if config.key_in_header:
-            request.headers = request.headers.without({name.lower() for name in self._names})
+            request.headers = request.headers.without(self._header_names)
+
+    async def _hide_in_body(self, exchange: Exchange) -> None:
+        form = await self._form(exchange)
+        if form is not None and exchange.content is not None:
+            kept = form.without(self._names)
+            if kept != form.body:
+                exchange.content.replace(kept)
 
     def _refusal(self, request: RequestHead, message: str) -> Refuse:
         if self.config.profile == "classic":
             headers = Headers([(b"Content-Type", JSON)])
             return Refuse(Response(403, headers, CLASSIC_BODY), why=message)
         return kong_refusal(request, 401, message, self._challenge)
+
+
+def _first(places: Iterable[list[bytes]]) -> bytes | None:
+    """The key of the first place that has one. Several in one place are not guessed among."""
+    for values in places:
+        if len(values) > 1:
+            raise KeyAuthError(DUPLICATE_KEY)
+        if values:
+            if not values[0]:
+                raise KeyAuthError(NO_KEY)
+            return values[0]
+    return None
 
 
 def _is_known_key(handler: str, digest: bytes) -> bool:
@@ -228,7 +296,8 @@ def _is_stored_key(stored: StoredConsumers, digest: bytes) -> bool:
 
 def _problems(config: KeyAuthConfig, consumers: Consumers) -> Iterator[Problem]:
     """What the types of the settings don't say."""
-    if not (config.key_in_header or config.key_in_query or config.key_in_cookie):
+    in_head = config.key_in_header or config.key_in_query or config.key_in_cookie
+    if not in_head and not config.key_in_body:
         yield Problem("key_in_header", "the key must be looked for somewhere")
     if not config.key_names:
         yield Problem("key_names", "must have at least one name")

@@ -46,6 +46,7 @@ from realtime_proxy.pipeline.decision import (
 )
 from realtime_proxy.pipeline.error_forms import ErrorForms
 from realtime_proxy.pipeline.exchange import Exchange, Identity
+from realtime_proxy.pipeline.form_fields import Form
 from realtime_proxy.pipeline.handler import (
     BaseHandler,
     EventOutcome,
@@ -120,6 +121,7 @@ __all__ = [
     "ErrorForms",
     "EventOutcome",
     "Exchange",
+    "Form",
     "HandlerContext",
     "HandlerServices",
     "Headers",

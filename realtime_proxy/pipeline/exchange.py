@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -50,6 +50,20 @@ class Identity:
         return self.consumer, self.subject, groups, self.scope, self.anonymous
 
 
+class RequestContent(Protocol):
+    """The body of a request, for handlers that have to look into it."""
+
+    async def read(self, max_bytes: int) -> bytes | None:
+        """All of it, once it is here; it is kept for the backend.
+
+        None if it has more bytes. If it does not arrive as it should, None as well: then whatever
+        the handler decides, the client is told that.
+        """
+
+    def replace(self, body: bytes) -> None:
+        """Have the backend get another one instead of what has been read."""
+
+
 @attrs.define
 class Exchange:
     """One client request, from the first handler to the end of the connection it may hold open.
@@ -67,6 +81,9 @@ class Exchange:
     whether a held client may stay (`reauth_interval_seconds`); its backend is not asked. For that,
     `came_as` has the head of the request as it came; else it is empty. `scope` has what a held
     client may have of items, where its route parts clients by a claim.
+    `came_as` has the head of the request as it came; else it is empty.
+    `came_as` has the head of the request as it came; else it is empty. `content` is there within
+    `on_request` of an HTTP request that has a body.
     """
 
     request: RequestHead
@@ -83,3 +100,4 @@ class Exchange:
     is_recheck: bool = False
     came_as: bytes = b""
     scope: ClientScope | None = None
+    content: RequestContent | None = None

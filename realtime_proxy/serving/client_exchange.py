@@ -8,12 +8,15 @@ from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.pipeline.chain import Chain
 from realtime_proxy.pipeline.decision import Answer, Refuse
 from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.routing.condition import host_of
 from realtime_proxy.serving.answered_request import SCHEMES, After, AnsweredRequest
 from realtime_proxy.serving.decision_endpoint import DecisionEndpoint
 from realtime_proxy.serving.live_route import LiveRoute
+from realtime_proxy.serving.peeked_content import PeekedContent
+from realtime_proxy.serving.request_body import RequestBody
 from realtime_proxy.wire.http1_client import encode_request_head
 
 if TYPE_CHECKING:
@@ -58,13 +61,22 @@ class ClientExchange(AnsweredRequest):
             exchange = self._exchange = self._new_exchange(head, route, scheme)
             if route.recheck_seconds:
                 exchange.came_as = encode_request_head(head)
-            decision = await route.chain.request(exchange)
+            decision = await self._ask_handlers(route.chain, exchange)
             if decision is not None:
                 return await self._decided(decision, route)
             head = exchange.request
         if route.edits is not None:
             head = route.edits.apply(head)
         return await self._ask(route, head)
+
+    async def _ask_handlers(self, chain: Chain, exchange: Exchange) -> Refuse | Answer | None:
+        if not isinstance(self._body, RequestBody):
+            return await chain.request(exchange)
+        content = exchange.content = PeekedContent(self._body, exchange)
+        decision = await chain.request(exchange)
+        exchange.content = None  # what is held must not keep it
+        content.check()
+        return decision
 
     def _refusal(self, route: LiveRoute) -> Refuse | None:  # noqa: ARG002  for subclasses
         """What turns the request away by the route's own rules; None if nothing does."""

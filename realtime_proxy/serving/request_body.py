@@ -24,6 +24,7 @@ class RequestBody:
         "_max_bytes",
         "_on_complete",
         "_parser",
+        "_peeked",
         "_reader",
         "_retained",
         "_socket",
@@ -58,6 +59,7 @@ class RequestBody:
         self._on_complete = on_complete
         self._expects_continue = request.expects_continue
         self._timed_out = False
+        self._peeked = b""  # read already, and still to be taken
         self.remembered = b""
         self.is_forgotten = False
         self.size = 0
@@ -76,8 +78,26 @@ class RequestBody:
 
     def take(self) -> bytes:
         """What of the body is here already. Raises ProtocolError (400, 413)."""
+        peeked, self._peeked = self._peeked, b""
         data, self._parser.buffer = self._parser.buffer, b""
-        return self._fed(data)
+        return peeked + self._fed(data) if peeked else self._fed(data)
+
+    async def peek(self, max_bytes: int) -> bytes | None:
+        """The whole body, which is still to be taken; None if it has more bytes than this.
+
+        Before anything is taken. Raises as `read` does.
+        """
+        peeked = self.take()
+        while len(peeked) <= max_bytes and (part := await self.read()):
+            peeked += part
+        self._peeked = peeked
+        return peeked if self.complete and len(peeked) <= max_bytes else None
+
+    def replace(self, body: bytes) -> None:
+        """Have this be taken, and remembered, in place of a body that was peeked at."""
+        self.forget()
+        self._peeked, self.is_forgotten = body, False
+        self._remember(body[:MAX_REMEMBERED_BYTES])
 
     async def read(self) -> bytes:
         """More of the body; nothing once it is complete. Raises ProtocolError (400, 408, 413).

@@ -406,3 +406,88 @@ async def test_unknown_keys_are_not_judged_before_the_store_is_known():
     stored.is_known = True
     refusal = await refusal_of(handler, new_exchange(("apikey", "of the store")))
     assert refusal.response.status == 401
+
+
+# Forms
+
+
+class Content:
+    """The body of a request."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.reads = 0
+
+    async def read(self, max_bytes: int) -> bytes | None:
+        self.reads += 1
+        return self.body if len(self.body) <= max_bytes else None
+
+    def replace(self, body: bytes) -> None:
+        self.body = body
+
+
+FORM = ("Content-Type", "application/x-www-form-urlencoded")
+
+
+def form_exchange(body: bytes, *headers: tuple[str, str], target: str = "/") -> Exchange:
+    exchange = new_exchange(FORM, *headers, target=target, method="POST")
+    exchange.content = Content(body)
+    return exchange
+
+
+async def test_forms_are_looked_into_where_the_profile_or_the_setting_says_so():
+    body = b"a=1&apikey=supersecret"
+    assert await passes(make(profile="classic"), form_exchange(body)) == "alice"
+    assert await passes(make(key_in_body=True), form_exchange(body)) == "alice"
+    for handler in (make(), make(profile="classic", key_in_body=False)):
+        exchange = form_exchange(body)
+        await refusal_of(handler, exchange)
+        assert exchange.content.reads == 0
+
+
+async def test_which_place_comes_first():
+    wrong = b"apikey=wrong"
+    head = {"target": "/?apikey=supersecret"}
+    assert await passes(make(profile="classic"), form_exchange(wrong, **head)) == "alice"
+    classic = form_exchange(b"apikey=supersecret", ("apikey", "wrong"))
+    assert await passes(make(profile="classic"), classic) == "alice"
+    modern = form_exchange(wrong, ("apikey", "supersecret"))
+    assert await passes(make(key_in_body=True), modern) == "alice"
+    assert modern.content.reads == 0
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        form_exchange(b"apikey=supersecret&apikey=supersecret"),
+        form_exchange(b"apikey="),
+        form_exchange(b"other=supersecret"),
+        form_exchange(b"apikey=supersecret&" + b"x" * 200),
+        form_exchange(b"apikey=supersecret", ("Content-Encoding", "gzip")),
+    ],
+)
+async def test_forms_without_a_key_that_counts(exchange):
+    await refusal_of(make(key_in_body=True, max_body_bytes=200), exchange)
+
+
+async def test_keys_are_taken_out_of_forms():
+    handler = make(key_in_body=True, hide_credentials=True)
+    exchange = form_exchange(b"apikey=supersecret&a=1")
+    await passes(handler, exchange)
+    assert exchange.content.body == b"a=1"
+    elsewhere = form_exchange(b"a=1&apikey=other", ("apikey", "supersecret"))
+    await passes(handler, elsewhere)
+    assert elsewhere.content.body == b"a=1"
+    assert not elsewhere.request.headers.has(b"apikey")
+
+
+async def test_who_came_with_a_form_may_stay_when_asked_again():
+    handler = make(key_in_body=True)
+    first = form_exchange(b"apikey=supersecret")
+    await passes(handler, first)
+    again = new_exchange(method="POST")
+    again.notes = first.notes
+    await refusal_of(handler, again)
+    again.is_recheck = True
+    assert await passes(handler, again) == "alice"
+    assert b"supersecret" not in repr(first.notes).encode()
