@@ -76,6 +76,9 @@ def test_configurations_that_are_shown_load(
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "new.pem").write_bytes(private_pem("P-256"))
     (tmp_path / "keys" / "old.pem").write_bytes(private_pem("RSA"))
+    (tmp_path / "certs").mkdir()
+    for name in ("site.pem", "site.key", "clients.pem"):  # that they are there is all that is read
+        (tmp_path / "certs" / name).touch()
     for text in blocks(document, "toml"):
         load_handlers(load_text(text, str(tmp_path / "routes.toml")), tmp_path)
 

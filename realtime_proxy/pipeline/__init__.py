@@ -19,6 +19,7 @@ from realtime_proxy.pipeline.bearer_refusal import (
     UnreadableToken,
     keys_unavailable,
 )
+from realtime_proxy.pipeline.certificate_owners import CertificateOwners, certificate_names
 from realtime_proxy.pipeline.claim_headers import ClaimHeaders
 from realtime_proxy.pipeline.consumers import (
     IDENTITY_HEADER_NAMES,
@@ -107,6 +108,7 @@ __all__ = [
     "BadToken",
     "BaseHandler",
     "BearerRefusals",
+    "CertificateOwners",
     "ClaimHeaders",
     "ClaimRules",
     "ClientCertificate",
@@ -176,6 +178,7 @@ __all__ = [
     "at_least",
     "backend_header",
     "bearer_of_subprotocols",
+    "certificate_names",
     "claim_at",
     "cookies",
     "digest_of",

@@ -52,6 +52,11 @@ class Consumer:
     groups: tuple[str, ...] = option((), "Groups, for the handler `acl`.")
     keys: tuple[Secret, ...] = option((), "Keys: `env:NAME`, `file:PATH`, `base64:TEXT` or text.")
     jwt: tuple[JwtCredential, ...] = option((), "What its tokens are checked with.")
+    certificates: tuple[str, ...] = option(
+        (),
+        "Its certificates, for `mutual_tls`: `fingerprint:…`, `subject:…`, `DNS:…`, `email:…`, "
+        "`URI:…`, `IP:…` or `CN:…`.",
+    )
 
     @property
     def name(self) -> str:

@@ -47,6 +47,11 @@ class StoredConsumers:
         ids = self._by_name.get(name)
         return self.records.get(name) or (self.records[ids[0]] if ids else None)
 
+    def consumer(self, name: str) -> Consumer | None:
+        """The same as handlers know consumers."""
+        record = self.called(name)
+        return None if record is None else _consumer(record)
+
     def put(self, record: ConsumerRecord) -> None:
         """Have a consumer be as this record says."""
         before = self.records.get(record.id)
@@ -60,7 +65,7 @@ class StoredConsumers:
             for key in record.keys
         }
         self._by_issuer |= {jwt.key: (consumer, _credential(jwt)) for jwt in record.jwt}
-        if before is not None and set(_credentials(before)).difference(_credentials(record)):
+        if before is not None and _has_less(record, before):
             self.on_lapsed()
 
     def remove(self, record_id: str) -> None:
@@ -97,6 +102,12 @@ def _nobody() -> None:
 
 def _names(record: ConsumerRecord) -> set[str]:
     return {name for name in (record.username, record.custom_id) if name}
+
+
+def _has_less(record: ConsumerRecord, before: ConsumerRecord) -> bool:
+    """True if there is something no more by which somebody may have been let in."""
+    names = _names(before) - _names(record)  # those of certificates
+    return bool(names or set(_credentials(before)).difference(_credentials(record)))
 
 
 def _consumer(record: ConsumerRecord) -> Consumer:

@@ -61,6 +61,14 @@ def test_what_is_gone_is_found_no_more(stored):
     assert stored.called("c-1") is None
 
 
+def test_who_was_let_in_by_a_name_goes_with_it(stored):
+    stored.put(replace(BOB, username="rob"))
+    assert stored.lapses == 1
+    assert stored.consumer("bob") is None
+    assert stored.consumer("rob").id == "2"
+    assert stored.consumer("alice").groups == ("staff",)
+
+
 def test_what_is_added_lets_nothing_lapse(stored):
     stored.put(replace(BOB, keys=(KeyRecord("k-3", "three", 100),)))
     stored.remove("unknown")
