@@ -52,7 +52,6 @@ class ClientSocket:
         "_backlogs",
         "_interest",
         "_raw",
-        "_send",
         "_tls",
         "_watcher",
         "closed",
@@ -70,7 +69,6 @@ class ClientSocket:
         backlogs: Backlogs,
     ) -> None:
         self._raw = raw
-        self._send = raw.send
         self._tls = tls
         self._watcher = watcher
         self._backlogs = backlogs
@@ -124,7 +122,7 @@ class ClientSocket:
                 return
         if self._backlog is None:
             try:
-                sent = self._send(data)
+                sent = self._raw.send(data)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -180,7 +178,7 @@ class ClientSocket:
         while parts:
             data = parts[0]
             try:
-                sent = self._send(data)
+                sent = self._raw.send(data)
             except BlockingIOError:
                 break
             except OSError:

@@ -46,10 +46,11 @@ class AttendedWebSocket(WebSocketHold):
         raise NotImplementedError
 
     def _attend(self) -> None:
-        """From now on attend to the client's silence."""
+        """From now on, when it has just been accepted, attend to the client's silence."""
         self._stop_attending()
         context = self.connection.context
-        self._heard_at = context.timers.now()
+        # One object for both, which each keeps for as long as nothing passes.
+        self._heard_at = self._control.sent_at = context.timers.now()
         rules, max_idle_seconds = self._route.websocket.silence, context.server.hold_timeout_seconds
         if wait := rules.judge(JUST_HEARD, max_idle_seconds)[1]:
             self._timer = context.timers.after(wait, self._look)

@@ -162,7 +162,6 @@ class WebSocketConnection(WebSocketInput):
             return
         self.connection.context.forwarding.mark_response(headers)
         opening.accept(self.writer.write, headers)
-        self._control.sent_at = self.connection.context.timers.now()
         opening.log_answer(self._backend.target.label, 101)
         if (presence := self.connection.presence) is not None:
             presence.hold("websocket")

@@ -1,3 +1,6 @@
+import gc
+from types import MethodType
+
 import pytest
 import structlog
 import trio
@@ -164,6 +167,26 @@ async def test_what_was_set_before_the_start_comes_as_well(nursery, mock_clock):
 
 def test_the_time_is_that_of_the_clock_in_use():
     assert Timers(lambda: 7.5).now() == 7.5
+
+
+class Kettle:
+    """Something with a deadline."""
+
+    def __init__(self):
+        self.boils = False
+
+    def boil(self):
+        self.boils = True
+
+
+async def test_of_a_method_only_its_parts_are_kept(timers, mock_clock):
+    kettle = Kettle()
+    timer = timers.after(1.0, kettle.boil)
+    kept = gc.get_referents(timer)
+    assert kettle in kept
+    assert not any(isinstance(one, MethodType) for one in kept)
+    await jump(1.1)
+    assert kettle.boils
 
 
 def test_deadlines_that_were_cancelled_leave_little_behind():
