@@ -118,11 +118,8 @@ class BackendConnection:
             return b""
         self._waiting_since = self._timers.now()
         while True:
-            if waits_first and not self._has_input:
-                self._waiter = trio.lowlevel.current_task()
-                await trio.lowlevel.wait_task_rescheduled(self._wait_no_more)
-            elif waits_first:
-                await trio.lowlevel.checkpoint()  # others have their turn in any case
+            if waits_first:
+                await self._wait()
             waits_first = True
             self._has_input = self._has_ended
             try:
@@ -139,6 +136,35 @@ class BackendConnection:
             if plain is not None:
                 self._waiting_since = None
                 return plain
+
+    async def receive_into(self, room: memoryview, *, waits_first: bool) -> int:
+        """As `receive`, without TLS: how many bytes were put into the room, 0 at the end."""
+        self._waiting_since = self._timers.now()
+        while True:
+            if waits_first:
+                await self._wait()
+            waits_first = True
+            self._has_input = self._has_ended
+            try:
+                size = self._raw.recv_into(room)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._lost(error) from error
+            if self._timed_out:
+                raise BackendTimeout("no answer in time")
+            if size == len(room):  # what did not fit is not told of again
+                self._has_input = True
+            self._waiting_since = None
+            return size
+
+    async def _wait(self) -> None:
+        """Wait until there is something to receive; let others have their turn in any case."""
+        if self._has_input:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._waiter = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._wait_no_more)
 
     def _wait_no_more(self, _raise_cancel: object) -> trio.lowlevel.Abort:
         self._waiter = None
@@ -192,6 +218,11 @@ class BackendConnection:
         if self._timed_out:
             return BackendTimeout("no answer in time")
         return BackendMisbehaved(f"connection lost: {error.strerror or error}")
+
+    @property
+    def is_encrypted(self) -> bool:
+        """True if it speaks TLS."""
+        return self._tls is not None
 
     @property
     def _has_said_goodbye(self) -> bool:

@@ -41,6 +41,9 @@ class BackendResponse(Protocol):
         """Done with it: the connection is kept if the response is complete, else closed."""
 
 
+# Through this room bodies pass to clients that keep up. There is one for all of a worker, as nobody
+# waits while there is something in it: it costs no memory, and is in the processor's cache.
+_ROOM = memoryview(bytearray(262_144))
 # A backend that always has more ready must not keep others waiting.
 _READS_AT_ONCE = 8
 
@@ -107,14 +110,34 @@ class NetworkResponse:
             part = self._fed(data)
         return part
 
+    async def read_passing(self) -> bytes | memoryview:
+        """As `read`; but it holds only until anything is waited for, as others need the room.
+
+        A body of known length passes in fewer steps so. No more of it is taken than belongs to it.
+        """
+        connection, left = self._connection, self._body.left
+        if not left or connection is None or connection.is_encrypted or self._parser.buffer:
+            return await self.read()
+        self._reads += 1
+        waits_first = self._reads % _READS_AT_ONCE == 0
+        size = await connection.receive_into(_ROOM[:left], waits_first=waits_first)
+        if not size:
+            raise BackendMisbehaved("connection closed within the response")
+        self._body.count(size)
+        self._count(size)
+        return _ROOM[:size]
+
     def _fed(self, data: bytes) -> bytes:
         try:
             part = self._body.feed(data)
         except ProtocolError as error:
             raise BackendMisbehaved(str(error)) from error
-        if self.tally is not None:
-            self.tally.counts().server_content_bytes_received += len(part)
+        self._count(len(part))
         return part
+
+    def _count(self, size: int) -> None:
+        if self.tally is not None:
+            self.tally.counts().server_content_bytes_received += size
 
     def take_over(self) -> tuple[BackendConnection, bytes]:
         """The connection of a 101, and what has arrived behind that; the caller closes it."""

@@ -107,9 +107,10 @@ class ClientSocket:
         """How much waits to be sent."""
         return 0 if self._backlog is None else self._backlog.size
 
-    def write(self, data: bytes, *, is_sealed: bool = False) -> None:
+    def write(self, data: bytes | memoryview, *, is_sealed: bool = False) -> None:
         """Send now if nothing waits, else queue. Never waits, never raises.
 
+        A view may be used for something else afterwards: of what waits there is a copy.
         `is_sealed`: with TLS, these are records. A connection found lost is left to the watcher,
         which reports its end.
         """
@@ -131,10 +132,9 @@ class ClientSocket:
             if sent == len(data):
                 return
             data = data[sent:]
-        self._queue(data)
+        self._queue(bytes(data))
 
     def _queue(self, data: bytes) -> None:
-
         if self.overflowed or self.closed:
             return
         was_empty = self._backlog is None
@@ -196,19 +196,22 @@ class ClientSocket:
             if backlog.ends:
                 self.end_output()
 
-    async def send_all(self, data: bytes) -> None:
-        """Write, and wait until the client has taken everything.
+    async def send_all(self, data: bytes | memoryview) -> bool:
+        """Write, and wait until the client has taken everything. True if it did at once.
 
         Raises trio.BrokenResourceError when it is gone, or was cut because it takes nothing.
         """
         # What waits already, an answer of a hold for one, must not count against these bytes.
         if self._backlog:
+            data = bytes(data)
             await self._drain()
         self.write(data)
-        if self._backlog:
+        is_taken = self._backlog is None
+        if not is_taken:
             await self._drain()
         if self.overflowed or self.closed:
             raise trio.BrokenResourceError("the client is gone or too slow")
+        return is_taken
 
     async def _drain(self) -> None:
         while (backlog := self._backlog) is not None:

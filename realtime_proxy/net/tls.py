@@ -60,7 +60,7 @@ class TlsCodec:
         """Records that are to be sent now."""
         return self._outgoing.read()
 
-    def seal(self, data: bytes) -> bytes:
+    def seal(self, data: bytes | memoryview) -> bytes:
         """Bytes as the records to send. Raises OSError (ssl.SSLError) when our side has ended."""
         self._tls.write(data)
         return self._outgoing.read()

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
-from realtime_proxy.backend.response import BackendResponse
+from realtime_proxy.backend.response import BackendResponse, NetworkResponse
 from realtime_proxy.errors import BackendError, BackendMisbehaved, GripError, ProtocolError
 from realtime_proxy.grip.instruct import (
     HoldMode,
@@ -173,17 +173,23 @@ class HttpExchange(ClientExchange):
             length = content_length(head.headers)
         shown = self._head_for_client(head)
         keep_alive = self._keeps_alive(form)
-        part = response.take()  # before the head counts as sent: it may be nonsense
+        first = response.take()  # before the head counts as sent: it may be nonsense
         data = self._encode_head(shown, form, length, keep_alive=keep_alive)
-        await self._connection.send(data + self._encode_part(part, response, form))
-        self._body_bytes = len(part)
+        await self._connection.send(data + self._encode_part(first, response, form))
+        self._body_bytes = len(first)
+        if not response.complete:
+            await self._relay_rest(response, form)
+        return After.NEXT if keep_alive else After.CLOSE
+
+    async def _relay_rest(self, response: BackendResponse, form: str) -> None:
+        passing = response.read_passing if isinstance(response, NetworkResponse) else response.read
+        keeps_up = True
         while not response.complete:
-            part = await response.read()
+            part = await (passing() if keeps_up else response.read())
             self._body_bytes += len(part)
             data = self._encode_part(part, response, form)
             if data:
-                await self._connection.send(data)
-        return After.NEXT if keep_alive else After.CLOSE
+                keeps_up = await self._connection.socket.send_all(data)
 
     def _head_for_client(self, head: ResponseHead) -> ResponseHead:
         fields = relayed_fields(head.headers, self._context.forwarding)
@@ -212,7 +218,9 @@ class HttpExchange(ClientExchange):
             self._for_page = None  # what can't be a script is said plainly
             raise
 
-    def _encode_part(self, part: bytes, response: BackendResponse, form: str) -> bytes:
+    def _encode_part(
+        self, part: bytes | memoryview, response: BackendResponse, form: str
+    ) -> bytes | memoryview:
         if form != BodyForm.CHUNKED:
             return part
         chunk = encode_chunk(part)

@@ -45,6 +45,17 @@ class BodyReader:
         self.rest = data[self._left :]
         return data[: self._left]
 
+    @property
+    def left(self) -> int | None:
+        """How many bytes are still to come; None if that is not known."""
+        return self._left if self._chunks is None else None
+
+    def count(self, size: int) -> None:
+        """So many of the bytes that are `left` have passed without being fed."""
+        if self._left is not None:
+            self._left -= size
+            self.complete = self._left == 0
+
     def end_of_input(self) -> bool:
         """The peer has ended its side: True if that ends this body as it should."""
         if not self.complete and self._left is None and self._chunks is None:

@@ -182,9 +182,9 @@ def encode_response_head(
     return encode_head(b"HTTP/1.1 %d %b" % (head.status, head.reason), head.headers, *own)
 
 
-def encode_chunk(data: bytes) -> bytes:
+def encode_chunk(data: bytes | memoryview) -> bytes:
     """Body bytes as one chunk; nothing for no bytes, which would end the body."""
-    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+    return b"".join((b"%x\r\n" % len(data), data, b"\r\n")) if data else b""
 
 
 def encode_last_chunk(trailers: Headers) -> bytes:

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from functools import partial
 
 import pytest
 
@@ -307,6 +308,26 @@ def test_large_response_to_a_slow_reader(connect, backend, program, path):
     assert not backend.wait_for(path).answered.is_set()
     client.skip(BODY_BYTES)
     assert program.peak_memory_bytes - before < MEMORY_BYTES
+
+
+def test_large_responses_at_once_do_not_mix(connect, backend, program, path):
+    """All of them pass through the same room, to clients that keep up and to one that does not."""
+    names = "abcd"
+    for name in names:
+        body = name.encode() * 5_000_000
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+        backend.scripts[path + name] = partial(_answer, head + body)
+    clients = [connect(receive_buffer_bytes=65_536 if name == "a" else None) for name in names]
+    for client, name in zip(clients, names, strict=True):
+        client.request("GET", path + name)
+    for client in clients[1:] + clients[:1]:
+        client.body = client.read_reply().body
+    assert [set(client.body) for client in clients] == [{ord(name)} for name in names]
+    assert {len(client.body) for client in clients} == {5_000_000}
+
+
+def _answer(data, call):
+    call.send(data)
 
 
 def test_large_request_to_a_slow_reader(connect, program, backend, path):

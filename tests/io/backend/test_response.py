@@ -16,6 +16,7 @@ from realtime_proxy.model.messages import Response
 
 SECONDS = 10
 HEAD = b"HTTP/1.1 200 OK\r\n"
+LARGE = bytes(range(256)) * 2_500
 
 
 @pytest.fixture
@@ -178,6 +179,67 @@ async def test_silence_within_a_body_is_told(respond, pool):
     response = await respond(HEAD + b"Content-Length: 4\r\n\r\nab")
     with pytest.raises(BackendTimeout):
         await read_all(response)
+    response.close()
+    assert kept(pool) == 0
+
+
+# -- bodies that pass ----------------------------------------------------------------------
+
+
+async def pass_all(response):
+    """The body as its parts are at the moment when they are given."""
+    data = b""
+    with trio.fail_after(SECONDS):
+        while not response.complete:
+            data += bytes(await response.read_passing())
+    return data
+
+
+@pytest.mark.parametrize(
+    ("fields", "parts", "body"),
+    [
+        (b"Content-Length: 1280000", [LARGE, LARGE[::-1]], LARGE + LARGE[::-1]),
+        (b"Content-Length: 3", [b"abc"], b"abc"),
+        (b"Content-Length: 0", [], b""),
+        (
+            b"Transfer-Encoding: chunked",
+            [b"3\r\nabc\r\n", b"2\r\nde\r\n0\r\n\r\n"],
+            b"abcde",
+        ),
+    ],
+)
+async def test_what_passes_is_what_is_read(respond, pool, fields, parts, body):
+    response = await respond(HEAD + fields + b"\r\n\r\n", *parts)
+    response.tally = Tally(TallyRules(), Counters(), lambda: None).routes[""]
+    assert await pass_all(response) == body
+    response.close()
+    assert kept(pool) == 1
+    assert response.tally.counts().server_content_bytes_received == len(body)
+
+
+async def test_no_more_passes_than_belongs_to_the_body(respond, backend, pool):
+    """What follows may look like the next response: nobody may get it for theirs."""
+    response = await respond(HEAD + b"Content-Length: 4\r\n\r\n", b"abcdHTTP/1.1 200 OK\r\n")
+    assert await pass_all(response) == b"abcd"
+    response.close()
+    with trio.fail_after(SECONDS):
+        await trio.testing.wait_all_tasks_blocked()
+    assert pool.take_idle(backend.origin) is None
+
+
+async def test_a_passing_body_that_is_cut_short_is_told(respond, pool):
+    response = await respond(HEAD + b"Content-Length: 600000\r\n\r\n", b"ab", closes=True)
+    with pytest.raises(BackendMisbehaved, match="within the response"):
+        await pass_all(response)
+    response.close()
+    assert kept(pool) == 0
+
+
+async def test_silence_within_a_passing_body_is_told(respond, pool):
+    pool.settings = attrs.evolve(pool.settings, read_timeout_seconds=0.1)
+    response = await respond(HEAD + b"Content-Length: 600000\r\n\r\n", b"ab")
+    with pytest.raises(BackendTimeout):
+        await pass_all(response)
     response.close()
     assert kept(pool) == 0
 

@@ -174,7 +174,7 @@ async def test_writing_after_the_close_does_nothing(connect):
 async def test_send_all_returns_at_once_if_all_is_taken(connect):
     client, peer = connect()
     with trio.fail_after(SECONDS):
-        await client.send_all(b"abc")
+        assert await client.send_all(b"abc")
     assert peer.recv(10) == b"abc"
 
 
@@ -183,7 +183,7 @@ async def test_send_all_waits_until_the_client_has_taken_everything(connect, nur
     done = trio.Event()
 
     async def send():
-        await client.send_all(MUCH)
+        assert not await client.send_all(MUCH)
         done.set()
 
     with trio.fail_after(SECONDS):
@@ -202,6 +202,18 @@ async def test_send_all_bears_with_what_was_owed_before(connect):
             nursery.start_soon(client.send_all, b"next")
             assert await read_exactly(peer, len(MUCH) + 4) == MUCH + b"next"
     assert not client.overflowed
+
+
+@pytest.mark.parametrize("owed", [b"", MUCH])
+async def test_the_room_of_a_view_may_be_used_again_at_once(connect, nursery, owed):
+    client, peer = connect()
+    room = bytearray(MUCH)
+    with trio.fail_after(SECONDS):
+        client.write(owed)
+        nursery.start_soon(client.send_all, memoryview(room))
+        await trio.testing.wait_all_tasks_blocked()
+        room[:] = bytes(len(MUCH))
+        assert await read_exactly(peer, len(owed) + len(MUCH)) == owed + MUCH
 
 
 async def test_send_all_gives_up_one_who_takes_nothing(connect, nursery):

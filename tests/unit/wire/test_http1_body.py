@@ -130,3 +130,17 @@ def test_malformed_chunks_are_refused(data):
     with pytest.raises(ProtocolError, match="chunked body") as caught:
         read(CHUNKED, [data])
     assert caught.value.status == 400
+
+
+def test_what_passes_by_is_counted():
+    reader = BodyReader(Framing(5))
+    assert reader.feed(b"ab") == b"ab"
+    reader.count(2)
+    assert (reader.left, reader.complete) == (1, False)
+    reader.count(1)
+    assert (reader.left, reader.complete) == (0, True)
+
+
+def test_how_much_is_left_is_known_by_length_alone():
+    assert BodyReader(CHUNKED).left is None
+    assert BodyReader(UNTIL_CLOSE).left is None
