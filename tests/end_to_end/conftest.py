@@ -4,6 +4,7 @@ import contextlib
 import copy
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from realtime_proxy.testing.scripted_backend import ScriptedBackend
 from realtime_proxy.testing.websocket_client import WebSocketClient
 
 PROGRAM = Path(sys.executable).with_name("realtime-proxy")
+MANY = 8_000  # descriptors
 _TICKS = os.sysconf("SC_CLK_TCK")
 # What a program never logs while it does what it should.
 _ALARMS = re.compile(r"^.*(?:Traceback|\[error|Warning:).*$", re.MULTILINE)
@@ -278,6 +280,16 @@ def backend():
     """A backend for all tests of a module, who script it for a path of their own."""
     with ScriptedBackend() as backend:
         yield backend
+
+
+@pytest.fixture
+def many_descriptors():
+    """Descriptors for thousands of clients."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < MANY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(MANY, hard), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture

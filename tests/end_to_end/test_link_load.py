@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import resource
 import socket
 import threading
 import time
@@ -22,16 +21,6 @@ ROUTES = """
 [[route]]
 targets = [{{ url = "{url}" }}]
 """
-
-
-@pytest.fixture
-def _enough_descriptors():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = STREAMS + 1_000
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class Backend:
@@ -92,7 +81,7 @@ def read_until(raw, end):
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.usefixtures("_enough_descriptors")
+@pytest.mark.usefixtures("many_descriptors")
 def test_items_are_delivered_while_thousands_of_links_are_due(start):
     backend = Backend()
     with ScriptedBackend(backend.answer) as server, contextlib.ExitStack() as stack:
