@@ -60,7 +60,7 @@ def fan_out(
                     yield from waiting.follow_on(group, data, now)
                 else:
                     waiting.add(group, data)
-            if others := registry.bystanders(item):
+            if registry.has_scopes and (others := registry.bystanders(item)):
                 yield from pass_by(registry, item, others, partial(waiting.write_to, now=now))
             if waiting.size > MAX_JOINED_BYTES:
                 yield from waiting.write(now)

@@ -56,8 +56,9 @@ def fan_out_limited(
                 yield Portion(group.route_id, weight * min(limits.slice_size, len(group)))
                 for count in _deliver(group, item, limits.slice_size, now):
                     yield Portion(group.route_id, weight * count)
-            for _ in pass_by(registry, item, registry.bystanders(item)):
-                yield Portion("", 0)
+            if registry.has_scopes:
+                for _ in pass_by(registry, item, registry.bystanders(item)):
+                    yield Portion("", 0)
     finally:
         registry.settle()
 

@@ -27,6 +27,8 @@ class Registry:
         # Whether groups are parted by route though deliveries are not counted.
         self.is_limited_by_route = False
         self._channels: dict[str, dict[Key, Group]] = {}
+        # Whether anybody is limited to some items of a channel: all others are spared what follows.
+        self.has_scopes = False
         self._scoped: dict[str, ScopedGroups] = {}  # channels held on scoped routes
         self._moved: dict[Group, None] = {}
 
@@ -121,26 +123,30 @@ class Registry:
 
     def groups_for(self, item: Item) -> Iterable[Group]:
         """The groups of an item's channel at this moment that may have it."""
-        groups = self._channels.get(item.channel)
-        if groups is None:
-            return _NONE
-        if self._scoped and (scoped := self._scoped.get(item.channel)) is not None:
+        if self.has_scopes and (scoped := self._scoped.get(item.channel)) is not None:
             return scoped.groups_for(item)
-        return list(groups.values())
+        groups = self._channels.get(item.channel)
+        return list(groups.values()) if groups else _NONE
 
     def bystanders(self, item: Item) -> Collection[Group]:
         """The groups that may not have an item of their channel, but go by its id."""
-        scoped = self._scoped.get(item.channel) if self._scoped else None
+        scoped = self._scoped.get(item.channel)
         return _NONE if scoped is None else scoped.bystanders(item)
 
     def missing_scope(self, item: Item) -> str:
         """The claim of which an item says nothing, so that some do without it; empty if none do."""
-        scoped = self._scoped.get(item.channel) if self._scoped else None
+        scoped = self._scoped.get(item.channel)
         return "" if scoped is None else scoped.missing_scope(item)
 
     def count(self, item: Item) -> int:
         """How many subscribers an item concerns."""
-        groups = self.groups_for(item)
+        groups: Iterable[Group]
+        if self.has_scopes:
+            groups = self.groups_for(item)
+        elif (of_channel := self._channels.get(item.channel)) is None:
+            return 0
+        else:
+            groups = of_channel.values()
         return sum(len(group) for group in groups if group.form.concerns(item))
 
     def count_of_route(self, item: Item, route_id: str) -> int:
@@ -164,6 +170,7 @@ class Registry:
             scoped.add(group)
         elif group.scope is not None:
             self._scoped[group.channel] = ScopedGroups(self._channels[group.channel].values())
+            self.has_scopes = True
 
     def _forget_scope(self, group: Group) -> None:
         scoped = self._scoped.get(group.channel)
@@ -171,6 +178,7 @@ class Registry:
             scoped.discard(group)
             if not scoped.has_scopes:
                 del self._scoped[group.channel]
+                self.has_scopes = bool(self._scoped)
 
     @property
     def _parts_routes(self) -> bool:

@@ -53,14 +53,13 @@ class Intake:
         """
         matched = 0
         logs_items = log.is_enabled_for(logging.INFO)
+        has_scopes = self._registry.has_scopes
         for item in items:
             receivers = self._registry.count(item)
-            if claim := self._registry.missing_scope(item):
-                log.warning("item without scope", channel=item.channel, claim=claim)
             if (
                 receivers
                 or (self._is_busy and self._channels.holds(item.channel))
-                or self._registry.bystanders(item)
+                or (has_scopes and self._registry.bystanders(item))
             ):
                 matched += receivers
                 self._pending.append(item)
@@ -71,6 +70,8 @@ class Intake:
                 self._channels.decided(item)
             if logs_items:
                 log.info("publish", channel=item.channel, receivers=receivers)
+            if has_scopes and (claim := self._registry.missing_scope(item)):
+                log.warning("item without scope", channel=item.channel, claim=claim)
         if done is not None:
             if self._is_busy or self._updates:
                 self._when_delivered(done)

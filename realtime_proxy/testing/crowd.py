@@ -6,6 +6,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Self
 
 from realtime_proxy.testing.raw_client import Fields, encode_request
@@ -100,7 +101,7 @@ class Crowd:
         members: list[Member] = []
         for start in range(0, len(requests), _AT_ONCE):
             new = [self.join(request) for request in requests[start : start + _AT_ONCE]]
-            self.attend(lambda new=new: all(one.received.endswith(opened) for one in new), seconds)
+            self.attend(partial(_all_have, new, opened), seconds)
             members += new
         return members
 
@@ -118,6 +119,10 @@ class Crowd:
             member.read()
             if member.is_ended:
                 self._epoll.unregister(number)
+
+
+def _all_have(members: list[Member], end: bytes) -> bool:
+    return all(one.received.endswith(end) for one in members)
 
 
 def upgrade_request(target: str, fields: Fields) -> bytes:
