@@ -38,6 +38,7 @@ from realtime_proxy.pipeline import (
     RedisSettings,
     RedisUnavailable,
     Refuse,
+    Renewed,
     RequestHead,
     Response,
     ResponseHead,
@@ -185,8 +186,7 @@ class Handler(BaseHandler):
         if own == "is_auth_path":
             return self._answer(request, 200, (self._header, user))
         if own == "renewal_path" and request.method == b"POST":
-            notes = {self._renewed_note: self._token(exchange)}
-            return answer_renewal(exchange, self.context.connections, notes)
+            return await answer_renewal(exchange, self.context, self._token(exchange))
         if self.config.renewal_path and not exchange.is_recheck:
             exchange.connection_id = exchange.connection_id or secrets.token_urlsafe(18)
         return CONTINUE
@@ -199,7 +199,24 @@ class Handler(BaseHandler):
     async def _pass(self, exchange: Exchange) -> bytes:
         """Say who it is, to the backend too. Raises NotAuthorised."""
         request = exchange.request
-        claims = self._claims(self._token(exchange))
+        identity = exchange.identity = await self._identity_by(self._token(exchange))
+        written = identity.consumer.encode()
+        request.headers = request.headers.without((self._header.lower(),))
+        request.headers.append((self._header, written))
+        return written
+
+    async def renewed(self, credential: bytes) -> Renewed | None:
+        """Who it is by a new cookie."""
+        try:
+            identity = await self._identity_by(credential)
+        except NotAuthorised as refused:
+            self.context.logger.info("renewal refused", why=str(refused.reason))
+            return None
+        return Renewed(identity, {self._renewed_note: credential})
+
+    async def _identity_by(self, text: bytes) -> Identity:
+        """Who it is by a cookie. Raises NotAuthorised."""
+        claims = self._claims(text)
         user = claims.get(self.config.id_claim)
         if not isinstance(user, str) or not user or not user.isprintable():
             raise NotAuthorised(UNREADABLE)
@@ -209,11 +226,7 @@ class Handler(BaseHandler):
         began_at = time.monotonic()
         if await self._is_suspended(user):
             raise NotAuthorised(SUSPENDED)
-        exchange.identity = self._identity(user, groups, claims, began_at)
-        written = user.encode()
-        request.headers = request.headers.without((self._header.lower(),))
-        request.headers.append((self._header, written))
-        return written
+        return self._identity(user, groups, claims, began_at)
 
     async def _is_suspended(self, user: str) -> bool:
         try:

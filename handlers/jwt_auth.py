@@ -35,6 +35,7 @@ from realtime_proxy.pipeline import (
     KeysUnavailable,
     Problem,
     Renew,
+    Renewed,
     RequestHead,
     ResponseHead,
     Secret,
@@ -217,8 +218,7 @@ class Handler(BaseHandler):
             self._places.take_out(request)
         if self._renewal_path and not exchange.is_recheck:
             if request.method == b"POST" and request.path == self._renewal_path:
-                notes = {self._renewed_note: text}
-                return answer_renewal(exchange, self.context.connections, notes)
+                return await answer_renewal(exchange, self.context, text or b"")
             exchange.connection_id = exchange.connection_id or secrets.token_urlsafe(18)
         return CONTINUE
 
@@ -241,9 +241,15 @@ class Handler(BaseHandler):
         token = token_of_message(event.content, self._renewal_type)
         if token is None:
             return event
-        return Renew(partial(self._renewed, token), partial(self._note_renewal, exchange, token))
+        note = partial(self._note_renewal, exchange, token)
+        return Renew(partial(self._identity_by, token), note)
 
-    async def _renewed(self, token: bytes) -> Identity | None:
+    async def renewed(self, credential: bytes) -> Renewed | None:
+        """Who it is by a new token."""
+        identity = await self._identity_by(credential)
+        return None if identity is None else Renewed(identity, {self._renewed_note: credential})
+
+    async def _identity_by(self, token: bytes) -> Identity | None:
         try:
             return (await self._accepted(token)).identity
         except (TokenRefused, KeysUnavailable) as problem:

@@ -204,6 +204,7 @@ class Worker:
     def _give_configuration(self, context: ServingContext, reception: Reception) -> None:
         parts = self._parts
         handlers = parts.handlers
+        self._identities.handlers = handlers.handlers
         context.adopt(
             self._config,
             parts.routes,
@@ -259,6 +260,8 @@ class Worker:
                 self._entrance.inspector = ConnectionList(context)
                 if isinstance(self._entrance, WorkerLink):
                     self._entrance.stored = self.stored
+                    self._entrance.on_renew = self._identities.renew_here
+                    self._identities.elsewhere = self._entrance.renew_elsewhere
                 self._start_inside(nursery)
                 gc.collect()
                 gc.freeze()

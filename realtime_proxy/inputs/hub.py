@@ -27,6 +27,7 @@ from realtime_proxy.model.consumer_record import ConsumerRecord, encode_record
 from realtime_proxy.model.item import Item, Publication
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
+from realtime_proxy.pipeline.decision import Renewal
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 
 # So many bytes of items may be on the way to one worker; what is published beyond is lost to it.
@@ -97,9 +98,10 @@ class Hub:
         line = WaitingRoom(self._max_queued_bytes, self._counters)
         self._links[worker] = _Link(socket, ready, line)
         try:
-            while True:
-                for message in await socket.receive():
-                    self._arrived(worker, message)
+            async with trio.open_nursery() as nursery:
+                while True:
+                    for message in await socket.receive():
+                        self._arrived(worker, message, nursery)
         finally:
             del self._links[worker]
             line.open()
@@ -108,7 +110,7 @@ class Hub:
                 self.order.end(channel)
             self._questions.gone(worker)
 
-    def _arrived(self, worker: int, message: list[bytes]) -> None:
+    def _arrived(self, worker: int, message: list[bytes], nursery: trio.Nursery) -> None:
         kind, *parts = message
         link = self._links[worker]
         match Kind(kind):
@@ -140,6 +142,8 @@ class Hub:
                 self.on_published(decode_item(part) for part in parts)
             case Kind.DISMISS:
                 self._tell_all([Kind.DISMISS, UNASKED, *parts])
+            case Kind.RENEW:
+                nursery.start_soon(self._renew, worker, parts[0], parts[1:])
             case Kind.ANSWER:
                 self._questions.answered(worker, int(parts[0]), parts[1:])
             case Kind.TALLY:
@@ -332,6 +336,16 @@ class Hub:
         answers, is_complete = await self.ask(Kind.CONNECTED, names, self._with_clients())
         found = {name for answer in answers.values() for name in answer}
         return [name for name in names if name in found] if is_complete else None
+
+    async def _renew(self, worker: int, number: bytes, parts: list[bytes]) -> None:
+        """Have whichever of the other workers holds a connection renew its credential."""
+        others = [other for other in self.serving() if other != worker]
+        answers, is_complete = await self.ask(Kind.RENEW, parts, others)
+        unknown = Renewal.UNKNOWN if is_complete else Renewal.UNANSWERED
+        told = (answer[0] for answer in answers.values())
+        known = (one for one in told if one != Renewal.UNKNOWN.value.encode())
+        renewal = next(known, unknown.value.encode())
+        self._links[worker].socket.send([Kind.RENEWED, number, renewal])
 
     async def ask(
         self,

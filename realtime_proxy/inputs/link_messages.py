@@ -44,6 +44,10 @@ class Kind(bytes, Enum):
     # worker: tell me the consumers. supervisor: whether it knows (1) them, and each as a part
     CONSUMERS = b"c"
     CONSUMER = b"e"  # supervisor: a consumer's id, and its record unless it is gone
+    # worker: its number; the connection of another worker, the handler, the renewed credential.
+    # supervisor: a question: the same
+    RENEW = b"n"
+    RENEWED = b"r"  # supervisor: what came of it: the worker's number, a Renewal
     ADMIT = b"@"  # supervisor: take clients from now on
     DRAIN = b"Z"  # supervisor: take no new clients, let the others go over so many seconds, and end
 

@@ -1,6 +1,6 @@
 """A worker's end of its link: channels are asked for, items are handed to the intake."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
 import msgspec
@@ -23,6 +23,7 @@ from realtime_proxy.inputs.link_messages import (
 )
 from realtime_proxy.inputs.open_connections import OpenConnections
 from realtime_proxy.inputs.overview import Inspector
+from realtime_proxy.inputs.questions import ANSWER_SECONDS, Questions
 from realtime_proxy.inputs.tokens import SharedTokens
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tallied import Tallied
@@ -32,7 +33,13 @@ from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
+from realtime_proxy.pipeline.decision import Renewal
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
+
+Renew = Callable[[str, str, bytes], Awaitable[Renewal]]
+
+# Who answers this worker's questions.
+_SUPERVISOR = 0
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_filter = msgspec.msgpack.Decoder(ConnectionFilter).decode
@@ -65,6 +72,8 @@ class WorkerLink:
         self.on_reopen: Callable[[], None] = _ignore
         self.on_visits_wanted: Callable[[bool], None] = _ignore
         self.on_drain: Callable[[float], None] = _ignore
+        self.on_renew: Renew = _unknown
+        self._questions = Questions()
         self.stored = StoredConsumers()
         self._knows_consumers = trio.Event()
         self.inspector: Inspector | None = None  # there before this worker is ready
@@ -127,6 +136,27 @@ class WorkerLink:
         """Have all workers, this one too, end the connections meant; nobody waits for that."""
         self._socket.send([Kind.DISMISS, _encode(which), _encode(dismissal)])
 
+    async def renew_elsewhere(self, connection_id: str, handler: str, credential: bytes) -> Renewal:
+        """Have the worker that holds a connection renew its credential, if there is one."""
+        parts = [connection_id.encode(), handler.encode(), credential]
+        with self._questions.new() as question:
+            question.put_to(_SUPERVISOR)
+            self._socket.send([Kind.RENEW, b"%d" % question.number, *parts])
+            # The supervisor itself waits as long for workers.
+            await question.settled(ANSWER_SECONDS + 1)
+        answer = question.answers.get(_SUPERVISOR)
+        return Renewal.UNANSWERED if answer is None else Renewal(answer[0].decode())
+
+    async def _renew(self, number: bytes, names: list[bytes], credential: bytes) -> None:
+        """Renew a credential for another worker, if the connection is here."""
+        connection_id, handler = (name.decode() for name in names)
+        try:
+            renewal = await self.on_renew(connection_id, handler, credential)
+        except Exception:
+            log.exception("renewal failed")
+            renewal = Renewal.REFUSED
+        self._socket.send([Kind.ANSWER, number, renewal.value.encode()])
+
     async def run(self) -> None:
         """Take what the supervisor sends, until cancelled."""
         async with trio.open_nursery() as nursery:
@@ -141,10 +171,6 @@ class WorkerLink:
                 self._granted(*(part.decode() for part in parts))
             case Kind.ITEMS:
                 self._items_arrived(parts)
-            case Kind.COUNT:
-                reach = self.intake.reach(_decoded(parts[1:]))
-                self._socket.send([Kind.ANSWER, parts[0], *(b"%d" % count for count in reach)])
-                self._taken(parts[1:])
             case Kind.LOST:
                 # Nobody knows which items: all who can ask their backends do so.
                 log.error("items were lost on the way to this worker", items=int(parts[0]))
@@ -153,17 +179,8 @@ class WorkerLink:
                 self.intake.update([parts[0].decode()])
             case Kind.REFRESH_CHANNEL:
                 self.intake.refresh(parts[0].decode())
-            case Kind.REFRESH:
-                found = self._connections.refresh(parts[1])
-                self._socket.send([Kind.ANSWER, parts[0], b"%d" % found])
-            case Kind.CONNECTED:
-                names = self._connections.connected(parts[1:])
-                self._socket.send([Kind.ANSWER, parts[0], *names])
-            case Kind.LIST | Kind.DISMISS if self.inspector is not None:
-                nursery.start_soon(self._inspect, self.inspector, Kind(kind), parts)
-            case Kind.SUBSCRIBERS:
-                counts = [self._registry.subscribers(name.decode()) for name in parts[1:]]
-                self._socket.send([Kind.ANSWER, parts[0], _encode(counts)])
+            case Kind.RENEWED:
+                self._questions.answered(_SUPERVISOR, int(parts[0]), parts[1:])
             case Kind.TOKENS:
                 if self._tokens is not None:
                     self._tokens.given(int(parts[0]))
@@ -185,6 +202,30 @@ class WorkerLink:
                 self._may_admit.set()
             case Kind.DRAIN:
                 self.on_drain(float(parts[0]))
+            case _:
+                self._asked(Kind(kind), parts, nursery)
+
+    def _asked(self, kind: Kind, parts: list[bytes], nursery: trio.Nursery) -> None:
+        """Answer a question of the supervisor."""
+        number, *about = parts
+        match kind:
+            case Kind.COUNT:
+                reach = self.intake.reach(_decoded(about))
+                self._socket.send([Kind.ANSWER, number, *(b"%d" % count for count in reach)])
+                self._taken(about)
+            case Kind.REFRESH:
+                found = self._connections.refresh(about[0])
+                self._socket.send([Kind.ANSWER, number, b"%d" % found])
+            case Kind.CONNECTED:
+                names = self._connections.connected(about)
+                self._socket.send([Kind.ANSWER, number, *names])
+            case Kind.LIST | Kind.DISMISS if self.inspector is not None:
+                nursery.start_soon(self._inspect, self.inspector, kind, parts)
+            case Kind.RENEW:
+                nursery.start_soon(self._renew, number, about[:2], about[2])
+            case Kind.SUBSCRIBERS:
+                counts = [self._registry.subscribers(name.decode()) for name in about]
+                self._socket.send([Kind.ANSWER, number, _encode(counts)])
 
     def _know_consumers(self, parts: list[bytes]) -> None:
         is_known, *encoded = parts
@@ -239,3 +280,8 @@ def _decoded(parts: list[bytes]) -> Iterator[Item]:
 
 def _ignore(*_: object) -> None:
     """Nobody is there yet to do what the supervisor says."""
+
+
+async def _unknown(*_: object) -> Renewal:
+    """No connections are known yet."""
+    return Renewal.UNKNOWN

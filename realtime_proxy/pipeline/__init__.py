@@ -44,6 +44,7 @@ from realtime_proxy.pipeline.decision import (
     Refuse,
     Renew,
     Renewal,
+    Renewed,
 )
 from realtime_proxy.pipeline.error_forms import ErrorForms
 from realtime_proxy.pipeline.exchange import Exchange, Identity
@@ -158,6 +159,7 @@ __all__ = [
     "Refuse",
     "Renew",
     "Renewal",
+    "Renewed",
     "RequestHead",
     "Response",
     "ResponseHead",

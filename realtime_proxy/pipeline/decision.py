@@ -1,12 +1,13 @@
 """What a handler may decide about a request, and about a WebSocket event."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from typing import Any
 
 import attrs
 
 from realtime_proxy.model.messages import Response
-from realtime_proxy.pipeline.exchange import Identity
+from realtime_proxy.pipeline.exchange import NO_NOTES, Identity
 
 
 class Verdict(Enum):
@@ -63,9 +64,18 @@ class Renew:
     accepted: Callable[[Identity], str]
 
 
+@attrs.frozen
+class Renewed:
+    """Who a client is by a renewed credential, and the `notes` that its exchange then has."""
+
+    identity: Identity
+    notes: Mapping[str, Any] = NO_NOTES
+
+
 class Renewal(Enum):
     """What became of a renewed credential for a held connection."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"  # it is another client's, or has other rights
     UNKNOWN = "unknown"  # there is no such connection
+    UNANSWERED = "unanswered"  # a worker has not said in time whether it has that connection

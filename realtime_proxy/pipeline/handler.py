@@ -11,7 +11,7 @@ import attrs
 
 from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead, ResponseHead
-from realtime_proxy.pipeline.decision import CONTINUE, CloseWith, Decision, Drop, Renew
+from realtime_proxy.pipeline.decision import CONTINUE, CloseWith, Decision, Drop, Renew, Renewed
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.pipeline.http_client import HttpClient
 from realtime_proxy.pipeline.key_set import KeySets
@@ -133,6 +133,14 @@ class BaseHandler:
 
     def on_close(self, exchange: Exchange, reason: str) -> None:
         """The exchange has ended, held or not. Raising is only logged."""
+
+    async def renewed(self, credential: bytes) -> Renewed | None:
+        """Who a held client is by a renewed credential; None if that does not count.
+
+        For those who answer requests by `answer_renewal`: it is asked in the worker that has the
+        client.
+        """
+        return None
 
     async def run(self) -> None:
         """In the background while the configuration is live."""

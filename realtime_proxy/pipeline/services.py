@@ -1,13 +1,13 @@
 """What a worker does for its handlers: it calls others, and knows who is held."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.pipeline.decision import Renewal
-from realtime_proxy.pipeline.exchange import NO_NOTES, Identity
+from realtime_proxy.pipeline.exchange import Identity
 from realtime_proxy.pipeline.http_client import HttpClient
 from realtime_proxy.pipeline.key_set import KeySets
 from realtime_proxy.pipeline.redis_connection import RedisConnection, RedisSettings
@@ -15,17 +15,19 @@ from realtime_proxy.pipeline.stored_consumers import StoredConsumers
 
 
 class LiveConnections(Protocol):
-    """The clients that this worker holds, by who they are."""
+    """The clients that are held, by who they are."""
 
     def revoke(self, loses: Callable[[Identity], bool]) -> int:
-        """Close the connections of those whose credential counts no more; how many there were."""
+        """Close the connections of those whose credential counts no more; how many there were.
 
-    def renew(
-        self, connection_id: str, identity: Identity, notes: Mapping[str, Any] = NO_NOTES
-    ) -> Renewal:
+        Those of this worker.
+        """
+
+    async def renew(self, connection_id: str, handler: str, credential: bytes) -> Renewal:
         """Give a held connection, by its `exchange.connection_id`, a renewed credential.
 
-        `notes` go to those of its exchange: by them the handler knows it when it is asked again.
+        It may be held by another worker. The worker that has it asks the handler of that name whose
+        the credential is (`BaseHandler.renewed`).
         """
 
 

@@ -1,12 +1,13 @@
 """Credentials renewed on connections that stay open, and held clients who are asked again."""
 
+import contextlib
 import json
 import time
 
 import pytest
 
 from realtime_proxy.testing.events import CONTENT_TYPE, read_events, write_events
-from realtime_proxy.testing.raw_client import DEADLINE_SECONDS
+from realtime_proxy.testing.raw_client import DEADLINE_SECONDS, RawClient
 from realtime_proxy.testing.tokens import hs_token
 from realtime_proxy.testing.websocket_client import TEXT
 
@@ -171,8 +172,9 @@ def held(connect, backend, path, seconds, host="test"):
     return stream, stream.read_head().get("connection-id")
 
 
-def renew(connect, connection_id, fields):
+def renew(connect, connection_id, fields=None):
     client = connect()
+    fields = bearer(LONG) if fields is None else fields
     client.request("POST", f"/renew?connection-id={connection_id}", fields)
     reply = client.read_reply(to="POST")
     return reply.status
@@ -196,6 +198,39 @@ def test_who_may_not_renew_a_stream(connect, backend, path):
     assert renew(connect, connection_id, bearer(LONG, sub="other")) == 403
     assert renew(connect, "unknown", bearer(LONG)) == 404
     assert renew(connect, connection_id, bearer(LONG)) == 204
+
+
+@pytest.fixture(scope="module")
+def house(start, backend, guests):
+    """A program of two workers."""
+    source = GUESTS.replace("{file}", str(guests))
+    config = CONFIG.format(url=backend.url)
+    return start(config, handlers=[("guests", source)], server="workers = 2")
+
+
+def test_a_stream_is_renewed_whichever_worker_is_asked(house, backend, path):
+    backend.scripts[path] = lambda call: call.respond(fields=STREAM)
+    with contextlib.ExitStack() as opened:
+
+        def connect():
+            return opened.enter_context(RawClient(house.address))
+
+        def statuses(name, fields=None):
+            return {renew(connect, name, fields) for _ in range(8)}  # nearly always by both
+
+        streams = [connect() for _ in range(2)]
+        for stream in streams:
+            stream.request("GET", path, bearer(LONG))
+        names = [stream.read_head().get("connection-id") for stream in streams]
+        assert statuses(names[0], bearer(LONG, sub="other")) == {403}
+        assert statuses(names[0], bearer(LONG, role="admin")) == {403}
+        assert statuses(names[0], []) == {401}
+        assert statuses("unknown") == {404}
+        for stream, name in zip(streams, names, strict=True):
+            assert statuses(name) == {204}
+            # What counts is the latest one: here it ends first.
+            assert renew(connect, name, bearer(1)) == 204
+            assert stream.read_until(b"event: expired\n")
 
 
 # -- asking again --------------------------------------------------------------------------

@@ -84,9 +84,8 @@ class Connections:
         self.held = [identity for identity in self.held if identity not in lost]
         return len(lost)
 
-    def renew(self, connection_id, identity, notes):
-        self.renewed.append((connection_id, identity.consumer))
-        self.notes = notes
+    async def renew(self, connection_id, handler, credential):
+        self.renewed.append((connection_id, handler, credential))
         return Renewal.ACCEPTED
 
 
@@ -254,10 +253,14 @@ async def test_held_clients_are_renewed_by_a_request(house):
     target = f"/renew?connection-id={exchange.connection_id}"
     newer = token({"id": "u", "exp": time.time() + 2 * LONG})
     assert (await answered(handler, newer, target=target, method="POST")).status == 204
-    assert house.connections.renewed == [(exchange.connection_id, "u")]
+    name = handler.context.name
+    assert house.connections.renewed == [(exchange.connection_id, name, newer)]
+    found = await handler.renewed(newer)
     renewed = (await passes(handler, newer)).identity
+    assert found.identity == renewed
+    assert await handler.renewed(token({"id": "u", "exp": 1})) is None
     # Asked about again, it still has the cookie that it came with.
-    asked = await passes(handler, token({"id": "u", "exp": 1}), notes=house.connections.notes)
+    asked = await passes(handler, token({"id": "u", "exp": 1}), notes=found.notes)
     assert asked.identity.expires_at == renewed.expires_at
     assert exchange.identity.is_renewed_by(renewed)
     other = (await passes(handler, token({"id": "u", "userGroup": "x"}))).identity

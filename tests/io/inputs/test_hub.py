@@ -494,6 +494,31 @@ async def test_what_not_all_can_tell_is_not_known(hub, join, monkeypatch):
     assert await hub.connected([b"a"]) is None
 
 
+@pytest.mark.parametrize(
+    ("answers", "renewal"),
+    [
+        ([b"unknown", b"unknown"], b"unknown"),
+        ([b"unknown", b"accepted"], b"accepted"),
+        ([b"refused", b"unknown"], b"refused"),
+        ([b"unknown", None], b"unanswered"),
+        ([b"accepted", None], b"accepted"),
+    ],
+)
+async def test_a_credential_is_renewed_by_the_worker_that_has_the_connection(
+    hub, join, monkeypatch, answers, renewal
+):
+    if None in answers:
+        monkeypatch.setattr(questions, "ANSWER_SECONDS", 0.2)
+    asking, *others = await serving(join, 0, 1, 2)
+    asking.socket.send([b"n", b"7", b"id", b"handler", b"credential"])
+    for worker, answer in zip(others, answers, strict=True):
+        kind, number, *about = await worker.hears()
+        assert (kind, about) == (b"n", [b"id", b"handler", b"credential"])
+        if answer is not None:
+            worker.socket.send([b"N", number, answer])
+    assert await asking.hears() == [b"r", b"7", renewal]
+
+
 @pytest.mark.parametrize("found", [False, True])
 async def test_a_connection_is_refreshed_wherever_it_is(hub, join, found):
     workers = await serving(join, 0, 1)

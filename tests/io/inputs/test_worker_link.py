@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.config.schema import Config, Grip, Publish
+from realtime_proxy.inputs import worker_link
 from realtime_proxy.inputs.holding import Holding
 from realtime_proxy.inputs.hub import Hub
 from realtime_proxy.inputs.link_messages import decode_item, encode_config, encode_item
@@ -20,6 +21,7 @@ from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import HttpStream, Item
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.zmq_socket import PairSocket
+from realtime_proxy.pipeline.decision import Renewal
 from realtime_proxy.testing.recording_subscriber import RecordingSubscriber
 from realtime_proxy.wire.encodings import WireForm
 
@@ -246,6 +248,43 @@ async def test_connections_are_found_and_refreshed(ends):
     hub.socket.send([b"E", b"3", b"id"])
     assert await hub.hears() == [b"N", b"3", b"1"]
     assert websocket.updates == 1
+
+
+async def test_credentials_are_renewed_for_other_workers(ends):
+    worker, hub = ends
+
+    async def renew(*told):
+        if told[0] == "broken":
+            raise ValueError("no credential at all")
+        return Renewal.ACCEPTED if told == ("id", "tokens", b"c") else Renewal.UNKNOWN
+
+    worker.link.on_renew = renew
+    worker.link.tell_ready()
+    assert await hub.hears() == [b"Y"]
+    for number, name, renewal in ((b"1", b"id", b"accepted"), (b"2", b"other", b"unknown")):
+        hub.socket.send([b"n", number, name, b"tokens", b"c"])
+        assert await hub.hears() == [b"N", number, renewal]
+    hub.socket.send([b"n", b"3", b"broken", b"tokens", b"c"])
+    assert await hub.hears() == [b"N", b"3", b"refused"]
+
+
+async def test_others_are_asked_to_renew_what_is_not_here(ends, nursery, monkeypatch):
+    worker, hub = ends
+    found = []
+
+    async def renew():
+        found.append(await worker.link.renew_elsewhere("id", "tokens", b"c"))
+
+    nursery.start_soon(renew)
+    kind, number, *about = await hub.hears()
+    assert (kind, about) == (b"n", [b"id", b"tokens", b"c"])
+    hub.socket.send([b"r", number, b"accepted"])
+    with trio.fail_after(SECONDS):
+        while not found:
+            await trio.lowlevel.checkpoint()
+    monkeypatch.setattr(worker_link, "ANSWER_SECONDS", -0.9)
+    await renew()
+    assert found == [Renewal.ACCEPTED, Renewal.UNANSWERED]
 
 
 async def test_websockets_of_a_channel_are_refreshed(ends):

@@ -5,6 +5,8 @@ import pytest
 from realtime_proxy.pipeline import (
     Answer,
     Exchange,
+    HandlerContext,
+    HandlerServices,
     Headers,
     Identity,
     Refuse,
@@ -15,21 +17,24 @@ from realtime_proxy.pipeline import (
 
 
 class Connections:
-    """Knows one, `c`."""
+    """Knows one, `c`; a worker that may have `slow` does not answer."""
 
-    def renew(self, connection_id, identity, notes):
-        self.notes = notes
+    async def renew(self, connection_id, handler, credential):
+        if connection_id == "slow":
+            return Renewal.UNANSWERED
         if connection_id != "c":
             return Renewal.UNKNOWN
-        return Renewal.ACCEPTED if identity.consumer == "ann" else Renewal.REFUSED
+        assert handler == "tokens"
+        return Renewal.ACCEPTED if credential == b"of ann" else Renewal.REFUSED
 
 
-def answer(identity, target=b"/renew", *fields):
+CONTEXT = HandlerContext("tokens", None, services=HandlerServices(None, Connections(), None))
+
+
+async def answer(identity, target=b"/renew", *fields):
     request = RequestHead(b"POST", target, Headers(fields))
-    connections = Connections()
-    decision = answer_renewal(Exchange(request, "r", "http", "", identity), connections, {"a": 1})
-    assert getattr(connections, "notes", {"a": 1}) == {"a": 1}
-    return decision
+    credential = f"of {identity.consumer}".encode() if identity else b""
+    return await answer_renewal(Exchange(request, "r", "http", "", identity), CONTEXT, credential)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +45,8 @@ def answer(identity, target=b"/renew", *fields):
         (b"/renew?connection-id=d", [(b"Connection-Id", b"c")]),
     ],
 )
-def test_renewed(target, fields):
-    decision = answer(Identity("ann"), target, *fields)
+async def test_renewed(target, fields):
+    decision = await answer(Identity("ann"), target, *fields)
     assert isinstance(decision, Answer)
     assert decision.response.status == 204
 
@@ -54,9 +59,10 @@ def test_renewed(target, fields):
         (None, b"/renew?connection-id=c", 403),
         (Identity("ann"), b"/renew?connection-id=d", 404),
         (Identity("ann"), b"/renew", 404),
+        (Identity("ann"), b"/renew?connection-id=slow", 504),
     ],
 )
-def test_not_renewed(identity, target, status):
-    decision = answer(identity, target)
+async def test_not_renewed(identity, target, status):
+    decision = await answer(identity, target)
     assert isinstance(decision, Refuse)
     assert decision.response.status == status
