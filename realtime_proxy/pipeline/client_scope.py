@@ -1,6 +1,6 @@
 """What of a scoped route's items one client may have, by its claims (`docs/scoped-delivery.md`)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Self
 
 import attrs
@@ -26,12 +26,12 @@ class ClientScope:
         self._named: dict[str, str] | None = None  # values, by whole names
 
     @classmethod
-    def of(cls, claim: str, claims: Mapping[str, Any]) -> Self | None:
+    def of(cls, claim: str, claims: dict[str, Any]) -> Self | None:
         """What claims say; None if they say nothing that could be a scope."""
         values = _values(claim, claims)
         return cls(claim, values) if values else None
 
-    def is_of(self, claims: Mapping[str, Any]) -> bool:
+    def is_of(self, claims: dict[str, Any]) -> bool:
         """True if these claims say the same."""
         return _values(self.claim, claims) == self.values
 
@@ -71,9 +71,9 @@ class ClientScope:
         return attrs.evolve(instruct, channels=tuple(channels.values()))
 
 
-def _values(claim: str, claims: Mapping[str, Any]) -> tuple[str, ...]:
+def _values(claim: str, claims: dict[str, Any]) -> tuple[str, ...]:
     """What a claim says: texts, whole numbers, or a list of such; each once, and sorted."""
-    written = claim_at(dict(claims), claim)
+    written = claim_at(claims, claim)
     return tuple(sorted(set(_texts(written if isinstance(written, list) else [written]))))
 
 

@@ -117,8 +117,9 @@ class Renewals:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.usefixtures("many_descriptors")
-def test_exactly_those_are_closed_who_are_not_renewed_and_in_time(start):
-    program = start(CONFIG, log='level = "warning"')
+@pytest.mark.parametrize("workers", [1, 2])
+def test_exactly_those_are_closed_who_are_not_renewed_and_in_time(start, workers):
+    program = start(CONFIG, server=f"workers = {workers}", log='level = "warning"')
     with Crowd(program.address) as crowd:
         first_expires_at = time.time() + OPENING_SECONDS
         clients = opened(crowd, first_expires_at)
