@@ -18,8 +18,6 @@ PROGRAM = Path(sys.executable).with_name("realtime-proxy")
 # What it never logs while it does what it should.
 _ALARMS = re.compile(r"^.*(?:Traceback|\[error|Warning:).*$", re.MULTILINE)
 
-_AGE = re.compile(r"(max_connection_age_seconds = )\d+")
-
 # The ports that all examples have, and that are others here.
 PORTS = GATEWAY, PROXY, PUBLISH, APPLICATION, ADMIN = 8080, 7999, 5561, 8000, 9876
 
@@ -57,12 +55,16 @@ class Chain(Publisher):
             client.request("GET", "/ready", [self.credential])
             return client.read_reply().status == 200
 
-    @contextlib.contextmanager
     def aging(self, seconds):
         """Have whoever is held from now on end so soon, if the example limits that at all."""
+        return self.configured(r"(max_connection_age_seconds = )\d+", rf"\g<1>{seconds}")
+
+    @contextlib.contextmanager
+    def configured(self, pattern, replacement):
+        """Have the proxy's configuration be another for a while."""
         routes = self._folder / "routes.toml"
         before = routes.read_text()
-        self._reload(routes, _AGE.sub(rf"\g<1>{seconds}", before))
+        self._reload(routes, re.sub(pattern, replacement, before))
         try:
             yield
         finally:

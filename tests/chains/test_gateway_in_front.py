@@ -76,6 +76,22 @@ def test_nobody_else_asks_who_may_pass(chain, connect):
     assert stranger.read_reply().status == 403
 
 
+@with_gateways(lambda gateway: gateway.asks_decisions)
+def test_a_key_that_is_withdrawn_ends_what_it_has_opened(chain, connect, path):
+    """Where the handler that knows it is on the route for what has been let through."""
+    fields = hold("stream", path)
+    chain.backend.scripts[path] = lambda call: call.respond(fields=fields, body=b"first\n")
+    with chain.configured('"gateway_identity"', '"partner_key"'):
+        client = connect()
+        client.request("GET", path, [chain.credential])
+        client.read_until(b"first\n")
+        chain.publish_until_taken(path.strip("/"), http_stream={"content": "1\n"})
+        with chain.configured('"supersecret"', '"another"'):
+            chain.proxy.wait_for_log(rf"connection closed .*uri=\S+{path}\s.*reason=revoked")
+            client.read_until(b"1\n")
+            client.read_until(b"0\r\n\r\n")
+
+
 def test_where_the_client_is(chain, connect, path):
     client = connect(source="127.0.0.3")
     client.request("GET", path, [chain.credential, ("X-Forwarded-For", "192.0.2.1")])
