@@ -10,14 +10,13 @@ from typing import ClassVar
 import attrs
 
 from realtime_proxy.pipeline import (
-    CONTINUE,
     BaseHandler,
     ConfigError,
-    Decision,
     Exchange,
     HandlerContext,
     IdentityTemplate,
     Problem,
+    RequestHead,
     backend_header,
     required,
     set_by_handlers_only,
@@ -50,15 +49,14 @@ class Handler(BaseHandler):
         self.sets_headers = set_by_handlers_only(config.headers)
         self._names = frozenset(name.lower().encode() for name in config.headers)
 
-    async def on_request(self, exchange: Exchange) -> Decision:
-        """Say what is known, and only that."""
-        kept = exchange.request.headers.without(self._names)
+    def on_backend_request(self, exchange: Exchange, request: RequestHead) -> None:
+        """Say what is known by now, and only that."""
+        headers = request.headers.without(self._names)
         for name, template in self._templates:
             text = template.text(exchange)
             if text is not None and text.isprintable():  # no line end makes a header of its own
-                kept.append((name, text.encode()))
-        exchange.request.headers = kept
-        return CONTINUE
+                headers.append((name, text.encode()))
+        request.headers = headers
 
 
 def _templates(

@@ -1,5 +1,6 @@
 """Headers of the site's own for backends: by HTTP, on WebSockets, and told to other gateways."""
 
+import json
 import time
 
 import pytest
@@ -14,6 +15,7 @@ trusted_proxies = ["127.0.0.1"]
 
 [handler.who]
 use = "jwt_auth"
+renewal_type = "renew"
 consumers = [{{ username = "ado", groups = ["staff"], jwt = [{{ key = "k", secret = "s" }}] }}]
 
 [handler.told]
@@ -22,6 +24,7 @@ use = "identity_headers"
 X-User = "{{consumer}}/{{subject}}"
 X-Agency = "{{claims.agency}}"
 X-Org = "{{groups}}"
+X-Token = "{{claims.jti}}"
 
 [[route]]
 handlers = ["who", "told"]
@@ -80,6 +83,34 @@ def test_every_request_of_a_websocket_has_them(websocket, backend, path):
     client.send(TEXT, b"a")
     call = backend.wait_for(path, 2)
     assert said(call) == {"x-user": ["ado/u-1"], "x-org": ["staff"], "x-agency": ["north"]}
+
+
+def test_links_of_a_stream_have_them(connect, backend, path):
+    link = ("Grip-Link", f"<{path}>; rel=next")
+
+    def one_more(call):
+        call.respond(200, [link] if len(backend.calls_to(path)) == 1 else [], b"a")
+
+    backend.scripts[path] = one_more
+    client = connect()
+    client.request("GET", path, [*FORGED, bearer(agency="north")])
+    assert client.read_reply().body == b"aa"
+    first, second = backend.calls_to(path)
+    told = {"x-user": ["ado/u-1"], "x-org": ["staff"], "x-agency": ["north"]}
+    assert said(first) == said(second) == told
+
+
+def test_a_renewed_credential_is_told(websocket, backend, path):
+    opened = write_events("OPEN")
+    backend.scripts[path] = lambda call: call.respond(200, [("Content-Type", CONTENT_TYPE)], opened)
+    client = websocket()
+    client.open(path, [bearer(jti="first")])
+    renewed = bearer(jti="second")[1].partition(" ")[2]
+    client.send(TEXT, json.dumps({"type": "renew", "token": renewed}).encode())
+    assert json.loads(client.read().content)["type"] == "renewed"
+    client.send(TEXT, b"a")
+    calls = backend.wait_for(path, 2), backend.calls_to(path)[0]
+    assert [call.get("x-token") for call in calls] == ["second", "first"]
 
 
 def test_other_gateways_are_told(connect, path):

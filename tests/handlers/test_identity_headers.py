@@ -7,7 +7,6 @@ import pytest
 from realtime_proxy.config.structure import structure
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.pipeline import (
-    CONTINUE,
     Exchange,
     HandlerContext,
     Headers,
@@ -25,34 +24,46 @@ def make(**headers):
     return Handler(config, HandlerContext("identity_headers", None))
 
 
-async def told(handler, identity=None, *fields):
+def told(handler, identity=None, *fields):
+    """The headers of a request to the backend, of a client that has sent these fields."""
+    exchange = Exchange(RequestHead(b"GET", b"/", Headers(fields)), "r", "http", "", identity)
     request = RequestHead(b"GET", b"/", Headers(fields))
-    exchange = Exchange(request, "r", "http", "", identity)
-    assert await handler.on_request(exchange) is CONTINUE
-    return exchange.request.headers
+    handler.on_backend_request(exchange, request)
+    assert exchange.request.headers == list(fields)
+    return request.headers
 
 
-async def test_the_backend_is_told():
+def test_the_backend_is_told():
     handler = make(**{"X-User": "{subject}", "X-Where": "{claims.agency}; {headers.x-tenant}"})
     alice = Identity("alice", claims={"agency": "north"}, subject="u-1")
-    headers = await told(handler, alice, (b"X-Tenant", b"t"), (b"x-user", b"root"))
+    headers = told(handler, alice, (b"X-Tenant", b"t"), (b"x-user", b"root"))
     assert headers == [(b"X-Tenant", b"t"), (b"X-User", b"u-1"), (b"X-Where", b"north; t")]
 
 
 @pytest.mark.parametrize("claims", [{}, {"agency": ""}, {"agency": "a\r\nX-Admin: 1"}])
-async def test_what_is_not_known_or_can_not_be_a_header_is_not_there(claims):
+def test_what_is_not_known_or_can_not_be_a_header_is_not_there(claims):
     handler = make(**{"X-Agency": "{claims.agency}", "X-User": "{consumer}"})
-    headers = await told(handler, Identity("alice", claims=claims), (b"x-agency", b"mine"))
+    headers = told(handler, Identity("alice", claims=claims), (b"x-agency", b"mine"))
     assert headers == [(b"X-User", b"alice")]
-    assert await told(handler, None, (b"x-agency", b"mine"), (b"X-User", b"root")) == []
+    assert told(handler, None, (b"x-agency", b"mine"), (b"X-User", b"root")) == []
 
 
-async def test_credentials_of_clients_are_replaced_where_it_acts():
+def test_credentials_of_clients_are_replaced_where_it_acts():
     handler = make(**{"Authorization": "Id {consumer}", "X-User": "{consumer}"})
     assert handler.sets_headers == {"x-user"}
     fields = (b"authorization", b"Bearer theirs")
-    assert (b"Authorization", b"Id alice") in await told(handler, Identity("alice"), fields)
-    assert await told(handler, None, fields) == []
+    assert (b"Authorization", b"Id alice") in told(handler, Identity("alice"), fields)
+    assert told(handler, None, fields) == []
+
+
+def test_links_have_nothing_of_the_client_and_are_told_all_the_same():
+    handler = make(**{"X-Seen": "{headers.x-seen}+{consumer}"})
+    seen = Headers([(b"X-Seen", b"by the gateway")])
+    exchange = Exchange(RequestHead(b"GET", b"/", seen), "r", "http", "", Identity("alice"))
+    for _ in range(2):
+        request = RequestHead(b"GET", b"/", Headers())
+        handler.on_backend_request(exchange, request)
+        assert request.headers == [(b"X-Seen", b"by the gateway+alice")]
 
 
 @pytest.mark.parametrize(
