@@ -55,7 +55,8 @@ class TokenMint:
         of_token = {
             "iat": issued_at,
             "nbf": issued_at,
-            # Whole seconds, as some read no others; and never over before it has begun.
+            # Whole seconds, as some read no others. Never over before it has begun: backends are
+            # told of the end of a connection whose credential has ended, too.
             "exp": max(int(expires_at), issued_at + 1),
             "jti": str(uuid.uuid4()),
         }

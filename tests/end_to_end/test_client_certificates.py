@@ -124,23 +124,23 @@ def echo(call):
     call.respond(200, [("Content-Type", CONTENT_TYPE)], told)
 
 
-def test_a_websocket_ends_with_its_certificate(come, backend, path):
+def test_what_is_held_ends_with_its_certificate(come, backend, path):
     backend.scripts[path] = echo
-    client = WebSocketClient(come("bob.test", not_after=datetime.now(UTC) + LIFE))
+    backend.scripts[f"{path}/stream"] = lambda call: call.respond(fields=STREAM)
+    end = datetime.now(UTC) + LIFE
+    client, stream = (
+        WebSocketClient(come("bob.test", not_after=end)),
+        come("bob.test", not_after=end),
+    )
+    stream.request("GET", f"{path}/stream")
+    assert stream.read_head().status == 200
     client.open(path)
     client.send(TEXT, b"hello")
     assert client.read().content == b"ok"
     assert backend.wait_for(path, 2).get("x-consumer-username") == "bobby"
     close = client.read()
     assert (close.opcode, close.close_code) == (CLOSE, 4401)
-
-
-def test_a_stream_ends_with_its_certificate(come, backend, path):
-    backend.scripts[path] = lambda call: call.respond(fields=STREAM)
-    client = come("bob.test", not_after=datetime.now(UTC) + LIFE)
-    client.request("GET", path)
-    assert client.read_head().status == 200
-    assert client.read_until(b"event: expired\ndata: credential expired\n\n")
+    assert stream.read_until(b"event: expired\ndata: credential expired\n\n")
 
 
 def test_who_is_no_consumer_any_more_has_to_go(come, backend, folder, path):

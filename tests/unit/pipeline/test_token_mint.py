@@ -73,6 +73,13 @@ def test_no_token_outlives_the_credential():
     assert claims_of(mint.token({}, 60, NOW + 0.2, NOW))["exp"] == 1_700_000_001
 
 
+def test_the_end_of_a_credential_can_be_told_with_a_token():
+    mint = TokenMint((EC,))
+    token = mint.token({}, 60, NOW - 5, NOW)
+    assert claims_of(token)["exp"] == 1_700_000_001
+    assert mint.token({}, 60, NOW - 5, NOW) != token
+
+
 def test_no_more_than_so_many_are_kept():
     mint = TokenMint((HMAC,))
     for number in range(10_005):
