@@ -4,17 +4,16 @@ import contextlib
 import gc
 import math
 import os
-import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from random import SystemRandom
 
 import structlog
 import trio
 
 from realtime_proxy.app.bounds import Bounds
+from realtime_proxy.app.clients import Clients
 from realtime_proxy.app.descriptors import raise_descriptor_limit
 from realtime_proxy.app.listeners import Listener
 from realtime_proxy.app.log_flood import FLOOD
@@ -30,7 +29,6 @@ from realtime_proxy.backend.request import BackendCaller
 from realtime_proxy.backend.zhttp_peers import ZhttpPeers
 from realtime_proxy.channels.channel_tally import ChannelTally
 from realtime_proxy.channels.registry import Registry
-from realtime_proxy.config.addresses import UnixAddress
 from realtime_proxy.config.schema import Config
 from realtime_proxy.demo.backend import DemoBackend
 from realtime_proxy.inputs.door import Door
@@ -39,34 +37,22 @@ from realtime_proxy.inputs.worker_link import WorkerLink
 from realtime_proxy.metrics.counters import Counters
 from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.metrics.tally import Tally, TallyRules
-from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.item import Item
-from realtime_proxy.net.acceptor import Acceptor
-from realtime_proxy.net.client_socket import ClientSocket
 from realtime_proxy.net.crew import Crew
-from realtime_proxy.net.handover import HandedOverSocket, Parcel
-from realtime_proxy.net.listeners import open_listener
 from realtime_proxy.net.timers import Timers
-from realtime_proxy.net.tls import TlsCodec
 from realtime_proxy.net.watcher import Watcher
 from realtime_proxy.net.zmq_socket import PairSocket
 from realtime_proxy.pipeline.background import run_logged
 from realtime_proxy.pipeline.services import HandlerServices
 from realtime_proxy.pipeline.stored_consumers import StoredConsumers
-from realtime_proxy.serving.all_clients import AllClients
 from realtime_proxy.serving.connection_list import ConnectionList
 from realtime_proxy.serving.context import ServingContext
-from realtime_proxy.serving.drain import FINISH_SECONDS, Drain
 from realtime_proxy.serving.held_identities import HeldIdentities
-from realtime_proxy.serving.http_connection import HttpConnection
 from realtime_proxy.serving.live_target import zhttp_addresses
 from realtime_proxy.serving.neighbours import Neighbours
 from realtime_proxy.serving.roll import Roll
-from realtime_proxy.serving.sockjs_sessions import SockJsSessions
 
 _SWEEP_SECONDS = 1.0
-# While clients are let go, so often is looked whether all have left.
-_LOOK_SECONDS = 0.05
 # What is counted is told so much later, and together.
 _TELL_SECONDS = 0.05
 # Full collections are rare once start-up is frozen: connections are few tracked objects each.
@@ -103,11 +89,9 @@ class Worker:
         self._pool = Pool(
             config.backend, self.timers, self._watcher, self._bounds.entrance.descriptors
         )
-        self._open: set[HttpConnection] = set()
-        self._sockjs = SockJsSessions()
-        self._clients = AllClients(self._open, self._sockjs)
+        self._clients = Clients(self.timers, self._watcher, self._bounds, self._counters)
         http = PooledHttpClient(BackendCaller(self._pool))
-        self._identities = HeldIdentities(self._clients)
+        self._identities = HeldIdentities(self._clients.all)
         self.stored = StoredConsumers()
         self.stored.on_lapsed = self._revoke_lapsed
         self._services = HandlerServices(
@@ -123,12 +107,10 @@ class Worker:
         self._reception: Reception | None = None
         self._background = trio.CancelScope()
         self._registry = Registry()
-        self._connections = OpenConnections(f"worker_{os.getpid()}", self._open)
+        self._connections = OpenConnections(f"worker_{os.getpid()}", self._clients.open)
         self._entrance = self._entrance_of(link_socket)
         self._on_tallied = on_tallied
         self._tally = self._new_tally()
-        self._on_closed = self._closed  # made once: each access makes a new object
-        self._acceptors: set[Acceptor] = set()
         self._running = trio.CancelScope()
 
     def _entrance_of(self, link_socket: PairSocket | None) -> Door | WorkerLink:
@@ -148,7 +130,7 @@ class Worker:
             self._on_tallied = self._entrance.tell_tallied
             self._entrance.on_visits_wanted = self.tell_visits
         tally = Tally(
-            rules, self._counters, self._tell_soon, self._connections.sender, self._clients
+            rules, self._counters, self._tell_soon, self._connections.sender, self._clients.all
         )
         channel_tally = ChannelTally(tally, self._registry)
         self._registry.on_changed = channel_tally.changed
@@ -193,7 +175,7 @@ class Worker:
         raise_descriptor_limit(config.server.max_connections)
         self._config, self._parts = config, parts
         entering = () if self._reception is None else self._reception.entering
-        self._bounds.adopt(config, chain((client.peer for client in self._open), entering))
+        self._bounds.adopt(config, chain(self._clients.peers, entering))
         self._pool.settings = config.backend
         self._zhttp.keep(zhttp_addresses(config))
         self._entrance.adopt(config.publish)
@@ -252,7 +234,7 @@ class Worker:
             async with trio.open_nursery() as nursery:
                 self._running = nursery.cancel_scope
                 context = self._context = self._new_context(nursery)
-                serve = partial(self._serve, context)
+                serve = partial(self._clients.serve, context)
                 reception = self._reception = Reception(
                     context.crew, serve, self._bounds.addresses, self._bounds.entrance.room.leave
                 )
@@ -275,9 +257,10 @@ class Worker:
                     await open_up()
                 for listener in listeners:
                     self._bounds.govern(listener.socket)
-                    nursery.start_soon(self._accept, listener, reception)
+                    taker = reception.taker(listener)
+                    nursery.start_soon(self._clients.accept, listener.socket, taker, context)
                 if self._neighbours is not None:
-                    nursery.start_soon(self._accept_from, self._neighbours, context)
+                    nursery.start_soon(self._clients.accept_from, self._neighbours, context)
                 task_status.started()
 
     def _new_context(self, nursery: trio.Nursery) -> ServingContext:
@@ -299,7 +282,7 @@ class Worker:
             intake=self._entrance.intake,
             connections=self._connections,
             roll=Roll() if self._config.admin.listen else None,
-            sockjs=self._sockjs,
+            sockjs=self._clients.sockjs,
             neighbours=self._neighbours,
         )
 
@@ -330,57 +313,6 @@ class Worker:
                 self._tally.backlog_bytes = self._bounds.backlogs.total_bytes
                 self._tally.changed()
 
-    # -- clients ---------------------------------------------------------------------------
-
-    async def _accept(self, listener: Listener, reception: Reception) -> None:
-        taker = reception.taker(listener)
-        acceptor = Acceptor(listener.socket, taker, self._bounds.entrance)
-        self._acceptors.add(acceptor)
-        if self._context is not None and self._context.drain is not None:
-            acceptor.end()  # the stop was heard of first
-        await acceptor.run()
-        self._acceptors.remove(acceptor)
-
-    def _serve(
-        self, context: ServingContext, raw: socket.socket, tls: TlsCodec | None, peer: str
-    ) -> None:
-        """Serve a client whose address is known, and whose TLS stands."""
-        self._counters.connections += 1
-        client = ClientSocket(raw, tls, self._watcher, self._bounds.backlogs)
-        self._connection(context, client, peer, tls=tls is not None).begin()
-
-    def _connection(
-        self, context: ServingContext, client: ClientSocket, peer: str, *, tls: bool
-    ) -> HttpConnection:
-        connection = HttpConnection(context, client, peer, tls=tls, on_closed=self._on_closed)
-        self._open.add(connection)
-        return connection
-
-    async def _accept_from(self, neighbours: Neighbours, context: ServingContext) -> None:
-        """Have the clients that other workers hand over."""
-        listening = open_listener(UnixAddress(neighbours.own_path))
-        taker = partial(self._take_over, context)
-        await Acceptor(listening, taker, self._bounds.entrance).run()
-
-    def _take_over(self, context: ServingContext, stream: socket.socket, _peer: str) -> None:
-        async def receive(_scope: trio.CancelScope) -> None:
-            try:
-                parcel = await Parcel.receive(stream)
-            except (OSError, ValueError) as error:
-                log.error("a connection was not handed over", problem=str(error))
-                self._bounds.entrance.room.leave()
-                return
-            self._bounds.addresses.move_in(parcel.peer)
-            client = HandedOverSocket(parcel, self._watcher, self._bounds.backlogs)
-            connection = self._connection(context, client, parcel.peer, tls=parcel.tls)
-            connection.begin_with(parcel.data)
-
-        context.crew.start(receive)
-
-    def _closed(self, connection: HttpConnection) -> None:
-        self._open.discard(connection)
-        self._bounds.left(connection.peer)
-
     # -- the end ---------------------------------------------------------------------------
 
     async def drain(self, seconds: float) -> None:
@@ -390,21 +322,10 @@ class Worker:
         """
         context = self._context
         if context is not None and context.drain is None:
-            if self._open:
-                log.info("draining", connections=len(self._open), seconds=seconds)
-            drain = context.drain = Drain(self.timers, seconds, SystemRandom())
-            for acceptor in self._acceptors:
-                acceptor.end()
-            drain.begin(list(self._clients))
-            with trio.move_on_after(seconds + FINISH_SECONDS):
-                await trio.sleep(_LOOK_SECONDS)  # accepting may be just about to begin
-                # Backends are still told of clients that have left.
-                while self._acceptors or self._clients.are_there or context.crew.at_work:  # noqa: ASYNC110
-                    await trio.sleep(_LOOK_SECONDS)
+            await self._clients.let_go(context, seconds)
         self.close_all()
         self._running.cancel()
 
     def close_all(self) -> None:
         """Close every client connection."""
-        for client in list(self._clients):
-            client.close(CloseReason.SHUTDOWN)
+        self._clients.close()
