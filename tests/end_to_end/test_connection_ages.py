@@ -140,6 +140,33 @@ def test_what_has_ended_ends_nothing_that_comes_after_it(connect, backend, progr
     assert client.read_chunk() == b"still here"
 
 
+def test_what_a_link_gives_is_finished_first(connect, backend, program, path):
+    more, gate = f"{path}-more", threading.Event()
+
+    def answer(call):
+        call.send(
+            b"HTTP/1.1 200 OK\r\nGrip-Hold: stream\r\nGrip-Channel: all\r\n"
+            b"Content-Length: 10\r\n\r\nhere "
+        )
+        gate.wait(DEADLINE_SECONDS)
+        call.send(b"there")
+
+    backend.scripts[path] = lambda call: call.respond(
+        fields=[("Grip-Link", f"<{more}>; rel=next"), ("Content-Type", "text/plain")]
+    )
+    backend.scripts[more] = answer
+    backend.scripts["/clock"] = holding("stream", ("Content-Type", "text/plain"))
+    client, clock = connect(), connect()
+    client.request("GET", path)
+    assert client.read_head().status == 200
+    assert client.read_chunk() == b"here "
+    clock.request("GET", "/clock")
+    clock.read_reply()
+    gate.set()
+    assert [client.read_chunk() for _ in range(2)] == [b"there", b""]
+    ended_of_age(program, path)
+
+
 @pytest.mark.slow
 def test_a_long_poll_that_becomes_a_stream_is_no_younger(connect, backend, program, path):
     channel = path.strip("/")
