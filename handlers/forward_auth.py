@@ -31,6 +31,7 @@ from realtime_proxy.pipeline import (
     Refuse,
     RequestHead,
     Response,
+    ResponseHead,
     Secret,
     above_zero,
     at_least,
@@ -92,6 +93,9 @@ class ForwardAuthConfig:
     copy_headers: tuple[str, ...] = option(
         (), "Headers of a yes that the backend gets. No client can send them itself."
     )
+    response_headers: tuple[str, ...] = option(
+        (), "Headers of a yes that the client gets with the backend's response: `Set-Cookie`."
+    )
     consumer_header: str = option("", "Header of a yes that names the consumer.")
     groups_header: str = option("", "Header of a yes that lists the consumer's groups.")
     lifetime_header: str = option(
@@ -124,6 +128,7 @@ class Yes:
     """What the server says of those it lets pass. `expires_at`: seconds since the epoch."""
 
     headers: Headers
+    for_client: Headers
     consumer: str
     groups: tuple[str, ...]
     expires_at: float | None
@@ -146,6 +151,9 @@ class Handler(BaseHandler):
         if config.consumer_header:
             self.sets_headers |= IDENTITY_HEADER_NAMES
         self._copied = frozenset(name.encode() for name in copied)
+        self._for_client = frozenset(name.lower().encode() for name in config.response_headers)
+        if not self._for_client:
+            self.unused_moments = frozenset(("on_response_head",))
         self._chosen = frozenset(name.lower().encode() for name in config.request_headers)
         self._consumer_header = config.consumer_header.lower().encode()
         self._groups_header = config.groups_header.lower().encode()
@@ -169,6 +177,14 @@ class Handler(BaseHandler):
             return self._refusal(exchange, answer)
         self._pass(exchange, answer)
         return CONTINUE
+
+    def on_response_head(self, exchange: Exchange, response: ResponseHead) -> None:
+        """Give the client what the server has for it: cookies beside those of the backend."""
+        told: Headers | None = exchange.notes.get(self.context.name)
+        if told:
+            replaced = {name.lower() for name, _ in told}.difference((b"set-cookie",))
+            response.headers = response.headers.without(replaced)
+            response.headers.extend(told)
 
     # -- asking ----------------------------------------------------------------------------
 
@@ -248,10 +264,12 @@ class Handler(BaseHandler):
         cache_control = headers.tokens(b"cache-control")
         return Yes(
             headers.only(self._copied),
+            for_client := headers.only(self._for_client),
             "".join(consumers),
             tuple(group for name in names if (group := name.strip())),
             self._ends_at(headers, now),
-            may_be_kept=b"no-store" not in cache_control and b"no-cache" not in cache_control,
+            # What is for one response is not for those that come later.
+            may_be_kept=not for_client and not {b"no-store", b"no-cache"} & {*cache_control},
         )
 
     def _texts(self, headers: Headers, name: bytes) -> list[str]:
@@ -298,6 +316,8 @@ class Handler(BaseHandler):
             consumer = Consumer(username=yes.consumer)
             pass_as(exchange, identity, identity_headers(consumer, identity))
         exchange.identity = identity
+        if yes.for_client:
+            exchange.notes = {**exchange.notes, self.context.name: yes.for_client}
         headers = request.headers.without(self._copied)
         headers.extend(yes.headers)
         request.headers = headers
@@ -320,17 +340,16 @@ class Handler(BaseHandler):
 
 
 def _identity(known: Identity | None, yes: Yes) -> Identity | None:
-    """Who it is, by this and by what an earlier handler has found out; both bound it."""
-    if known is None:
-        if not yes.consumer and yes.expires_at is None:
-            return None
-        known = Identity("", anonymous=True)
-    ends = [end for end in (known.expires_at, yes.expires_at) if end is not None]
+    """Who it is, by this and by what an earlier handler has found out; its end is of this alone."""
+    if not yes.consumer and not yes.groups and yes.expires_at is None:
+        return known
+    known = known or Identity("", anonymous=True)
     return attrs.evolve(
         known,
         consumer=yes.consumer or known.consumer,
         groups=yes.groups or known.groups,
-        expires_at=min(ends, default=None),
+        expires_at=yes.expires_at,
+        holds=None,
         anonymous=known.anonymous and not yes.consumer,
     )
 
@@ -353,11 +372,12 @@ def _problems(config: ForwardAuthConfig) -> Iterator[Problem]:
         yield Problem("method", "must be empty or a method, such as `GET`")
     if config.unavailable_status != 403 and not 500 <= config.unavailable_status < 600:
         yield Problem("unavailable_status", "must be 403, or from 500 to 599")
-    for key in ("request_headers", "copy_headers"):
+    for key in ("request_headers", "copy_headers", "response_headers"):
         for i, name in enumerate(getattr(config, key)):
             if not _TOKEN.fullmatch(name):
                 yield Problem(f"{key}[{i}]", f"{name!r} can't be the name of a header")
-    for i, name in enumerate(config.copy_headers):
-        lowered = name.lower()
-        if lowered in _NOT_TO_COPY or lowered.startswith(("grip-", "sec-websocket-")):
-            yield Problem(f"copy_headers[{i}]", f"{name} is the proxy's own")
+    for key in ("copy_headers", "response_headers"):
+        for i, name in enumerate(getattr(config, key)):
+            lowered = name.lower()
+            if lowered in _NOT_TO_COPY or lowered.startswith(("grip-", "sec-websocket-")):
+                yield Problem(f"{key}[{i}]", f"{name} is the proxy's own")

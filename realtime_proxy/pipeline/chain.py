@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from types import UnionType
 from typing import TypeVar
 
+import attrs
+
 from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead, ResponseHead, text_response
-from realtime_proxy.pipeline.decision import Answer, CloseWith, Decision, Refuse
-from realtime_proxy.pipeline.exchange import Exchange
+from realtime_proxy.pipeline.decision import Answer, CloseWith, Decision, Refuse, Renew
+from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.pipeline.handler import BaseHandler, EventOutcome, WebSocketEvent
 
 T = TypeVar("T")
@@ -86,13 +88,20 @@ class Chain:
 
     async def request(self, exchange: Exchange) -> Refuse | Answer | None:
         """Ask each handler in turn; the first that refuses or answers ends it. None: go on."""
+        found_by = ""
         for handler in self._request:
+            before = exchange.identity
             try:
                 decision = _checked(await handler.on_request(exchange), Decision)
             except Exception as error:  # noqa: BLE001 - whatever a handler raises refuses
                 return _refusal(handler, exchange, "request", error)
             if isinstance(decision, Refuse | Answer):
                 return decision
+            if exchange.identity is not before:
+                name = handler.context.name
+                if before is not None:
+                    _join(exchange, before, found_by, name)
+                found_by = name
         return None
 
     def response_head(self, exchange: Exchange, response: ResponseHead) -> Refuse | None:
@@ -121,6 +130,8 @@ class Chain:
             except Exception as error:  # noqa: BLE001 - whatever a handler raises closes
                 _log_failure(handler, exchange, "websocket event", error)
                 return INTERNAL_ERROR_CLOSE
+            if isinstance(outcome, Renew):
+                return attrs.evolve(outcome, handler=handler.context.name)
             if not isinstance(outcome, WebSocketEvent):
                 return outcome
             event = outcome
@@ -153,6 +164,14 @@ class Chain:
                 handler.on_close(exchange, reason)
             except Exception as error:  # noqa: BLE001 - the others still have to hear of it
                 _log_failure(handler, exchange, "close", error)
+
+
+def _join(exchange: Exchange, before: Identity, found_by: str, handler: str) -> None:
+    """Have the end of no credential be lost because a later handler has found out more."""
+    identity = exchange.identity or before
+    credentials = {**(exchange.credentials or {found_by: before}), handler: identity}
+    exchange.credentials = credentials
+    exchange.identity = identity.within(credentials.values())
 
 
 def _checked(outcome: T, accepted: UnionType) -> T:

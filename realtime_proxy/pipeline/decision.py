@@ -57,11 +57,13 @@ class Renew:
 
     `identity` may wait; it gives who the client is by the new credential, or None if that does not
     count. Only the same client with the same rights may stay, else the WebSocket is closed with
-    4403. `accepted` is called when it may, and gives the text to tell it.
+    4403. `accepted` is called when it may, and gives the text to tell it. `handler` need not be
+    given: it is the one that says so.
     """
 
     identity: Callable[[], Awaitable[Identity | None]]
     accepted: Callable[[Identity], str]
+    handler: str = ""
 
 
 @attrs.frozen

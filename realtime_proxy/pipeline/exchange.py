@@ -1,6 +1,7 @@
 """What handlers know of a client: its request, its route, and who it is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -39,6 +40,24 @@ class Identity:
         """True if the credential counts no more."""
         return self.holds is not None and not self.holds()
 
+    def within(self, credentials: Collection["Identity"]) -> "Identity":
+        """The same client, for as long as all of these credentials count."""
+        ending = [one for one in credentials if one.expires_at is not None]
+        first = min(ending, key=lambda one: one.expires_at or 0, default=self)
+        each = tuple(one.holds for one in credentials if one.holds is not None)
+        return Identity(
+            self.consumer,
+            self.claims,
+            first.expires_at,
+            self.anonymous,
+            self.groups,
+            self.credential,
+            self.subject,
+            self.scope,
+            first.challenge or self.challenge,
+            partial(_all_hold, each) if each else None,
+        )
+
     def is_renewed_by(self, other: "Identity") -> bool:
         """True if the other one is of the same client with the same rights."""
         return self.rights == other.rights
@@ -48,6 +67,13 @@ class Identity:
         """What a renewal must have alike."""
         groups = frozenset(self.groups)
         return self.consumer, self.subject, groups, self.scope, self.anonymous
+
+
+NO_CREDENTIALS: Mapping[str, Identity] = MappingProxyType({})
+
+
+def _all_hold(each: tuple[Callable[[], bool], ...]) -> bool:
+    return all(holds() for holds in each)
 
 
 class RequestContent(Protocol):
@@ -80,10 +106,10 @@ class Exchange:
     it they can renew their credential. `is_recheck` says that this is no request, but the question
     whether a held client may stay (`reauth_interval_seconds`); its backend is not asked. For that,
     `came_as` has the head of the request as it came; else it is empty. `scope` has what a held
-    client may have of items, where its route parts clients by a claim.
-    `came_as` has the head of the request as it came; else it is empty.
-    `came_as` has the head of the request as it came; else it is empty. `content` is there within
-    `on_request` of an HTTP request that has a body.
+    client may have of items, where its route parts clients by a claim. `content` is there within
+    `on_request` of an HTTP request that has a body. Where several handlers have found out who it
+    is, `credentials` has what each of them says, by its name, and `identity` counts for as long as
+    all of these do.
     """
 
     request: RequestHead
@@ -101,3 +127,4 @@ class Exchange:
     came_as: bytes = b""
     scope: ClientScope | None = None
     content: RequestContent | None = None
+    credentials: Mapping[str, Identity] = NO_CREDENTIALS

@@ -17,7 +17,7 @@ from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead
-from realtime_proxy.pipeline.exchange import Exchange, Identity
+from realtime_proxy.pipeline.exchange import NO_CREDENTIALS, Exchange, Identity
 from realtime_proxy.serving.client_connection import ClientConnection
 from realtime_proxy.serving.delivery_scope import scope_of
 from realtime_proxy.serving.errand import Errand
@@ -85,10 +85,15 @@ class HeldClient:
         """How often it is asked whether it may stay; 0: never."""
         return self._route.recheck_seconds
 
-    def adopt(self, identity: Identity | None) -> None:
+    @property
+    def credentials(self) -> Mapping[str, Identity]:
+        """What each handler says it is, if there are several."""
+        return NO_CREDENTIALS if self._exchange is None else self._exchange.credentials
+
+    def adopt(self, identity: Identity | None, credentials: Mapping[str, Identity]) -> None:
         """Be known by a renewed credential."""
         if self._exchange is not None:
-            self._exchange.identity = identity
+            self._exchange.identity, self._exchange.credentials = identity, credentials
 
     def note(self, notes: Mapping[str, Any]) -> None:
         """Keep what a handler wants to know of it later."""

@@ -56,7 +56,7 @@ class HeldIdentities:
         if client is None:
             return Renewal.UNKNOWN
         renewals = client.connection.context.renewals
-        if renewed is None or not renewals.apply(client, renewed.identity):
+        if renewed is None or not renewals.apply(client, renewed.identity, handler):
             return Renewal.REFUSED
         client.note(renewed.notes)
         return Renewal.ACCEPTED

@@ -61,7 +61,7 @@ class Rechecks:
         lifetimes = self._context.lifetimes
         is_same = _is_the_same(client.identity, exchange.identity)
         if decision is None and is_same and client.keeps_scope(exchange.identity):
-            client.adopt(exchange.identity)
+            client.adopt(exchange.identity, exchange.credentials)
             lifetimes.begin(client)
             return
         why = "it is somebody else by now"

@@ -1,5 +1,6 @@
 """Renewed credentials of held clients: theirs if it is the same client with the same rights."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
@@ -21,8 +22,12 @@ class Renewable(Client, Protocol):
     def keeps_scope(self, identity: Identity | None) -> bool:
         """True if by it the client may have the same items as before."""
 
-    def adopt(self, identity: Identity | None) -> None:
-        """Be known by it."""
+    @property
+    def credentials(self) -> Mapping[str, Identity]:
+        """What each handler says it is, if there are several."""
+
+    def adopt(self, identity: Identity | None, credentials: Mapping[str, Identity]) -> None:
+        """Be known by these."""
 
 
 class RenewingClient(Renewable, Protocol):
@@ -54,18 +59,26 @@ class Renewals:
         if self._under_way.get(client) is not renew:
             return  # there is a later one
         del self._under_way[client]
-        if identity is None or not self.apply(client, identity):
+        if identity is None or not self.apply(client, identity, renew.handler):
             self._lifetimes.lose(client, FORBIDDEN)
         else:
             client.renewed(renew, identity)
 
-    def apply(self, client: Renewable, identity: Identity) -> bool:
-        """Have a client stay by this credential; False if it is another's, or has other rights."""
-        known = client.identity
+    def apply(self, client: Renewable, identity: Identity, handler: str) -> bool:
+        """Have a client stay by this credential; False if it is another's, or has other rights.
+
+        It takes the place of the one that this handler has found before; others still count.
+        """
+        credentials = client.credentials
+        known = credentials.get(handler, client.identity)
         if known is None or not known.is_renewed_by(identity) or not client.is_held:
             return False
+        if credentials:
+            credentials = {**credentials, handler: identity}
+            latest = credentials[next(reversed(credentials))]
+            identity = latest.within(credentials.values())
         if not client.keeps_scope(identity):
             return False
-        client.adopt(identity)
+        client.adopt(identity, credentials)
         self._lifetimes.begin(client)
         return True

@@ -65,6 +65,11 @@ expiry_notice_message = "{{connection_id}}"
 targets = [{{ url = "{url}", over_http = true }}]
 
 [[route]]
+host = "bounded.test"
+handlers = ["bounded", "tokens"]
+targets = [{{ url = "{url}", over_http = true }}]
+
+[[route]]
 host = "guests.test"
 handlers = ["guests"]
 reauth_interval_seconds = 0.2
@@ -86,7 +91,9 @@ def guests(tmp_path_factory):
 @pytest.fixture(scope="module")
 def program(start, backend, guests):
     source = GUESTS.replace("{file}", str(guests))
-    return start(CONFIG.format(url=backend.url), handlers=[("guests", source)])
+    return start(
+        CONFIG.format(url=backend.url), handlers=[("guests", source), ("bounded", BOUNDED)]
+    )
 
 
 def token(seconds, sub="u", **claims):
@@ -103,6 +110,20 @@ def over_http(call):
     events = [event for event in read_events(call.body) if event[0] in told]
     body = write_events(*(event if event[0] == "TEXT" else event[0] for event in events))
     call.respond(fields=[("Content-Type", CONTENT_TYPE)], body=body)
+
+
+# Whoever comes has to go after a while, whatever else they show.
+BOUNDED = """
+import time
+
+from realtime_proxy.pipeline import CONTINUE, BaseHandler, Identity
+
+
+class Handler(BaseHandler):
+    async def on_request(self, exchange):
+        exchange.identity = Identity("visitor", expires_at=time.time() + 4)
+        return CONTINUE
+"""
 
 
 # -- WebSockets ----------------------------------------------------------------------------
@@ -200,12 +221,18 @@ def test_who_may_not_renew_a_stream(connect, backend, path):
     assert renew(connect, connection_id, bearer(LONG)) == 204
 
 
+def test_what_another_handler_has_found_still_bounds_a_renewed_stream(connect, backend, path):
+    stream, connection_id = held(connect, backend, path, LONG, "bounded.test")
+    assert renew(connect, connection_id, bearer(LONG)) == 204
+    assert stream.read_until(b"event: expired\n")
+
+
 @pytest.fixture(scope="module")
 def house(start, backend, guests):
     """A program of two workers."""
     source = GUESTS.replace("{file}", str(guests))
     config = CONFIG.format(url=backend.url)
-    return start(config, handlers=[("guests", source)], server="workers = 2")
+    return start(config, handlers=[("guests", source), ("bounded", BOUNDED)], server="workers = 2")
 
 
 def test_a_stream_is_renewed_whichever_worker_is_asked(house, backend, path):

@@ -13,17 +13,21 @@ from realtime_proxy.config.structure import structure
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.pipeline import (
     CONTINUE,
+    BaseHandler,
     Exchange,
     HandlerContext,
     HandlerServices,
     Headers,
     HttpCallError,
     Identity,
+    NoConfig,
     Refuse,
     RequestHead,
     Response,
+    ResponseHead,
 )
 from realtime_proxy.pipeline.catalogue import load_class
+from realtime_proxy.pipeline.chain import Chain
 from realtime_proxy.pipeline.secret import files_relative_to
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -208,6 +212,26 @@ async def test_a_yes_and_what_the_backend_gets_of_it(status):
     assert exchange.identity is None
 
 
+async def test_what_a_yes_has_for_the_client_goes_with_the_response():
+    cookies = [("Set-Cookie", "session=2"), ("Set-Cookie", "seen=1"), ("X-Realm", "a")]
+    server = AuthServer(yes(*cookies), yes())
+    handler = make(server, response_headers=["Set-Cookie", "X-Realm"], cache_seconds=60)
+
+    def shown(exchange):
+        fields = [(b"set-cookie", b"theme=dark"), (b"x-realm", b"b"), (b"X-Other", b"c")]
+        response = ResponseHead(200, "", Headers(fields))
+        handler.on_response_head(exchange, response)
+        return response.headers
+
+    first = shown(await passes(handler))
+    assert first.get_all(b"set-cookie") == [b"theme=dark", b"session=2", b"seen=1"]
+    assert first.get_all(b"x-realm") == [b"a"]
+    # They are of one answer: the server is asked again, and has none.
+    assert shown(await passes(handler)).get_all(b"set-cookie") == [b"theme=dark"]
+    assert len(server.asked) == 2
+    assert make(server).unused_moments == {"on_response_head"}
+
+
 async def test_credentials_of_clients_are_replaced_but_asked_with():
     server = AuthServer(yes(("Authorization", "Bearer internal")), yes())
     handler = make(server, copy_headers=["Authorization"])
@@ -232,13 +256,25 @@ async def test_who_it_is():
 async def test_two_credentials_bound_a_connection_together():
     known = Identity("alice", groups=("staff",), expires_at=time.time() + 5, credential="k")
     answer = yes(("Cache-Control", "max-age=60"), ("X-User", "bob"))
-    same = (await passes(make(AuthServer(answer)), identity=known)).identity
-    assert same == known
-    shorter = (await passes(make(AuthServer(answer), lifetime_seconds=1), identity=known)).identity
+
+    class Known(BaseHandler):
+        async def on_request(self, exchange):
+            exchange.identity = known
+            return CONTINUE
+
+    async def identity(**settings):
+        first = Known(NoConfig(), HandlerContext("first", None))
+        exchange = new_exchange()
+        handlers = (first, make(AuthServer(answer), **settings))
+        assert await Chain(handlers).request(exchange) is None
+        return exchange.identity
+
+    assert await identity() == known
+    shorter = await identity(lifetime_seconds=1)
     assert shorter.consumer == "alice"
     assert shorter.expires_at < known.expires_at
-    told = make(AuthServer(answer), consumer_header="X-User")
-    assert (await passes(told, identity=known)).identity.consumer == "bob"
+    named = await identity(consumer_header="X-User")
+    assert (named.consumer, named.expires_at) == ("bob", known.expires_at)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import pytest
 
 from realtime_proxy.model.item import Item
@@ -15,8 +16,10 @@ from realtime_proxy.pipeline import (
     Exchange,
     HandlerContext,
     Headers,
+    Identity,
     NoConfig,
     Refuse,
+    Renew,
     RequestHead,
     Response,
     ResponseHead,
@@ -279,3 +282,80 @@ def test_it_knows_all_headers_that_its_handlers_accept() -> None:
     chain = Chain([make(Reading)])
     assert chain.accepts_headers == {"x-consumer-username"}
     assert not chain.sets_headers
+
+
+# -- several credentials ---------------------------------------------------------------------
+
+
+def finding(identity: Identity | None, name: str) -> BaseHandler:
+    class Finding(BaseHandler):
+        async def on_request(self, exchange: Exchange) -> Any:
+            exchange.identity = identity
+            return CONTINUE
+
+    return make(Finding, name)
+
+
+async def identified(*handlers: BaseHandler) -> Exchange:
+    exchange = new_exchange()
+    assert await Chain(handlers).request(exchange) is None
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"), [(5, 9, 5), (9, 5, 5), (5, None, 5), (None, 5, 5), (None,) * 3]
+)
+async def test_the_earliest_end_counts(
+    first: float | None, second: float | None, together: float | None
+) -> None:
+    one = Identity("a", expires_at=first, challenge="first")
+    other = Identity("b", expires_at=second, challenge="second")
+    exchange = await identified(finding(one, "one"), finding(other, "other"))
+    assert exchange.identity is not None
+    assert (exchange.identity.consumer, exchange.identity.expires_at) == ("b", together)
+    assert exchange.identity.challenge == ("first" if first == 5 else "second")
+    assert exchange.credentials == {"one": one, "other": other}
+
+
+async def test_each_credential_may_lapse() -> None:
+    counts = {"one": True, "other": True}
+    handlers = [
+        finding(Identity(name, holds=lambda name=name: counts[name]), name)  # type: ignore[misc]
+        for name in counts
+    ]
+    for lapsed in counts:
+        exchange = await identified(*handlers, finding(Identity("last"), "last"))
+        assert exchange.identity is not None
+        assert not exchange.identity.has_lapsed
+        counts[lapsed] = False
+        assert exchange.identity.has_lapsed
+        counts[lapsed] = True
+
+
+async def test_an_identity_is_not_taken_back() -> None:
+    known = Identity("a", expires_at=5)
+    exchange = await identified(finding(known, "one"), finding(None, "other"))
+    assert exchange.identity == known
+
+
+async def test_one_credential_is_left_as_it_is() -> None:
+    known = Identity("a", expires_at=5)
+    exchange = await identified(finding(known, "one"), deciding(CONTINUE))
+    assert exchange.identity is known
+    assert exchange.credentials == {}
+
+
+def test_a_renewal_says_which_handler_means_it() -> None:
+    async def identity() -> Identity | None:
+        return None
+
+    class Renewing(BaseHandler):
+        def on_websocket_event(self, exchange: Exchange, event: WebSocketEvent) -> Any:
+            return Renew(identity, lambda _: "")
+
+    outcome = Chain([make(Renewing, "tokens")]).websocket_event(
+        new_exchange(), WebSocketEvent("TEXT", b"")
+    )
+    assert outcome == attrs.evolve(outcome, handler="tokens")
+    assert isinstance(outcome, Renew)
+    assert outcome.handler == "tokens"
