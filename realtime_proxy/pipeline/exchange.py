@@ -87,7 +87,10 @@ class RequestContent(Protocol):
         """
 
     def replace(self, body: bytes) -> None:
-        """Have the backend get another one instead of what has been read."""
+        """Have the backend get another one instead of what has been read.
+
+        Raises ValueError if not all of it was.
+        """
 
 
 @attrs.define

@@ -72,7 +72,8 @@ class ClientExchange(AnsweredRequest):
     async def _ask_handlers(self, chain: Chain, exchange: Exchange) -> Refuse | Answer | None:
         if not isinstance(self._body, RequestBody):
             return await chain.request(exchange)
-        content = exchange.content = PeekedContent(self._body, exchange)
+        chunked = self._request.framing.chunked
+        content = exchange.content = PeekedContent(self._body, exchange, chunked=chunked)
         decision = await chain.request(exchange)
         exchange.content = None  # what is held must not keep it
         content.check()

@@ -10,9 +10,11 @@ from realtime_proxy.serving.request_body import RequestBody
 class PeekedContent:
     """It is there while handlers are asked."""
 
-    def __init__(self, body: RequestBody, exchange: Exchange) -> None:
+    def __init__(self, body: RequestBody, exchange: Exchange, *, chunked: bool) -> None:
+        """`chunked`: that is how the backend gets it, whatever its length."""
         self._body = body
         self._exchange = exchange
+        self._chunked = chunked
         self._failure: ProtocolError | trio.BrokenResourceError | None = None
 
     async def read(self, max_bytes: int) -> bytes | None:
@@ -27,7 +29,7 @@ class PeekedContent:
         """Have the backend get another one."""
         self._body.replace(body)
         request = self._exchange.request
-        if request.headers.has(b"content-length"):
+        if not self._chunked:
             request.headers = request.headers.replaced(b"Content-Length", b"%d" % len(body))
 
     def check(self) -> None:

@@ -94,9 +94,14 @@ class RequestBody:
         return peeked if self.complete and len(peeked) <= max_bytes else None
 
     def replace(self, body: bytes) -> None:
-        """Have this be taken, and remembered, in place of a body that was peeked at."""
+        """Have this be taken, and remembered, in place of a body that was peeked at.
+
+        Raises ValueError unless all of that is here: the rest would follow on this one.
+        """
+        if not self.complete:
+            raise ValueError("the body to be replaced is not all here")
         self.forget()
-        self._peeked, self.is_forgotten = body, False
+        self._peeked, self.size, self.is_forgotten = body, len(body), False
         self._remember(body[:MAX_REMEMBERED_BYTES])
 
     async def read(self) -> bytes:
