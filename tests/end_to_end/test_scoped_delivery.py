@@ -446,3 +446,27 @@ def test_what_is_missed_is_asked_for_and_what_waits_meanwhile_stays_ones_own(
     item(10, "12")
     assert stream.read_chunk() == b"10;"
     assert len(backend.calls_to(f"{path}-next")) == 1
+
+
+def test_a_poll_that_asks_again_stays_of_its_agency(connect, backend, program, path, channel):
+    hold = held(f"{channel}; prev-id=1", "response", ("Grip-Timeout", "60"))
+    backend.scripts[path] = hold
+    poll = connect()
+    poll.request("GET", path, bearer("12"))
+    backend.wait_for(path)
+    program.wait_for_subscriptions(channel, 1)
+
+    def item(number, agency):
+        ids = {"id": str(number), "prev-id": str(number - 1), "no-seq": True}
+        publish(program, channel, f"{number}", agency, **ids)
+
+    item(2, "13")
+    backend.scripts[path] = held(f"{channel}; prev-id=4", "response", ("Grip-Timeout", "60"))
+    item(4, "13")  # item 3 may have been for this client
+    program.wait_for_subscriptions(channel, 2)
+    [_, again] = backend.calls_to(path)
+    assert again.get("grip-last") == f"{channel}; last-id=2"
+    item(5, "13")
+    item(6, "12")
+    assert poll.read_reply().body == b"6"
+    assert len(backend.calls_to(path)) == 2
