@@ -14,7 +14,7 @@ from realtime_proxy.grip.hold import MAX_FILTERS, Channel, HoldMode, parse_chann
 from realtime_proxy.grip.instruct_json import JsonHold, JsonInstruct, parse_json_instruct
 from realtime_proxy.grip.keep_alive import KeepAlive, KeepAliveMode, parse_keep_alive
 from realtime_proxy.grip.lenient import parse_integer
-from realtime_proxy.grip.link import NextLink, parse_links
+from realtime_proxy.grip.link import NO_LINKS, NextLink, parse_links
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import ResponseHead, reason_phrase
 
@@ -37,6 +37,7 @@ DEFAULT_SECONDS = 55
 MIN_SECONDS = 5
 
 _JSON_TYPE = b"application/grip-instruct"
+_MODES = {mode.value.encode(): mode for mode in HoldMode}
 
 
 def _spellings(start: str) -> frozenset[bytes]:
@@ -141,7 +142,7 @@ def parse_link_instruct(head: ResponseHead) -> Instruct:
 def _of_fields(head: ResponseHead, body: bytes) -> Instruct:
     grip = _grip_fields(head.headers)
     status, reason = _status(grip, head)
-    links = parse_links(grip.get(b"grip-link", ()))
+    links = parse_links(lines) if (lines := grip.get(b"grip-link")) else NO_LINKS
     return Instruct(
         hold=_hold(grip),
         channels=_distinct(parse_channels(grip.get(b"grip-channel", ()))),
@@ -191,10 +192,10 @@ def _hold(grip: dict[bytes, list[bytes]]) -> HoldMode | None:
     lines = grip.get(b"grip-hold")
     if lines is None:
         return None
-    mode = lines[0].strip()
-    if mode not in (b"response", b"stream"):
+    mode = _MODES.get(lines[0].strip())
+    if mode is None:
         raise GripError("Grip-Hold must be set to either 'response' or 'stream'")
-    return HoldMode(mode.decode())
+    return mode
 
 
 def _distinct(channels: list[Channel]) -> tuple[Channel, ...]:

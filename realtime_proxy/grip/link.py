@@ -32,12 +32,15 @@ class Links:
     gone: str | None = None
 
 
+NO_LINKS = Links()
+
+
 def parse_links(values: Iterable[bytes]) -> Links:
     """The links of the `Grip-Link` lines. Raises GripError if one can't be read.
 
     An element without parameters is ignored; one with an unknown relation only has to be a link.
     """
-    links = Links()
+    links = NO_LINKS
     for text in split_links(values):
         link = _parse_link(text)
         if link is None:

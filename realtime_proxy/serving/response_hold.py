@@ -223,14 +223,13 @@ class ResponseHold(HttpHold):
         form = response_form(request, response.status, length)
         old = poll.version == b"1.0"
         keep_alive = poll.keep_alive and self.connection.context.drain is None
-        data = encode_response_head(
-            response.head(), form, length, keep_alive=keep_alive, old_client=old
-        )
+        head = response.head()
+        data = encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
         self.writer.write(data if form == BodyForm.NONE else data + response.body)
         if (record := self._record) is not None:
             record.status, record.response_headers = response.status, response.headers
         if (counts := self._counts()) is not None:
-            counts.client_header_bytes_sent += response.head().content_bytes()
+            counts.client_header_bytes_sent += head.content_bytes()
             counts.client_content_bytes_sent += length
         self._tell_closed(reason)
         self.connection.resume(keep_alive=keep_alive)
