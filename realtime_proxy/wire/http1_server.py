@@ -74,6 +74,8 @@ class RequestParser:
 
         Raises ProtocolError (400, 414, 431, 501, 505).
         """
+        if not self.buffer:
+            return None
         if empty := _EMPTY_LINES.match(self.buffer):  # RFC 9112 2.2
             self.buffer = self.buffer[empty.end() :]
         end = self.buffer.find(b"\r\n\r\n", self._searched)
