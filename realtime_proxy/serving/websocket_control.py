@@ -107,7 +107,9 @@ class WebSocketControl:
         """Subscribe to a channel by its whole name; False if there are too many already."""
         context = self._websocket.connection.context
         count = len(self._subscriptions)
-        if self._find(channel) is not None:
+        if (place := self._find(channel)) is not None:
+            if place.group.scope != self._websocket.scope_on(channel):
+                self._join_anew()  # only now its name says whom its items are for
             return True
         if count >= context.grip.max_channels:
             return False

@@ -230,6 +230,22 @@ def test_websockets_that_listen_to_more_and_more(websocket, backend, program, pa
         assert got == [*texts, "all"]
 
 
+def test_a_channel_that_is_named_by_the_claim_only_later(
+    websocket, backend, program, path, channel
+):
+    """It was called by its whole name before, as a shared one: by now its items need no meta."""
+    backend.scripts[path] = over_http()
+    client = websocket()
+    client.open(path, bearer("12"))
+    for name in (f"{channel}/12", f"{channel}/{{claims.agency}}"):
+        client.send(TEXT, name.encode())
+        assert client.read().content == b"listening to " + name.encode()
+    publish(program, f"{channel}/12", "to nobody", "13")
+    publish(program, f"{channel}/12", "own")
+    publish(program, f"{channel}/12", "all", "*")
+    assert [client.read().content for _ in range(2)] == [b"own", b"all"]
+
+
 def test_a_session_of_sockjs(connect, backend, program, path, channel):
     backend.scripts["/sock"] = over_http(channel)
     where = f"/sock/000/{channel}/xhr"
