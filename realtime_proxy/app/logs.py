@@ -115,9 +115,15 @@ def _open(file: str) -> TextIO:
 def _renderers(format_: str, *, colors: bool) -> list[Any]:
     if format_ == "pushpin":
         return [structlog.processors.format_exc_info, pushpin_line]
+    # Where it was that something failed, but no variables: tokens, keys and bodies are among them.
     if format_ == "json":
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [_quote_what_is_hidden, structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)]
+        told = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        return [structlog.processors.ExceptionRenderer(told), structlog.processors.JSONRenderer()]
+    shown = structlog.dev.RichTracebackFormatter("auto" if colors else None, show_locals=False)
+    console = structlog.dev.ConsoleRenderer(
+        colors=colors, sort_keys=False, exception_formatter=shown
+    )
+    return [_quote_what_is_hidden, console]
 
 
 def _quote_what_is_hidden(

@@ -51,6 +51,25 @@ def test_a_terminal_does_not_obey_what_others_wrote(written, text):
     assert "count=1" in line
 
 
+@pytest.mark.parametrize("format_", ["console", "json", "pushpin"])
+def test_a_failure_says_where_it_was_and_not_what_was_there(written, format_):
+    """What code works on are tokens, keys and bodies of clients."""
+
+    def check(credential):
+        if credential:
+            raise ValueError("odd")
+
+    file = written(format=format_)
+    try:
+        check(bytes.fromhex("736563726574").decode())  # source lines may be shown
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    text = file.read_text()
+    assert "odd" in text
+    assert "check" in text
+    assert "secret" not in text
+
+
 def test_lines_as_json(written):
     file = written(format="json")
     try:
