@@ -24,6 +24,7 @@ KINDS = ("stream", "response", "websocket", "plain")
 AT_ONCE = 64
 OPEN_SECONDS = 600.0
 _BYTES = 65_536
+PLAIN = b"GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _LATEST = 4 * AT_ONCE
 _UPGRADE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -268,12 +269,13 @@ class _Crowd:
         _wait_until_filled(sockets, expected_bytes, timeout_seconds)
         return filled_at
 
-    def pipeline(self, port: int, connections: int, each: int) -> tuple[float, int]:
+    def pipeline(
+        self, port: int, connections: int, each: int, request: bytes = PLAIN
+    ) -> tuple[float, int]:
         """Send all requests, then only look on until all answers wait: seconds, and requests.
 
         Connections are opened with one request each, and the answers read at the end.
         """
-        request = b"GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n"
         sockets = [_connect(port, "127.0.0.1", None).sock for _ in range(connections)]
         size = 0
         for each_socket in sockets:

@@ -161,6 +161,17 @@ def judge_own(own: Mapping[str, Any], cores: int) -> list[Verdict]:
             figures = by_metric[metric]
             ratios = figures["ratios"]
             found.append(Verdict(goal, figures["ratio"], min(ratios), max(ratios)))
+    for name, figures in own.get("handlers", {}).items():
+        if name == "none":
+            continue
+        bound = 0.15 if name == "both" else None
+        goal = Goal(
+            "handlers on a route", f"handlers, {name}", "loss of rate", "no handlers", "<=", bound
+        )
+        losses = figures["losses"]
+        found.append(Verdict(goal, figures["loss"], min(losses), max(losses)))
+        shown = Goal(goal.row, goal.scenario, "cpu of a request, added", None, unit=" µs")
+        found.append(verdict(shown, [figures["added_us"]]))
     for figures in own.get("idle_connections", ()):
         name = f"idle_connections, {figures['count']} x {figures['kind']}"
         memory = figures["bytes_per_connection"] / 1024

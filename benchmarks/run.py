@@ -38,6 +38,7 @@ OWN_SECONDS = 1_200
 OWN = {
     "tls_fanout": (),
     "two_workers": (),
+    "handlers": (),
     "idle_connections": ("100000", "--kind", "stream"),
 }
 

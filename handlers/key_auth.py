@@ -126,6 +126,11 @@ class Handler(BaseHandler):
         self.secret_names = frozenset(name.lower() for name in config.key_names)
         self._names = tuple(name.encode() for name in config.key_names)
         self._header_names = frozenset(name.lower() for name in self._names)
+        # Nearly all are: one name, and the header comes first.
+        self._is_plain = (
+            len(self._names) == 1 and config.key_in_header and config.profile == "modern"
+        )
+        self._header = self._names[0].lower() if self._names else b""
         self._is_classic = config.profile == "classic"
         asked = config.key_in_body
         self._key_in_body = self._is_classic if asked is None else asked
@@ -200,6 +205,10 @@ class Handler(BaseHandler):
     async def _digest(self, exchange: Exchange) -> bytes:
         """What the key of a request is known by. Raises KeyAuthError."""
         request = exchange.request
+        if self._is_plain and b"?" not in request.target:
+            key = _first((request.headers.get_all(self._header),))
+            if key is not None:
+                return digest_of(key)
         in_query = self._in_query(request)
         if self._is_classic:
             key = _first(in_query) or await self._in_body(exchange)

@@ -4,7 +4,7 @@ Which handler acts at which moment is found out once, when the chain is built, s
 nobody uses costs one truth test. Nothing here waits except for what a handler awaits itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import TypeVar
 
@@ -21,6 +21,20 @@ T = TypeVar("T")
 INTERNAL_ERROR_CLOSE = CloseWith(1011)
 
 
+# So many pairs of credentials that come together are remembered.
+_MAX_JOINED = 1_000
+
+
+@attrs.frozen
+class _Joined:
+    """Two credentials that came together; kept with them, by whose ids it is found."""
+
+    before: Identity
+    identity: Identity
+    credentials: Mapping[str, Identity]
+    together: Identity
+
+
 class Chain:
     """One route's handlers. `sets_headers` has the identity headers (lower case) of all of them.
 
@@ -33,6 +47,7 @@ class Chain:
         "_backend_request",
         "_closed",
         "_delivery",
+        "_joined",
         "_opened",
         "_request",
         "_response_head",
@@ -54,6 +69,7 @@ class Chain:
         )
         self.keeps_record = any(handler.keeps_record for handler in self.handlers)
         self.delivery_failures = 0
+        self._joined: dict[tuple[str, str, int, int], _Joined] = {}
         self._request = self._acting_at("on_request")
         self._response_head = self._acting_at("on_response_head")
         self._websocket_event = self._acting_at("on_websocket_event")
@@ -100,9 +116,24 @@ class Chain:
             if exchange.identity is not before:
                 name = handler.context.name
                 if before is not None:
-                    _join(exchange, before, found_by, name)
+                    self._join(exchange, before, found_by, name)
                 found_by = name
         return None
+
+    def _join(self, exchange: Exchange, before: Identity, found_by: str, handler: str) -> None:
+        """Have the end of no credential be lost because a later handler has found out more."""
+        identity = exchange.identity or before
+        # Most handlers say the same of the same credential, by the same object.
+        pair = found_by, handler, id(before), id(identity)
+        joined = self._joined.get(pair)
+        if joined is None:
+            credentials = {**(exchange.credentials or {found_by: before}), handler: identity}
+            together = identity.within(credentials.values())
+            joined = _Joined(before, identity, credentials, together)
+            if len(self._joined) >= _MAX_JOINED:
+                del self._joined[next(iter(self._joined))]
+            self._joined[pair] = joined
+        exchange.credentials, exchange.identity = joined.credentials, joined.together
 
     def response_head(self, exchange: Exchange, response: ResponseHead) -> Refuse | None:
         """Let handlers change the backend's response head; a Refuse replaces the response."""
@@ -164,14 +195,6 @@ class Chain:
                 handler.on_close(exchange, reason)
             except Exception as error:  # noqa: BLE001 - the others still have to hear of it
                 _log_failure(handler, exchange, "close", error)
-
-
-def _join(exchange: Exchange, before: Identity, found_by: str, handler: str) -> None:
-    """Have the end of no credential be lost because a later handler has found out more."""
-    identity = exchange.identity or before
-    credentials = {**(exchange.credentials or {found_by: before}), handler: identity}
-    exchange.credentials = credentials
-    exchange.identity = identity.within(credentials.values())
 
 
 def _checked(outcome: T, accepted: UnionType) -> T:

@@ -24,6 +24,7 @@ ANONYMOUS = b"X-Anonymous-Consumer"
 IDENTITY_HEADERS = frozenset(
     name.lower() for name in (CONSUMER_ID, CUSTOM_ID, USERNAME, CREDENTIAL, ANONYMOUS)
 )
+_SIZES = frozenset(map(len, IDENTITY_HEADERS))  # most names have another one
 # As `sets_headers` of those who say who it is.
 IDENTITY_HEADER_NAMES = frozenset(name.decode() for name in IDENTITY_HEADERS)
 
@@ -188,7 +189,13 @@ def identity_headers(consumer: Consumer, identity: Identity) -> Headers:
 def pass_as(exchange: Exchange, identity: Identity, headers: Headers) -> None:
     """Say who it is, to later handlers and in the headers every backend request repeats."""
     exchange.identity = identity
-    kept = exchange.request.headers.without(IDENTITY_HEADERS)
+    kept = Headers(
+        [
+            field
+            for field in exchange.request.headers
+            if len(field[0]) not in _SIZES or field[0].lower() not in IDENTITY_HEADERS
+        ]
+    )
     kept += headers
     exchange.request.headers = kept
 

@@ -61,7 +61,7 @@ class JwtCredentials:
         """False once it is gone, or has become another."""
         live = _live.get(self._context.name, self._of_settings)
         known = live.get(credential.key) or self._context.stored.of_issuer(credential.key)
-        return known is not None and known[1] == credential
+        return known is not None and (known[1] is credential or known[1] == credential)
 
 
 def _of_settings(consumers: Iterable[Consumer], *, is_base64: bool) -> Iterator[tuple[str, Found]]:

@@ -26,7 +26,8 @@ class TokenPlaces:
         subprotocol: str = "",
     ) -> None:
         """Names of each; the subprotocol that is offered behind `subprotocol` is a token."""
-        self._headers = tuple(name.lower().encode() for name in headers)
+        self._headers = frozenset(name.lower().encode() for name in headers)
+        self._sizes = frozenset(map(len, self._headers))  # most names have another one
         self._arguments = frozenset(name.encode() for name in arguments)
         self._cookies = frozenset(name.encode() for name in cookies)
         self.subprotocol = subprotocol.lower().encode()
@@ -36,7 +37,10 @@ class TokenPlaces:
 
         The same one in several places is one.
         """
-        found = list(dict.fromkeys(self._found(request)))
+        found = self._in_headers(request)
+        is_elsewhere = self._cookies or (self._arguments and b"?" in request.target)
+        if is_elsewhere or len(found) > 1:
+            found = list(dict.fromkeys((*self._elsewhere(request), *found)))
         if is_websocket and self.subprotocol:
             behind = bearer_of_subprotocols(request.headers, self.subprotocol)
             found += [behind] if behind and behind not in found else []
@@ -46,16 +50,20 @@ class TokenPlaces:
             raise NoToken("Unauthorized")
         return found[0]
 
-    def _found(self, request: RequestHead) -> Iterator[bytes]:
-        if self._arguments and b"?" in request.target:
+    def _in_headers(self, request: RequestHead) -> list[bytes]:
+        found, sizes, names = [], self._sizes, self._headers
+        for field, value in request.headers:
+            if len(field) in sizes and field.lower() in names:
+                scheme, _, token = value.strip().partition(b" ")
+                if token and scheme.lower() == b"bearer":
+                    found.append(token.strip())
+        return found
+
+    def _elsewhere(self, request: RequestHead) -> Iterator[bytes]:
+        if self._arguments:
             yield from (v for n, v, _ in arguments(request.target) if n in self._arguments and v)
         if self._cookies:
             yield from (v for n, v, _ in cookies(request.headers) if n in self._cookies and v)
-        for name in self._headers:
-            for value in request.headers.get_all(name):
-                scheme, _, token = value.strip().partition(b" ")
-                if scheme.lower() == b"bearer" and token:
-                    yield token.strip()
 
     def take_subprotocol(self, request: RequestHead) -> bool:
         """Take the token among subprotocols away, and what marks it; False if there is none."""

@@ -317,6 +317,30 @@ async def test_the_earliest_end_counts(
     assert exchange.credentials == {"one": one, "other": other}
 
 
+async def test_what_came_together_before_is_the_same_again() -> None:
+    one, other = Identity("a", expires_at=5), Identity("b")
+    chain = Chain([finding(one, "one"), finding(other, "other")])
+    exchanges = [new_exchange() for _ in range(2)]
+    for exchange in exchanges:
+        await chain.request(exchange)
+    assert exchanges[0].identity is exchanges[1].identity
+    assert exchanges[1].credentials == {"one": one, "other": other}
+
+
+async def test_no_more_pairs_are_remembered_than_there_is_room_for() -> None:
+    class Finding(BaseHandler):
+        async def on_request(self, exchange: Exchange) -> Any:
+            exchange.identity = Identity("a", expires_at=5)
+            return CONTINUE
+
+    chain = Chain([make(Finding, "one"), make(Finding, "other")])
+    for _ in range(1_100):
+        exchange = new_exchange()
+        await chain.request(exchange)
+        assert exchange.credentials.keys() == {"one", "other"}
+    assert len(chain._joined) == 1_000
+
+
 async def test_each_credential_may_lapse() -> None:
     counts = {"one": True, "other": True}
     handlers = [
