@@ -12,7 +12,7 @@ import attrs
 
 from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead, ResponseHead, text_response
-from realtime_proxy.pipeline.decision import Answer, CloseWith, Decision, Refuse, Renew
+from realtime_proxy.pipeline.decision import CONTINUE, Answer, CloseWith, Decision, Refuse, Renew
 from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.pipeline.handler import BaseHandler, EventOutcome, WebSocketEvent
 
@@ -108,10 +108,12 @@ class Chain:
         for handler in self._request:
             before = exchange.identity
             try:
-                decision = _checked(await handler.on_request(exchange), Decision)
+                decision = await handler.on_request(exchange)
+                if decision is not CONTINUE:  # what nearly all say is not looked at further
+                    decision = _checked(decision, Decision)
             except Exception as error:  # noqa: BLE001 - whatever a handler raises refuses
                 return _refusal(handler, exchange, "request", error)
-            if isinstance(decision, Refuse | Answer):
+            if decision is not CONTINUE and isinstance(decision, Refuse | Answer):
                 return decision
             if exchange.identity is not before:
                 name = handler.context.name
