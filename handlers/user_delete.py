@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 300.0
-# Who was told need not be told again if another worker hears of it late.
-_TOLD_SECONDS = 60
+# What is done need not be done again if another worker hears of it late.
+_DONE_SECONDS = 60
+_BEGUN, _DONE = b"begun", b"done"
 # 404 and 410: it knows no such user, or no more.
 _HEARD = frozenset((*range(200, 300), 404, 410))
 
@@ -98,44 +99,56 @@ class Handler(BaseHandler):
             return
         for url in self.config.urls:
             entry = json.dumps([url, user])
-            if not await client.exists([self._turn(entry)]):
-                await client.hsetnx(self._pending, entry, "0")
+            is_new = await client.hsetnx(self._pending, entry, "0")
+            # Another worker may have heard of it earlier, and be done with it.
+            if is_new and await client.get(self._turn(entry)) == _DONE:
+                await client.hdel(self._pending, [entry])
         self._come.set()
 
     async def _work_off(self, client: "Redis[bytes]") -> None:
-        """Tell who is to be told, for ever."""
-        while True:
-            self._come = trio.Event()
-            entries = await client.hgetall(self._pending)
-            async with trio.open_nursery() as nursery:
-                for entry, attempts in entries.items():
-                    nursery.start_soon(self._tell, client, entry.decode(), int(attempts) + 1)
-            with trio.move_on_after(_POLL_SECONDS):
-                await self._come.wait()
+        """Tell who is to be told, for ever; who is slow to hear it keeps nobody waiting."""
+        async with trio.open_nursery() as attempts:
+            while True:
+                self._come = trio.Event()
+                entries = await client.hgetall(self._pending)
+                async with trio.open_nursery() as turns:
+                    for entry, made in entries.items():
+                        attempt = entry.decode(), int(made) + 1
+                        turns.start_soon(self._take_turn, client, attempts, *attempt)
+                with trio.move_on_after(_POLL_SECONDS):
+                    await self._come.wait()
 
-    async def _tell(self, client: "Redis[bytes]", entry: str, attempt: int) -> None:
-        """Make an attempt, if it is time for one and nobody else makes it."""
+    async def _take_turn(
+        self, client: "Redis[bytes]", attempts: trio.Nursery, entry: str, attempt: int
+    ) -> None:
+        """Begin an attempt, if it is time for one and nobody else makes it."""
         from coredis.tokens import PureToken
 
-        url, user = json.loads(entry)
+        url, _ = json.loads(entry)
         pause_seconds = min(2.0 ** (attempt - 1), _LONGEST_PAUSE_SECONDS)
         until_next = math.ceil(self.config.timeout_seconds + pause_seconds)
-        if url not in self.config.urls or not await client.set(
-            self._turn(entry), "1", condition=PureToken.NX, ex=until_next
+        if url in self.config.urls and await client.set(
+            self._turn(entry), _BEGUN, condition=PureToken.NX, ex=until_next
         ):
-            return
+            attempts.start_soon(self._tell, client, entry, attempt)
+
+    async def _tell(self, client: "Redis[bytes]", entry: str, attempt: int) -> None:
+        url, user = json.loads(entry)
         problem = await self._problem(url, user)
         log = self.context.logger.bind(url=url, user=user, attempt=attempt)
         if not problem:
             log.info("service told of a deleted user")
-            await client.set(self._turn(entry), "1", ex=_TOLD_SECONDS)
-            await client.hdel(self._pending, [entry])
+            await self._be_done(client, entry)
         elif attempt < self.config.attempts:
             log.warning("service not told of a deleted user yet", problem=problem)
             await client.hincrby(self._pending, entry, 1)
         else:
             log.error("service not told of a deleted user", problem=problem)
-            await client.hdel(self._pending, [entry])
+            await self._be_done(client, entry)
+
+    async def _be_done(self, client: "Redis[bytes]", entry: str) -> None:
+        await client.set(self._turn(entry), _DONE, ex=_DONE_SECONDS)
+        await client.hdel(self._pending, [entry])
 
     async def _problem(self, url: str, user: str) -> str:
         """Why a service has not heard of it; nothing if it has."""

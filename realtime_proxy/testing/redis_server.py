@@ -44,18 +44,24 @@ class RedisServer:
         server.server_activate()
         self.port = server.server_address[1]
         server.redis = self  # type: ignore[attr-defined]
-        self._server = server
+        self._server: socketserver.BaseServer | None = server
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def stop(self) -> None:
-        """Take none any more, and end those that there are."""
-        self._server.shutdown()
-        self._server.server_close()
+        """Take none any more, and end those that there are: none of them hears anything more."""
         with self.lock:
-            for connection in self.connections:
+            server, self._server = self._server, None
+            while self.connections:
                 with contextlib.suppress(OSError):
-                    connection.request.shutdown(socket.SHUT_RDWR)
+                    self.connections.pop().request.shutdown(socket.SHUT_RDWR)
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+
+    def takes(self, connection: "Connection") -> bool:
+        """False for one that came before a stop and is only now attended to."""
+        return connection.server is self._server
 
     def set(self, key: str, value: str = "1") -> None:
         """As the command."""
@@ -72,8 +78,9 @@ class RedisServer:
 
     def expire(self, prefix: str) -> None:
         """Let the time of all keys with this prefix be over."""
-        for key in [key for key in self.seconds if key.startswith(prefix.encode())]:
-            self.delete(key.decode())
+        with self.lock:
+            for key in [key for key in self.seconds if key.startswith(prefix.encode())]:
+                self.delete(key.decode())
 
     def answer(self, connection: "Connection | None", command: list[bytes]) -> Reply:
         """What is answered to a command."""
@@ -123,11 +130,13 @@ class Connection(socketserver.StreamRequestHandler):
         self.watched: dict[bytes, bytes | None] = {}
         self.queue: list[list[bytes]] | None = None  # between MULTI and EXEC
         with redis.lock:
+            if not redis.takes(self):
+                return
             redis.connections.add(self)
         try:
             for command in _commands(self.rfile):
-                if not redis.is_silent:
-                    with redis.lock:
+                with redis.lock:
+                    if self in redis.connections and not redis.is_silent:
                         self._write(redis.answer(self, command))
         except (OSError, ValueError):
             pass

@@ -114,6 +114,26 @@ async def test_by_one_worker(run, server, services):
     assert services.asked[0][2] == "ü".encode()
 
 
+async def test_a_worker_that_hears_of_it_while_another_is_done_with_it(
+    run, server, services, monkeypatch
+):
+    turns = {f"{PENDING}:{json.dumps([url, 'u'])}".encode() for url in (A, B)}
+    answer = server.answer
+
+    def done_meanwhile(connection, command):
+        if command[0] == b"HSETNX" and not turns & server.texts.keys():
+            for turn in turns:
+                answer(None, [b"SET", turn, b"done", b"EX", b"60"])
+        return answer(connection, command)
+
+    monkeypatch.setattr(server, "answer", done_meanwhile)
+    await run()
+    server.publish("user-delete", "u")
+    server.publish("user-delete", "v")
+    await until(lambda: is_done(server, "v"))
+    assert [user for _, _, user in services.asked] == [b"v", b"v"]
+
+
 @pytest.mark.parametrize("answer", [500, 401, 302, HttpCallError("refused")])
 async def test_again_and_less_often(run, server, services, answer):
     services.answers[A] = [answer, answer, 204]
@@ -134,7 +154,8 @@ def asked(services, url):
 
 
 def pending(server):
-    known = server.hashes.get(PENDING.encode(), {})
+    with server.lock:
+        known = dict(server.hashes.get(PENDING.encode(), {}))
     return {entry.decode(): int(attempts) for entry, attempts in known.items()}
 
 
@@ -192,8 +213,9 @@ async def test_slow_services_do_not_stop_the_others(run, server, services):
 
     services.ask = ask
     await run()
-    server.publish("user-delete", "u")
-    await until(lambda: asked(services, B) == 1)
+    for count, user in enumerate("uvw", 1):
+        server.publish("user-delete", user)
+        await until(lambda count=count: asked(services, B) == count)
 
 
 @pytest.mark.parametrize(
