@@ -101,4 +101,6 @@ def _alternative_names(certificate: "Certificate") -> tuple[str, ...]:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
+    except (x509.UnsupportedGeneralNameType, x509.DuplicateExtension) as error:
+        raise ValueError(str(error)) from error
     return tuple(f"{kind}:{name.value}" for name in found if (kind := kinds.get(type(name))))

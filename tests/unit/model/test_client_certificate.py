@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from realtime_proxy.model.client_certificate import ClientCertificate
 
@@ -24,7 +24,9 @@ def der_of(subject, names=()):
         .not_valid_after(start + dt.timedelta(days=1))
     )
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        written = names if isinstance(names, x509.UnrecognizedExtension) else None
+        extension = written or x509.SubjectAlternativeName(names)
+        builder = builder.add_extension(extension, critical=False)
     certificate = builder.sign(key, hashes.SHA256())
     return certificate.public_bytes(Encoding.DER)
 
@@ -65,4 +67,15 @@ def test_what_can_not_be_read():
     certificate = ClientCertificate(b"nonsense")
     assert len(certificate.fingerprint) == 64
     with pytest.raises(ValueError, match="parsing"):
+        _ = certificate.subject
+
+
+@pytest.mark.parametrize("kind", [b"\xa5", b"\xa3"])
+def test_names_of_kinds_that_can_not_be_told_apart(kind):
+    """Of EDI parties and X.400: the certificate may be valid all the same."""
+    names = x509.UnrecognizedExtension(
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x02%b\x00" % kind
+    )
+    certificate = ClientCertificate(der_of([(NameOID.COMMON_NAME, "alice")], names))
+    with pytest.raises(ValueError, match="not supported"):
         _ = certificate.subject
