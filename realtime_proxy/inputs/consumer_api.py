@@ -192,7 +192,7 @@ class ConsumerApi:
         # As Kong had it once: PUT replaces one whose id is known.
         if method == "PUT" and (known := kind.find(record, told.get("id", ""))) is not None:
             return await self._put_credential(record, kind, known, told)
-        return await self._add(record, kind, kind.make(told, self._begun()), 201)
+        return await self._add(record, kind, kind.make(told, self._begun()), None, 201)
 
     async def _credential(
         self, method: str, record: ConsumerRecord, kind: Kind, name: str, fields: dict[str, Any]
@@ -213,7 +213,7 @@ class ConsumerApi:
             await self._store.put(replace(record, **{kind.field: tuple(kept)}))
             return Response(204, Headers())
         told = kind.fields({kind.called_by: kind.name(found), **fields})
-        return await self._add(record, kind, _changed(found, told), 200)
+        return await self._add(record, kind, _changed(found, told), found, 200)
 
     async def _put_credential(
         self, record: ConsumerRecord, kind: Kind, found: Credential | None, told: dict[str, Any]
@@ -224,13 +224,18 @@ class ConsumerApi:
             if told.get("id", found.id) != found.id:
                 raise FieldError("id: can't be changed")
             begun = {"id": found.id, "created_at": found.created_at}
-        return await self._add(record, kind, kind.make(told, begun), 200)
+        return await self._add(record, kind, kind.make(told, begun), found, 200)
 
     async def _add(
-        self, record: ConsumerRecord, kind: Kind, credential: Credential, status: int
+        self,
+        record: ConsumerRecord,
+        kind: Kind,
+        credential: Credential,
+        replaced: Credential | None,
+        status: int,
     ) -> Response:
-        check_credential(kind, self._store.book, record, credential)
-        others = [one for one in kind.all_of(record) if one.id != credential.id]
+        check_credential(kind, self._store.book, record, credential, replaced)
+        others = [one for one in kind.all_of(record) if one != replaced]
         await self._store.put(replace(record, **{kind.field: (*others, credential)}))
         return json_response(status, shown_credential(credential, record))
 

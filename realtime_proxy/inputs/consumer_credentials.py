@@ -67,9 +67,16 @@ COLLECTIONS = {"key-auths": _KEYS, "keyauths": _KEYS, "jwts": _JWT, "acls": _GRO
 
 
 def check_credential(
-    kind: Kind, book: StoredConsumers, record: ConsumerRecord, credential: Credential
+    kind: Kind,
+    book: StoredConsumers,
+    record: ConsumerRecord,
+    credential: Credential,
+    replaced: Credential | None,
 ) -> None:
     """Raises Failure if somebody has it already, or FieldError if it can't be used."""
+    known_ids = (one.id for of in book.records.values() for one in kind.all_of(of))
+    if replaced is None and credential.id in known_ids:
+        raise not_unique("id", credential.id)
     if isinstance(credential, KeyRecord):
         owner = book.of_key(digest_of(credential.key.encode()))
         if owner is not None and owner.id != credential.id:

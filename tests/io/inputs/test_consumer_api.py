@@ -165,6 +165,28 @@ async def test_put_as_kong_had_it_once(kong):
     assert (kong.owner(b"k"), kong.owner(b"l")) == (None, "alix")
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("key-auth", {"key": "k"}),
+        ("jwt", {"key": "j", "secret": "s"}),
+        ("acls", {"group": "staff"}),
+    ],
+)
+async def test_ids_of_credentials_are_unique(kong, kind, fields):
+    for name in ("alice", "bob"):
+        await kong.call("POST", "/consumers", username=name)
+    _, made = await kong.call("POST", f"/consumers/alice/{kind}", {**fields, "id": ID})
+    before = dict(kong.store.book.records)
+    for name in ("alice", "bob"):
+        for another in (fields, {**fields, next(iter(fields)): "another"}):
+            told = {**another, "id": ID}
+            assert (await kong.call("POST", f"/consumers/{name}/{kind}", told))[0] == 409
+    assert (await kong.call("PUT", f"/consumers/bob/{kind}/{ID}", fields))[0] == 409
+    assert kong.store.book.records == before
+    assert (await kong.call("PUT", f"/consumers/alice/{kind}/{ID}", fields)) == (200, made)
+
+
 async def test_all_credentials_of_a_kind(kong):
     made = {}
     for name in ("alice", "bob"):
