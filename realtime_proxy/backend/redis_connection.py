@@ -5,6 +5,7 @@ connection is not mended in secret: all is made anew, and the listener is told b
 """
 
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RETRY_SECONDS = 0.5
+# How coredis tells what has failed: with all of the command, in which there may be secrets.
+_COMMAND = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 # One is for what is published. The others are given back once a question is sent.
 _MAX_CONNECTIONS = 4
 
@@ -50,8 +53,11 @@ class KeptRedisConnection:
 
     async def ask(self, question: Callable[[Any], Awaitable[T]]) -> T:
         """What it answers. Raises RedisUnavailable."""
+        from anyio import BrokenResourceError, ClosedResourceError
         from coredis.exceptions import RedisError
 
+        # Its pool raises the first one for whoever asks while it is being closed.
+        gone = RuntimeError, BrokenResourceError, ClosedResourceError
         try:
             with trio.fail_after(self._settings.timeout_seconds):
                 if self._client is None:
@@ -61,8 +67,7 @@ class KeptRedisConnection:
                 return await question(self._client)
         except trio.TooSlowError as error:
             raise RedisUnavailable("Redis does not answer in time") from error
-        # Its pool raises the second one for whoever asks while it is being closed.
-        except (RedisError, RuntimeError) as error:
+        except (RedisError, *gone) as error:
             raise RedisUnavailable(_said(error)) from error
 
     async def attend(
@@ -159,4 +164,4 @@ def _said(problem: BaseException) -> str:
     """What it says; the first of a group, since one failure ends all there is of a connection."""
     while isinstance(problem, BaseExceptionGroup):
         problem = problem.exceptions[0]
-    return str(problem) or type(problem).__name__
+    return _COMMAND.sub("", str(problem)) or type(problem).__name__

@@ -116,7 +116,7 @@ class RedisConsumers(ConsumerStore):
             log.warning("consumers can't be read", problem=str(error))
 
     async def _hear(self, content: bytes) -> None:
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
             change = _decode(content)
             if change.after == self._state:
                 return  # of this instance, or read already

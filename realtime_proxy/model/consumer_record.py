@@ -51,4 +51,7 @@ def encode_record(record: ConsumerRecord) -> bytes:
 
 def decode_record(data: bytes) -> ConsumerRecord:
     """The same again. Raises msgspec.DecodeError."""
-    return msgspec.json.decode(data, type=ConsumerRecord)
+    try:
+        return msgspec.json.decode(data, type=ConsumerRecord)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from error

@@ -1,5 +1,6 @@
 """Redis as handlers have it: there, away and there again, slow, and what is published."""
 
+import anyio
 import pytest
 import structlog
 import trio
@@ -97,6 +98,29 @@ async def test_an_error_of_the_listener_is_not_one_of_redis(server):
     with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
         await redis.attend(listen, ("a",))
     assert not redis.is_there
+
+
+@pytest.mark.parametrize("closed", [anyio.ClosedResourceError, anyio.BrokenResourceError])
+async def test_a_connection_that_closes_under_a_question(attended, closed):
+    """As coredis says it between the loss of a connection and the next one."""
+
+    async def question(client):
+        raise closed
+
+    with pytest.raises(RedisUnavailable, match=closed.__name__):
+        await attended[0].ask(question)
+
+
+async def test_what_fails_is_told_without_what_was_said(attended):
+    """Keys of consumers are in commands."""
+
+    async def question(client):
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.zadd("k", {"hunter2 (of all)": 1})
+
+    with pytest.raises(RedisUnavailable) as refused:
+        await attended[0].ask(question)
+    assert str(refused.value).lower() == "unknown command 'zadd'"
 
 
 async def test_who_asks_at_the_start_waits(server, nursery):

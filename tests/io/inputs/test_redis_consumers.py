@@ -151,7 +151,10 @@ async def test_away_the_last_known_ones_count_and_nothing_changes(server, two):
     assert other.records == one.records
 
 
-async def test_what_was_missed_is_read(two):
+@pytest.mark.parametrize(
+    "message", ["no change at all", b'{"before": "\xff", "after": "", "id": "", "record": null}']
+)
+async def test_what_was_missed_is_read(two, message):
     """As when a message was lost, or is none of an instance."""
     one, other = two
     client = one.store._redis
@@ -161,7 +164,7 @@ async def test_what_was_missed_is_read(two):
     async def behind_its_back(redis):
         await redis.hset(RECORDS, {"2": encode_record(BOB)})
         await redis.set(STATE, "by hand")
-        await redis.publish(f"{RECORDS}:0", "no change at all")
+        await redis.publish(f"{RECORDS}:0", message)
 
     await client.ask(behind_its_back)
     assert await other.hear(1) == [("2", BOB)]

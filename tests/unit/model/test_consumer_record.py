@@ -1,5 +1,8 @@
 """Consumers as they are kept, and go between processes."""
 
+import msgspec
+import pytest
+
 from realtime_proxy.model.consumer_record import (
     ConsumerRecord,
     GroupRecord,
@@ -21,3 +24,9 @@ def test_a_record_comes_back_as_it_was():
         groups=(GroupRecord("4", "staff", 8),),
     )
     assert decode_record(encode_record(record)) == record
+
+
+@pytest.mark.parametrize("data", [b"no record", b"{}", b'{"id": "\xff", "created_at": 1}'])
+def test_what_is_no_record(data):
+    with pytest.raises(msgspec.DecodeError):
+        decode_record(data)
