@@ -28,6 +28,19 @@ def open_store(
     return store
 
 
+def check_store(settings: Consumers, base_dir: Path) -> None:
+    """Raise ConfigError if the store could not be opened. No file is made, and nobody asked."""
+    if not settings.store:
+        return
+    where = _where(settings.store, base_dir)
+    if "://" in where:
+        _redis(where)
+    elif (base_dir / where).is_dir():
+        raise ConfigError([Problem(_KEY_PATH, f"{base_dir / where} is a folder")])
+    elif not (folder := (base_dir / where).parent).is_dir():
+        raise ConfigError([Problem(_KEY_PATH, f"there is no folder {folder}")])
+
+
 def _where(written: str, base_dir: Path) -> str:
     if not written.startswith(_ELSEWHERE):
         return written
@@ -40,12 +53,17 @@ def _where(written: str, base_dir: Path) -> str:
 def _store(where: str, base_dir: Path, book: StoredConsumers) -> ConsumerStore:
     if "://" not in where:
         return SqliteConsumers(base_dir / where, book)
+    redis = _redis(where)
+    return RedisConsumers(KeptRedisConnection(redis), redis.db, book)
+
+
+def _redis(url: str) -> RedisSettings:
     try:
-        redis = RedisSettings.of_url(where)
+        redis = RedisSettings.of_url(url)
         redis.check()
     except ConfigError as error:
         raise _at_key(error) from error
-    return RedisConsumers(KeptRedisConnection(redis), redis.db, book)
+    return redis
 
 
 def _at_key(error: ConfigError) -> ConfigError:

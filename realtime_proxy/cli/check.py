@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from realtime_proxy.cli.problems import show, show_problems
+from realtime_proxy.config.consumers_section import Consumers
 from realtime_proxy.config.route_section import Route
 from realtime_proxy.config.schema import Config
 from realtime_proxy.errors import ConfigError, Problem
@@ -36,33 +37,40 @@ def check(file: Path) -> None:
 
 
 def load_all(file: Path) -> Config:
-    """The configuration, after a try of its handlers; `ConfigError` has the problems of both."""
+    """The configuration, after a try of what it opens; `ConfigError` has the problems of both."""
     from realtime_proxy.config.load import load_config
 
     try:
         config = load_config(file)
     except ConfigError as error:
-        found = [*error.problems, *_handler_problems(_part_for_handlers(file), file)]
+        found = [*error.problems, *_problems_within(_part_to_try(file), file)]
         # A wrong key may be told of by both.
         raise ConfigError(list(dict.fromkeys(found)), str(file)) from error
-    problems = _handler_problems(config, file)
+    problems = _problems_within(config, file)
     if problems:
         raise ConfigError(problems, str(file))
     return config
 
 
-def _handler_problems(config: Config, file: Path) -> list[Problem]:
+def _problems_within(config: Config, file: Path) -> list[Problem]:
+    """Those of its handlers, and of the store of consumers."""
+    from realtime_proxy.app.consumer_side import check_store
     from realtime_proxy.pipeline.registry import load_handlers
 
-    try:
-        load_handlers(config, file.parent)
-    except ConfigError as error:
-        return error.problems
-    return []
+    problems: list[Problem] = []
+    for attempt in (
+        lambda: load_handlers(config, file.parent),
+        lambda: check_store(config.consumers, file.parent),
+    ):
+        try:
+            attempt()
+        except ConfigError as error:
+            problems += error.problems
+    return problems
 
 
-def _part_for_handlers(file: Path) -> Config:
-    """What handlers need of a file that does not load: their settings, and who names them."""
+def _part_to_try(file: Path) -> Config:
+    """What is tried of a file that does not load: handlers, with who names them, and the store."""
     import tomllib
 
     try:
@@ -70,7 +78,9 @@ def _part_for_handlers(file: Path) -> Config:
     except (OSError, ValueError):
         return Config()
     handlers, routes = _dict(table.get("handler")), table.get("route")
+    store = _dict(table.get("consumers")).get("store")
     return Config(
+        consumers=Consumers(store if isinstance(store, str) else ""),
         handler={name: values for name, values in handlers.items() if isinstance(values, dict)},
         route=tuple(
             Route(targets=(), handlers=_names(_dict(route).get("handlers")))

@@ -111,3 +111,29 @@ def test_short_keys_are_one_warning(check):
     assert result.stderr.count("warning") == 1
     assert "grip.key, grip.upstream_key: shorter than 32 bytes" in result.stderr
     assert "changeme" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("store", "problem"),
+    [
+        ("redis://:hunter2@host:port", "must be `redis://"),
+        ("rediss://host", "must be `redis://"),
+        ("redis://host:65536", "must be a port"),
+        ("env:NO_SUCH_STORE", "NO_SUCH_STORE is not set"),
+        ("nowhere/consumers.db", "there is no folder nowhere"),
+        (".", "is a folder"),
+    ],
+)
+def test_a_store_of_consumers_that_could_not_be_opened(check, store, problem):
+    result = check(f'[consumers]\nstore = "{store}"\n[typo]\n{FINE}')
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert [line for line in lines if "routes.toml: consumers.store: " in line and problem in line]
+    assert [line for line in lines if "typo" in line]
+    assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize("store", ["consumers.db", "redis://nobody.invalid/1"])
+def test_a_store_of_consumers_is_not_opened(check, tmp_path, store):
+    assert check(f'[consumers]\nstore = "{store}"\n{FINE}').exit_code == 0
+    assert not (tmp_path / "consumers.db").exists()
