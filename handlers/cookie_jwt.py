@@ -210,7 +210,7 @@ class Handler(BaseHandler):
         try:
             identity = await self._identity_by(credential)
         except NotAuthorised as refused:
-            self.context.logger.info("renewal refused", why=str(refused.reason))
+            self.context.logger.info("renewal refused", why=str(refused))
             return None
         return Renewed(identity, {self._renewed_note: credential})
 
