@@ -87,6 +87,10 @@ class Chain:
             and moment not in handler.unused_moments
         )
 
+    def has(self, handler: str) -> bool:
+        """True if the handler of this name is one of them."""
+        return any(one.context.name == handler for one in self.handlers)
+
     @property
     def has_delivery(self) -> bool:
         """True if a handler wants to see published items: they then need `delivery` each."""

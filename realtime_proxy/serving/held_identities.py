@@ -55,8 +55,11 @@ class HeldIdentities:
         client = self.named.get(connection_id)
         if client is None:
             return Renewal.UNKNOWN
-        renewals = client.connection.context.renewals
-        if renewed is None or not renewals.apply(client, renewed.identity, handler):
+        chain, renewals = client.route.chain, client.connection.context.renewals
+        # Who passes elsewhere may not where this client is, by the same name.
+        if renewed is None or chain is None or not chain.has(handler):
+            return Renewal.REFUSED
+        if not renewals.apply(client, renewed.identity, handler):
             return Renewal.REFUSED
         client.note(renewed.notes)
         return Renewal.ACCEPTED

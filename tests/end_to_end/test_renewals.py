@@ -50,10 +50,24 @@ username = "ado"
 key = "adokey"
 secret = "supersecret"
 
+[handler.of_others]
+use = "jwt_auth"
+renewal_path = "/renew"
+[[handler.of_others.consumers]]
+username = "ado"
+[[handler.of_others.consumers.jwt]]
+key = "adokey"
+secret = "another secret"
+
 [[route]]
 handlers = ["tokens"]
 expiry_notice_seconds = 60
 expiry_notice_message = "{{connection_id}}"
+targets = [{{ url = "{url}", over_http = true }}]
+
+[[route]]
+host = "others.test"
+handlers = ["of_others"]
 targets = [{{ url = "{url}", over_http = true }}]
 
 [[route]]
@@ -96,9 +110,9 @@ def program(start, backend, guests):
     )
 
 
-def token(seconds, sub="u", **claims):
+def token(seconds, sub="u", secret=b"supersecret", **claims):
     claims = {"iss": "adokey", "sub": sub, "exp": time.time() + seconds, **claims}
-    return hs_token(claims).decode()
+    return hs_token(claims, secret).decode()
 
 
 def bearer(seconds, **claims):
@@ -193,10 +207,10 @@ def held(connect, backend, path, seconds, host="test"):
     return stream, stream.read_head().get("connection-id")
 
 
-def renew(connect, connection_id, fields=None):
+def renew(connect, connection_id, fields=None, host="test"):
     client = connect()
     fields = bearer(LONG) if fields is None else fields
-    client.request("POST", f"/renew?connection-id={connection_id}", fields)
+    client.request("POST", f"/renew?connection-id={connection_id}", fields, host=host)
     reply = client.read_reply(to="POST")
     return reply.status
 
@@ -219,6 +233,14 @@ def test_who_may_not_renew_a_stream(connect, backend, path):
     assert renew(connect, connection_id, bearer(LONG, sub="other")) == 403
     assert renew(connect, "unknown", bearer(LONG)) == 404
     assert renew(connect, connection_id, bearer(LONG)) == 204
+
+
+def test_a_handler_of_other_routes_renews_no_stream(connect, backend, path):
+    """What it lets pass has no way in where the stream is."""
+    _, connection_id = held(connect, backend, path, LONG)
+    fields = bearer(LONG, secret=b"another secret")
+    assert renew(connect, connection_id, fields) == 401
+    assert renew(connect, connection_id, fields, "others.test") == 403
 
 
 def test_what_another_handler_has_found_still_bounds_a_renewed_stream(connect, backend, path):

@@ -383,3 +383,10 @@ def test_a_renewal_says_which_handler_means_it() -> None:
     assert outcome == attrs.evolve(outcome, handler="tokens")
     assert isinstance(outcome, Renew)
     assert outcome.handler == "tokens"
+
+
+def test_a_chain_knows_its_handlers_by_name() -> None:
+    chain = Chain([make(BaseHandler, "one"), make(BaseHandler, "two")])
+    assert chain.has("one")
+    assert chain.has("two")
+    assert not chain.has("three")
