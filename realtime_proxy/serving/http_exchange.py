@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
-from realtime_proxy.backend.response import BackendResponse, NetworkResponse
+from realtime_proxy.backend.response import BackendResponse
 from realtime_proxy.errors import BackendError, BackendMisbehaved, GripError, ProtocolError
 from realtime_proxy.grip.instruct import (
     HoldMode,
@@ -19,28 +19,24 @@ from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script, ScriptBody
-from realtime_proxy.routing.trailers import trailer_fields
 from realtime_proxy.serving.answered_request import After
-from realtime_proxy.serving.client_exchange import ClientExchange
-from realtime_proxy.serving.client_fields import NOT_FOR_CLIENTS, held_fields, relayed_fields
+from realtime_proxy.serving.client_fields import held_fields
 from realtime_proxy.serving.delivery_scope import followed, implicit_channels, take_scope
 from realtime_proxy.serving.failure_answer import Failure
 from realtime_proxy.serving.hold_order import HoldOrder
 from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
+from realtime_proxy.serving.relaying_exchange import RelayingExchange
 from realtime_proxy.serving.request_body import RequestBody, StoredBody, require_repeatable
 from realtime_proxy.serving.request_upload import RequestUpload
 from realtime_proxy.serving.response_hold import ResponseHold, hold_of
-from realtime_proxy.serving.script_response import ScriptResponse
 from realtime_proxy.serving.stream_beginning import StreamBeginning
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
-from realtime_proxy.wire.http1_rules import content_length
 from realtime_proxy.wire.http1_server import (
     BodyForm,
     IncomingRequest,
     encode_chunk,
-    encode_last_chunk,
     response_form,
 )
 
@@ -49,11 +45,9 @@ if TYPE_CHECKING:
 
 # The largest body that carries instructions (grip.md G-3.5).
 MAX_INSTRUCT_BYTES = 100_000
-# The largest argument of a basic JSON-P callback, which is looked at as a whole.
-MAX_ARGUMENT_BYTES = 1_000_000
 
 
-class HttpExchange(ClientExchange):
+class HttpExchange(RelayingExchange):
     """One request on its way through the house."""
 
     is_retry = False
@@ -163,72 +157,6 @@ class HttpExchange(ClientExchange):
         """Let the response's connection go, unless its request is still on the way."""
         if self._upload is None or not self._upload.is_under_way:
             response.close()
-
-    async def _relay(self, response: BackendResponse) -> After:
-        """Pass a response on as it arrives."""
-        head = response.head
-        length = response.length
-        form = response_form(self._request.head, head.status, length)
-        if form == BodyForm.NONE:
-            length = content_length(head.headers)
-        shown = self._head_for_client(head)
-        keep_alive = self._keeps_alive(form)
-        first = response.take()  # before the head counts as sent: it may be nonsense
-        data = self._encode_head(shown, form, length, keep_alive=keep_alive)
-        await self._connection.send(data + self._encode_part(first, response, form))
-        self._body_bytes = len(first)
-        if not response.complete:
-            await self._relay_rest(response, form)
-        return After.NEXT if keep_alive else After.CLOSE
-
-    async def _relay_rest(self, response: BackendResponse, form: str) -> None:
-        passing = response.read_passing if isinstance(response, NetworkResponse) else response.read
-        keeps_up = True
-        while not response.complete:
-            part = await (passing() if keeps_up else response.read())
-            self._body_bytes += len(part)
-            data = self._encode_part(part, response, form)
-            if data:
-                keeps_up = await self._connection.socket.send_all(data)
-
-    def _head_for_client(self, head: ResponseHead) -> ResponseHead:
-        fields = relayed_fields(head.headers, self._context.forwarding)
-        return ResponseHead(head.status, head.reason, fields)
-
-    async def _relay_script(self, script: Script, response: BackendResponse) -> After:
-        """Pass a response on as a script: as it arrives if that is possible, else whole."""
-        body = response.take()
-        # Of the others some is waited for: it may be what can't be put in a script.
-        limit = 0 if script.extended else MAX_ARGUMENT_BYTES
-        while not response.complete and len(body) <= limit:
-            body += await response.read()
-        head = response.head
-        told = self._head_for_client(head)
-        if response.complete:
-            return await self._send_response(Response(told.status, told.headers, body, told.reason))
-        body_of_script, begun = self._begin_script(script, told, body)
-        return await self._relay(ScriptResponse(script.head(told), body_of_script, begun, response))
-
-    def _begin_script(
-        self, script: Script, told: ResponseHead, body: bytes
-    ) -> tuple[ScriptBody, bytes]:
-        try:
-            return script.begin(told, body)
-        except ProtocolError:
-            self._for_page = None  # what can't be a script is said plainly
-            raise
-
-    def _encode_part(
-        self, part: bytes | memoryview, response: BackendResponse, form: str
-    ) -> bytes | memoryview:
-        if form != BodyForm.CHUNKED:
-            return part
-        chunk = encode_chunk(part)
-        return (
-            chunk + encode_last_chunk(trailer_fields(response.trailers, NOT_FOR_CLIENTS))
-            if response.complete
-            else chunk
-        )
 
     # -- GRIP ------------------------------------------------------------------------------
 
