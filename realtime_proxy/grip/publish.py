@@ -74,11 +74,6 @@ def item_from_json(value: object, channel: str = "") -> Item:
     return _item(value, binary=False, channel=channel)
 
 
-def item_from_tnetstring(value: object, channel: str = "") -> Item:
-    """The item that a value of `decode_tnetstring` is; a channel stands in for its own."""
-    return _item(value, binary=True, channel=channel)
-
-
 def _bad_message(what: str) -> PublishError:
     return PublishError(f"received message with invalid format {what}")
 
