@@ -215,12 +215,17 @@ class LinkedStream(StreamHold):
             registry.unsubscribe(place)
 
     def _follow(self, positions: Positions) -> None:
-        if self._moves or positions != self._positions():
+        if self._moves or positions != self._positions() or self._is_named_anew():
             self._moves = False
             self._subscribe_anew(positions, self)
         if self._timer is None:
             self._arm()
         self._wait_for_link()
+
+    def _is_named_anew(self) -> bool:
+        """True if a channel's name says by now whom its items are for."""
+        groups = [place.group for place in self._subscriptions]
+        return any(group.scope != self.scope_on(group.channel) for group in groups)
 
     def _deliver(self, item: Item) -> None:
         if not self.form.concerns(item):

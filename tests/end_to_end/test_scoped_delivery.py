@@ -9,6 +9,7 @@ import pytest
 from websockets.sync.server import serve
 
 from realtime_proxy.testing.events import CONTENT_TYPE, read_events, write_events
+from realtime_proxy.testing.raw_client import DEADLINE_SECONDS
 from realtime_proxy.testing.tokens import hs_token
 from realtime_proxy.testing.websocket_client import CLOSE, TEXT
 
@@ -426,6 +427,25 @@ def test_items_for_others_are_no_gap(connect, backend, program, path, channel):
         got += stream.read_chunk()
     assert got == b"5;10;15;20;25;"
     assert backend.calls_to(f"{path}-next") == []
+
+
+def test_a_link_that_names_a_channel_by_the_claim(connect, backend, program, path, channel):
+    """It was called by its whole name before, as a shared one: by now its items need no meta."""
+    link = ("Grip-Link", f"<{path}-next>; rel=next")
+    backend.scripts[path] = held(f"{channel}/12", "stream", link)
+    backend.scripts[f"{path}-next"] = held(f"{channel}/{{claims.agency}}", "stream", link)
+    stream = connect()
+    stream.request("GET", path, bearer("12"))
+    stream.read_head()
+    program.publish(
+        f"{channel}/12", http_stream={"action": "hint"}, fields={"meta": {"agency": "12"}}
+    )
+    backend.wait_for(f"{path}-next")
+    ends_at = time.monotonic() + DEADLINE_SECONDS
+    while not publish(program, f"{channel}/12", "own"):
+        assert time.monotonic() < ends_at
+        time.sleep(0.01)
+    assert stream.read_chunk() == b"own"
 
 
 def test_what_is_missed_is_asked_for_and_what_waits_meanwhile_stays_ones_own(
