@@ -197,7 +197,8 @@ class Handler(BaseHandler):
         text: bytes | None = exchange.notes.get(self._renewed_note) if exchange.is_recheck else None
         try:
             text = text or self._places.token(request, is_websocket=is_websocket)
-            accepted = await self._accepted(text)
+            # Nearly all are known: those are asked about without a coroutine.
+            accepted = self._memory.recall(text) or await self._checked(text)
         except KeysUnavailable as problem:
             return keys_unavailable(problem)
         except TokenRefused as error:
@@ -251,10 +252,11 @@ class Handler(BaseHandler):
 
     async def _identity_by(self, token: bytes) -> Identity | None:
         try:
-            return (await self._accepted(token)).identity
+            accepted = self._memory.recall(token) or await self._checked(token)
         except (TokenRefused, KeysUnavailable) as problem:
             self.context.logger.info("renewal refused", why=str(problem))
             return None
+        return accepted.identity
 
     def _note_renewal(self, exchange: Exchange, token: bytes, identity: Identity) -> str:
         exchange.notes = {**exchange.notes, self._renewed_note: token}
@@ -272,16 +274,14 @@ class Handler(BaseHandler):
 
     # -- what they are worth ---------------------------------------------------------------
 
-    async def _accepted(self, text: bytes) -> Accepted:
-        """What a good token says, remembered. Raises TokenRefused or KeysUnavailable."""
-        accepted = self._memory.recall(text)
-        if accepted is None:
-            token = await self._verifier.verified(text)
-            identity = self._identity(token)
-            headers = identity_headers(token.consumer, identity)
-            headers += self._claim_headers.of(token.claims)
-            accepted = Accepted(identity, headers, token.is_current)
-            self._memory.keep(text, accepted)
+    async def _checked(self, text: bytes) -> Accepted:
+        """What a good token says, remembered from now on. Raises TokenRefused, KeysUnavailable."""
+        token = await self._verifier.verified(text)
+        identity = self._identity(token)
+        headers = identity_headers(token.consumer, identity)
+        headers += self._claim_headers.of(token.claims)
+        accepted = Accepted(identity, headers, token.is_current)
+        self._memory.keep(text, accepted)
         return accepted
 
     def _identity(self, token: VerifiedToken) -> Identity:

@@ -165,7 +165,7 @@ class Handler(BaseHandler):
         if self._anonymous and is_known(exchange):
             return CONTINUE  # this one was only an alternative
         try:
-            digest = await self._digest(exchange)
+            digest = self._digest_in_header(request) or await self._digest(exchange)
             known = self._known.get(digest) or self._of_store(digest)
         except StoreUnknownError as error:
             self._hide_keys(request)
@@ -202,13 +202,14 @@ class Handler(BaseHandler):
 
     # -- the key ---------------------------------------------------------------------------
 
+    def _digest_in_header(self, request: RequestHead) -> bytes | None:
+        """What a lone key in the header is known by; None where more has to be looked at."""
+        keys = request.headers.get_all(self._header) if self._is_plain else ()
+        return digest_of(keys[0]) if len(keys) == 1 and keys[0] else None
+
     async def _digest(self, exchange: Exchange) -> bytes:
         """What the key of a request is known by. Raises KeyAuthError."""
         request = exchange.request
-        if self._is_plain and b"?" not in request.target:
-            key = _first((request.headers.get_all(self._header),))
-            if key is not None:
-                return digest_of(key)
         in_query = self._in_query(request)
         if self._is_classic:
             key = _first(in_query) or await self._in_body(exchange)

@@ -189,15 +189,13 @@ def identity_headers(consumer: Consumer, identity: Identity) -> Headers:
 def pass_as(exchange: Exchange, identity: Identity, headers: Headers) -> None:
     """Say who it is, to later handlers and in the headers every backend request repeats."""
     exchange.identity = identity
-    kept = Headers(
-        [
-            field
-            for field in exchange.request.headers
-            if len(field[0]) not in _SIZES or field[0].lower() not in IDENTITY_HEADERS
-        ]
-    )
-    kept += headers
-    exchange.request.headers = kept
+    request = exchange.request
+    told = request.headers
+    for name, _ in told:  # hardly any request has one of them
+        if len(name) in _SIZES and name.lower() in IDENTITY_HEADERS:
+            told = told.without(IDENTITY_HEADERS)
+            break
+    request.headers = Headers((*told, *headers))
 
 
 def nobody(consumer: Consumer) -> tuple[Identity, Headers]:

@@ -21,15 +21,15 @@ class Accepted:
     headers: Headers
     is_current: Callable[[], bool] | None = None
 
-    @property
     def counts(self) -> bool:
         """False once it has ended, or has to be checked again."""
-        ends_at = self.identity.expires_at
-        if ends_at is not None and ends_at <= time.time():
-            return False
-        if self.is_current is not None and not self.is_current():
-            return False
-        return not self.identity.has_lapsed
+        identity, is_current = self.identity, self.is_current
+        ends_at, holds = identity.expires_at, identity.holds
+        return (
+            (ends_at is None or ends_at > time.time())
+            and (is_current is None or is_current())
+            and (holds is None or holds())
+        )
 
 
 class TokenMemory:
@@ -46,7 +46,7 @@ class TokenMemory:
         """What a token says that was found good, and still is; None if it has to be checked."""
         digest = hashlib.sha256(token).digest()
         accepted = self._kept.get(digest)
-        if accepted is not None and not accepted.counts:
+        if accepted is not None and not accepted.counts():
             del self._kept[digest]
             return None
         return accepted

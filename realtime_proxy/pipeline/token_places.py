@@ -54,9 +54,9 @@ class TokenPlaces:
         found, sizes, names = [], self._sizes, self._headers
         for field, value in request.headers:
             if len(field) in sizes and field.lower() in names:
-                scheme, _, token = value.strip().partition(b" ")
-                if token and scheme.lower() == b"bearer":
-                    found.append(token.strip())
+                written = value.strip()  # so that there is something behind a blank
+                if written[:7].lower() == b"bearer ":
+                    found.append(written[7:].strip())
         return found
 
     def _elsewhere(self, request: RequestHead) -> Iterator[bytes]:

@@ -61,7 +61,10 @@ class ClientExchange(AnsweredRequest):
             exchange = self._exchange = self._new_exchange(head, route, scheme)
             if route.recheck_seconds:
                 exchange.came_as = encode_request_head(head)
-            decision = await self._ask_handlers(route.chain, exchange)
+            if isinstance(self._body, RequestBody):
+                decision = await self._ask_about_body(route.chain, exchange, self._body)
+            else:
+                decision = await route.chain.request(exchange)
             if decision is not None:
                 return await self._decided(decision, route)
             head = exchange.request
@@ -69,11 +72,12 @@ class ClientExchange(AnsweredRequest):
             head = route.edits.apply(head)
         return await self._ask(route, head)
 
-    async def _ask_handlers(self, chain: Chain, exchange: Exchange) -> Refuse | Answer | None:
-        if not isinstance(self._body, RequestBody):
-            return await chain.request(exchange)
+    async def _ask_about_body(
+        self, chain: Chain, exchange: Exchange, body: RequestBody
+    ) -> Refuse | Answer | None:
+        """Ask handlers, which may look into the body."""
         chunked = self._request.framing.chunked
-        content = exchange.content = PeekedContent(self._body, exchange, chunked=chunked)
+        content = exchange.content = PeekedContent(body, exchange, chunked=chunked)
         decision = await chain.request(exchange)
         exchange.content = None  # what is held must not keep it
         content.check()
