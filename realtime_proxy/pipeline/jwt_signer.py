@@ -80,7 +80,11 @@ class JwtSigner:
             # What stands before it, EC parameters or a certificate, is not read.
             private = _load_private_pem(pem[block.start() :])
             return cls._made(private.public_key(), private, kid, algorithm)
-        return cls._made(load_public_pem(pem), None, kid, algorithm)
+        try:
+            public = load_public_pem(pem)
+        except BadKey as error:  # a private one would do, too
+            raise BadKey("is no PEM text of a key or certificate") from error
+        return cls._made(public, None, kid, algorithm)
 
     @classmethod
     def from_jwk(cls, jwk: Any) -> Self:

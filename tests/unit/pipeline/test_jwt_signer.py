@@ -107,7 +107,7 @@ def pem_of(key, encryption=None):
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: JwtSigner.from_pem(b"a"), "is no PEM text"),
+        (lambda: JwtSigner.from_pem(b"a"), "is no PEM text of a key or certificate"),
         (lambda: JwtSigner.from_pem(b"-----BEGIN PRIVATE KEY-----\na"), "is no PEM text"),
         (
             lambda: JwtSigner.from_pem(
