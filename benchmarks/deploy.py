@@ -6,7 +6,9 @@ Clients of all kinds are held (streams, server-sent events, long-polls, WebSocke
 passed through), and numbered items are published all the time, over ZeroMQ and HTTP. Then a new
 process takes the place of the running one, which drains over five seconds. Nobody may be refused,
 everybody has to come back and to get every item once, and no half second may have more than a
-quarter of the ends. It takes about 20 seconds, and no more than two minutes.
+quarter of the ends. Those that came due while the old process waited for a processor do not count
+among these: a busy machine has them end late, and together. It takes about 20 seconds, and no more
+than two minutes.
 """
 
 import argparse
@@ -25,6 +27,7 @@ import trio
 
 from benchmarks.deploy_backend import DeployBackend, content_of
 from benchmarks.deploy_clients import DeployClients
+from benchmarks.kept_waiting import KeptWaiting
 from benchmarks.proxy import Proxy
 
 CHANNELS = 80
@@ -33,6 +36,8 @@ DRAIN_SECONDS = 5
 BEFORE_SECONDS = 1.0
 WINDOW_SECONDS = 0.5
 MOST_SHARE = 0.25
+# What came due while there was no processor ends within this time.
+BEHIND_SECONDS = 2.0
 OPEN_SECONDS = 60.0
 END_SECONDS = 30.0
 CATCH_UP_SECONDS = 30.0
@@ -109,7 +114,9 @@ async def deploy(backend: DeployBackend, count: int, workers: int) -> dict[str, 
         clients = DeployClients(proxy.port, count, publisher.published_at)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(clients.run)
-            faults = await _deploy(proxy, backend, clients, publisher)
+            waiting = KeptWaiting(proxy.processes())
+            with waiting:
+                faults = await _deploy(proxy, backend, clients, publisher)
             nursery.cancel_scope.cancel()
         return {
             "clients": count,
@@ -117,6 +124,7 @@ async def deploy(backend: DeployBackend, count: int, workers: int) -> dict[str, 
             "items": sum(backend.latest),
             "connections": clients.connections,
             "ends": clients.let_go_at(),
+            "waiting": waiting,
             "faults": [*faults, *clients.faults, *publisher.faults],
             "log": proxy.log(),
         }
@@ -154,11 +162,17 @@ async def _until(is_so: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def most_at_once(moments: list[float], window_seconds: float = WINDOW_SECONDS) -> int:
-    """How many of these, in order, are within any such window, at most."""
+def most_at_once(moments: list[float], waiting: KeptWaiting) -> int:
+    """How many of these, in order, are within any window, at most, and were not kept waiting."""
+    due_per_second = len(moments) / DRAIN_SECONDS
     return max(
         (
-            bisect.bisect_right(moments, begun_at + window_seconds) - index
+            bisect.bisect_right(moments, begun_at + WINDOW_SECONDS)
+            - index
+            - int(
+                waiting.seconds(begun_at - BEHIND_SECONDS, begun_at + WINDOW_SECONDS)
+                * due_per_second
+            )
             for index, begun_at in enumerate(moments)
         ),
         default=0,
@@ -178,7 +192,7 @@ def main() -> int:
     with DeployBackend(CHANNELS) as backend:
         figures = trio.run(deploy, backend, given.clients, given.workers)
     ends, faults = figures["ends"], figures["faults"]
-    most = most_at_once(ends)
+    most = most_at_once(ends, figures["waiting"])
     if len(ends) < given.clients:
         faults.append(f"only {len(ends)} clients were let go")
     if most > MOST_SHARE * len(ends):

@@ -8,14 +8,14 @@ import base64
 import os
 import random
 import re
-import socket
-import sys
 import time
 from collections.abc import Sequence
 
 import attrs
 import trio
 from wsproto.frame_protocol import FrameProtocol, Opcode
+
+from realtime_proxy.testing.arrival import seconds_since_arrival
 
 _AT_ONCE = 32
 _HOST = "127.0.0.1"
@@ -25,7 +25,6 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _MAX_FAULTS = 20
 # What was published so long before a client was let go has to have reached it by then.
 _LATE_SECONDS = 3.0
-_LAST_DATA_RECEIVED = 52  # in `struct tcp_info` of linux/tcp.h, milliseconds
 SERVICE_RESTART = 1012
 KINDS = ("stream", "events", "poll", "socket", "passed")
 
@@ -84,9 +83,7 @@ class _Connection:
 
     def arrived_at(self) -> float:
         """When the last data came, however much later it was read."""
-        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64)
-        ago = int.from_bytes(info[_LAST_DATA_RECEIVED : _LAST_DATA_RECEIVED + 4], sys.byteorder)
-        return time.monotonic() - ago / 1000
+        return time.monotonic() - seconds_since_arrival(self.sock)
 
     async def end(self) -> None:
         """Come back at the end. Raises ValueError if there is something else, or a reset."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Self
 
+from realtime_proxy.testing.arrival import seconds_since_arrival
 from realtime_proxy.testing.raw_client import Fields, encode_request
 
 _UPGRADE = (
@@ -22,7 +23,7 @@ _AT_ONCE = 50
 
 
 class Member:
-    """One client: what it was sent, and when the last of that came, seconds since the epoch."""
+    """One client: what it was sent, and when the last of that arrived, since the epoch."""
 
     __slots__ = ("_socket", "is_ended", "last_at", "received")
 
@@ -64,7 +65,7 @@ class Member:
     def read(self) -> None:
         """Read what is there."""
         data = self._socket.recv(65_536)
-        self.last_at = time.time()
+        self.last_at = time.time() - seconds_since_arrival(self._socket)
         self.received += data
         self.is_ended = not data
 

@@ -91,6 +91,7 @@ targets = [{{ url = "{url}", over_http = true }}]
 """
 STREAM = [("Grip-Hold", "stream"), ("Grip-Channel", "a"), ("Content-Type", "text/event-stream")]
 LONG = 100
+SOON = 3  # it is renewed before, though the machine be busy
 # Of routes that ask once, and again and again.
 HOSTS = ["test", "again.test"]
 
@@ -153,8 +154,8 @@ def test_a_message_renews_and_the_connection_outlives_the_first_token(
 ):
     backend.scripts[path] = over_http
     client = websocket()
-    first_ends_at = time.time() + 1.5
-    client.open(path, bearer(1.5), host=host)
+    first_ends_at = time.time() + SOON
+    client.open(path, bearer(SOON), host=host)
     assert client.read().opcode == TEXT  # the notice
     client.send(TEXT, renewal(LONG))
     reply = json.loads(client.read().content)
@@ -217,8 +218,8 @@ def renew(connect, connection_id, fields=None, host="test"):
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_stream_is_renewed_by_its_id(connect, backend, program, path, host):
-    stream, connection_id = held(connect, backend, path, 1.5, host)
-    ends_at = time.time() + 1.5
+    stream, connection_id = held(connect, backend, path, SOON, host)
+    ends_at = time.time() + SOON
     assert stream.read_until(b"\n\n").endswith(f"data: {connection_id}\n\n".encode())
     assert renew(connect, connection_id, bearer(LONG)) == 204
     assert backend.calls_to("/renew") == []
@@ -278,7 +279,8 @@ def test_a_stream_is_renewed_whichever_worker_is_asked(house, backend, path):
         for stream, name in zip(streams, names, strict=True):
             assert statuses(name) == {204}
             # What counts is the latest one: here it ends first.
-            assert renew(connect, name, bearer(1)) == 204
+            while (status := renew(connect, name, bearer(1))) != 204:
+                assert status == 401  # it has ended on its way already
             assert stream.read_until(b"event: expired\n")
 
 
@@ -347,7 +349,7 @@ def test_an_auth_server_may_fail_once(websocket, backend, program, guests, path,
     client = websocket()
     client.open(f"{path}?name={name}", host="guests.test")
     ask_again(program, name)
-    answer(guests, name, "503")
     begun = time.monotonic()
+    answer(guests, name, "503")
     assert client.read().close_code == 4401
     assert 0.3 < time.monotonic() - begun < DEADLINE_SECONDS  # not at the first
