@@ -31,15 +31,24 @@ class ChannelTally:
     def __init__(self, tally: Tally, registry: Registry) -> None:
         self.tally = tally
         self._registry = registry
+        self._changed: dict[Group, None] = {}  # since the tally was last taken
+        tally.on_take = self._count_subscribers
 
     def changed(self, group: Group) -> None:
         """A group has one subscriber more, or less."""
-        if not self.tally.rules.tells_channels:
+        if self.tally.rules.tells_channels:
+            self._changed[group] = None
+            self.tally.changed()
+
+    def _count_subscribers(self) -> None:
+        """Count only now: long-polls come and go many times before anything is told of them."""
+        if not self._changed:
             return
-        mode = _MODES[group.form]
-        groups = self._registry.groups(group.channel)
-        count = sum(len(other) for other in groups if _MODES[other.form] == mode)
-        self.tally.listened(mode, group.channel, count)
+        changed, self._changed = self._changed, {}
+        for mode, channel in dict.fromkeys((_MODES[one.form], one.channel) for one in changed):
+            groups = self._registry.groups(channel)
+            count = sum(len(other) for other in groups if _MODES[other.form] == mode)
+            self.tally.listened(mode, channel, count)
 
     def delivering(self, item: Item, groups: Iterable[Group]) -> None:
         """An item is about to go to the groups of its channel that it concerns."""

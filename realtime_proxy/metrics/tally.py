@@ -98,6 +98,8 @@ class Tally:
         self._sender = sender
         self._clients = clients
         self._is_changed = False
+        # Called before anything is taken, for what is counted only then.
+        self.on_take: Callable[[], None] = _nothing
         self._counters_told: dict[str, int] = {}
         self._changed_routes: list[RouteTally] = []
         self._minute_at = self._refresh_at = math.inf  # of who comes now
@@ -195,6 +197,7 @@ class Tally:
 
     def take(self) -> Tallied:
         """What there is to tell, which is then told."""
+        self.on_take()
         self._is_changed = False
         changed, self._changed_routes = self._changed_routes, []
         routes = self.routes.values()
@@ -224,3 +227,7 @@ class Tally:
         counts = attrs.asdict(self._counters)
         told, self._counters_told = self._counters_told, counts
         return {name: count - told.get(name, 0) for name, count in counts.items()}
+
+
+def _nothing() -> None:
+    """Everything has been counted where it happened."""

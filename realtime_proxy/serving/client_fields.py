@@ -24,7 +24,8 @@ def held_fields(
 
     `head` is the backend's, with the instructions in it.
     """
-    hidden = NOT_FOR_CLIENTS | head.headers.hop_by_hop()
+    named = head.headers.tokens(b"connection")
+    hidden = NOT_FOR_CLIENTS.union(named) if named else NOT_FOR_CLIENTS
     if exchange is None or not exchange.connection_id:
         shown = instruct.headers.without(hidden)
     else:

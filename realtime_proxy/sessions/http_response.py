@@ -14,11 +14,8 @@ def answer_of_item(payload: HttpResponse, held: Headers, body: bytes) -> Respons
     `held` are the fields the hold would have sent: those that the item has too are replaced, the
     others stay. `body` is the hold's own, which a `body-patch` changes.
     """
-    own = payload.headers.without(_CONNECTION).without_prefix(b"grip-")
-    names = {name.lower() for name, _ in own}
-    headers = Headers([*held.without(names), *own])
-    if exposed := _exposed(payload.headers):
-        headers = Headers(field for field in headers if field[0].lower() in exposed)
+    # Most items have no fields, and for each client this comes anew.
+    headers = _replaced(held, payload.headers) if payload.headers else Headers(held)
     content = payload.body
     if payload.body_patch is not None:
         content = patched_body(body, payload.body_patch)
@@ -26,5 +23,8 @@ def answer_of_item(payload: HttpResponse, held: Headers, body: bytes) -> Respons
     return Response(payload.status, headers, content, reason)
 
 
-def _exposed(headers: Headers) -> set[bytes]:
-    return set(headers.tokens(b"grip-expose-headers"))
+def _replaced(held: Headers, given: Headers) -> Headers:
+    own = given.without(_CONNECTION).without_prefix(b"grip-")
+    headers = Headers([*held.without({name.lower() for name, _ in own}), *own])
+    exposed = given.tokens(b"grip-expose-headers")
+    return headers.only(exposed) if exposed else headers

@@ -96,6 +96,9 @@ class WireForm(Enum):
     is_deflated: bool
     """True for WebSockets that agreed on compression."""
 
+    # Equal is only itself. That of Enum is a function of Python, called with each subscription.
+    __hash__ = object.__hash__
+
     def frame(self, opcode: int, content: bytes) -> bytes:
         """A message, ping or pong for one WebSocket, as a frame of this form."""
         if self is WireForm.FRAME or opcode >= Opcode.CLOSE:

@@ -22,7 +22,8 @@ ITEM = Item(
 class Channels:
     def __init__(self, **rules):
         self.registry = Registry()
-        self.tally = Tally(TallyRules(**rules), Counters(), lambda: None)
+        self.calls = []
+        self.tally = Tally(TallyRules(**rules), Counters(), lambda: self.calls.append("changed"))
         self.told = ChannelTally(self.tally, self.registry)
         self.registry.on_changed = self.told.changed
 
@@ -55,6 +56,29 @@ def test_subscribers_are_counted_by_mode(channels):
     for place in places:
         channels.registry.unsubscribe(place)
     assert {told.subscribers for told in channels.tally.take().listened} == {0}
+
+
+def test_who_comes_and_goes_meanwhile_is_told_of_once(channels):
+    stays = channels.subscribe(WireForm.RESPONSE)
+    channels.tally.take()
+    for _ in range(3):
+        channels.registry.unsubscribe(channels.subscribe(WireForm.RESPONSE))
+        channels.registry.unsubscribe(channels.subscribe(WireForm.CHUNK))
+    told = channels.tally.take().listened
+    assert sorted(told) == [Listened("response", "a", 1), Listened("stream", "a", 0)]
+    assert channels.tally.take().listened == []
+    channels.registry.unsubscribe(stays)
+    assert channels.tally.take().listened == [Listened("response", "a", 0)]
+
+
+def test_a_change_of_subscribers_is_something_to_tell(channels):
+    channels.subscribe(WireForm.RESPONSE)
+    assert channels.calls == ["changed"]
+    channels.subscribe(WireForm.RESPONSE)
+    assert channels.calls == ["changed"]
+    channels.tally.take()
+    channels.subscribe(WireForm.RESPONSE)
+    assert channels.calls == ["changed", "changed"]
 
 
 def test_one_delivery_by_transport_whatever_the_forms(channels):
