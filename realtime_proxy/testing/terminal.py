@@ -138,5 +138,7 @@ def _become_shell(
     os.chdir(folder)
     for descriptor in (scripts, statuses):
         os.set_inheritable(descriptor, True)
+    # A shell can't trap what was ignored when it began, as it is for jobs in the background.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     shell = _SHELL.format(scripts=scripts, statuses=statuses)
     os.execvpe("bash", ["bash", "--noprofile", "--norc", "-c", shell], environment)

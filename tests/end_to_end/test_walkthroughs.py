@@ -5,6 +5,7 @@ Without the marker `slow` there are stand-ins for what is no Python package: net
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,15 @@ def test_files_terminals_and_what_varies(tmp_path):
         "sh terminal=other\necho ended",
         "text terminal=other\nended",
     )
+    assert outcome(walk) == (0, "")
+
+
+def test_ctrl_c_where_the_tests_run_in_the_background(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as shells do for their `&`
+    try:
+        walk = page_of(tmp_path, "sh terminal=other\nsleep 100", "sh terminal=other\necho ended")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert outcome(walk) == (0, "")
 
 
