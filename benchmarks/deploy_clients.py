@@ -15,7 +15,7 @@ import attrs
 import trio
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
-from realtime_proxy.testing.arrival import seconds_since_arrival
+from realtime_proxy.net.arrival import seconds_since_arrival
 
 _AT_ONCE = 32
 _HOST = "127.0.0.1"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Self
 
-from realtime_proxy.testing.arrival import seconds_since_arrival
+from realtime_proxy.net.arrival import seconds_since_arrival
 from realtime_proxy.testing.raw_client import Fields, encode_request
 
 _UPGRADE = (

@@ -58,6 +58,46 @@ async def test_all_that_was_sent_arrives(pair):
     assert b"".join(received) == b"x" * 10_000 + b"y" * 10_000
 
 
+async def test_an_end_waits_for_a_pause(pair, monkeypatch):
+    listener, accepted, peer = pair
+    has_data, looks = accepted_connections._has_data, threading.Semaphore(0)
+    monkeypatch.setattr(
+        accepted_connections, "_has_data", lambda one: (looks.release(), has_data(one))[1]
+    )
+    peer.sendall(b"half ")
+    accepted.settimeout(SECONDS)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send_away, listener)
+        for _ in range(2):  # the first look is over when there is a second
+            assert await trio.to_thread.run_sync(looks.acquire, True, SECONDS)
+        peer.setblocking(False)
+        with pytest.raises(BlockingIOError):  # what waits to be read is part of a message, maybe
+            peer.recv(1)
+        peer.settimeout(SECONDS)
+        peer.sendall(b"whole")
+        assert await trio.to_thread.run_sync(read_some, accepted, len(b"half whole"))
+        assert await trio.to_thread.run_sync(peer.recv, 1) == b""
+        peer.close()
+        assert await trio.to_thread.run_sync(accepted.recv, 1) == b""
+        accepted.close()
+
+
+def read_some(sock, size):
+    return sock.recv(size, socket.MSG_WAITALL) == b"half whole"
+
+
+async def test_one_who_never_pauses_is_ended_all_the_same(pair, monkeypatch):
+    monkeypatch.setattr(accepted_connections, "_PATIENCE_WITH_DATA_SECONDS", 0.05)
+    listener, accepted, peer = pair
+    peer.sendall(b"never read")
+    peer.settimeout(SECONDS)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send_away, listener)
+        assert await trio.to_thread.run_sync(peer.recv, 1) == b""
+        peer.close()
+        accepted.close()
+
+
 async def test_one_who_stays_is_not_waited_for_without_end(pair, monkeypatch):
     monkeypatch.setattr(accepted_connections, "_PATIENCE_SECONDS", 0.1)
     with trio.fail_after(SECONDS):
