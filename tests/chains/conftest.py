@@ -1,7 +1,6 @@
 """Chains of a gateway and the proxy: each check for each, and a table of what was checked."""
 
 import contextlib
-import os
 import re
 
 import pytest
@@ -12,10 +11,7 @@ from realtime_proxy.testing.raw_client import RawClient
 from realtime_proxy.testing.scripted_backend import ScriptedBackend
 from realtime_proxy.testing.websocket_client import WebSocketClient
 from tests.chains.chain import Chain
-from tests.chains.gateways import chosen
-
-# `make chains` names those it wants, and then they must be there.
-_IS_ASKED_FOR = "GATEWAYS" in os.environ
+from tests.chains.gateways import are_named, chosen
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +27,9 @@ def chain(request, backend, tmp_path_factory):
     if gateway.program is None:
         if obstacle := gateway.source.obstacle():
             pytest.skip(obstacle)
-        if not _IS_ASKED_FOR:
-            pytest.skip(f"`make chains` installs {gateway.name}")
-        pytest.fail(f"{gateway.name} is not installed")
+        if are_named():
+            pytest.fail(f"{gateway.name} is not installed")
+        pytest.skip(f"{gateway.name} is not installed (`make chains` tells why)")
     chain = Chain(gateway, request.module.ORDER, tmp_path_factory.mktemp("chain"), backend)
     yield chain
     chain.stop()

@@ -126,12 +126,17 @@ GATEWAYS = (
 )
 
 
+def are_named() -> bool:
+    """True if `make chains` is asked for some of them, which must be there then."""
+    return os.environ.get("GATEWAYS", "all").split() != ["all"]
+
+
 def chosen() -> list[Gateway]:
     """Those that `make chains` is asked for with GATEWAYS, or all. Raises SystemExit for others."""
-    names = os.environ.get("GATEWAYS", "all").split()
     known = {gateway.name: gateway for gateway in GATEWAYS}
-    if names == ["all"]:
+    if not are_named():
         return list(GATEWAYS)
+    names = os.environ["GATEWAYS"].split()
     if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"GATEWAYS: {', '.join(unknown)} is none of {', '.join(known)}")
     return [known[name] for name in names]

@@ -14,6 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # What packages ask before they start a service, with systemd, too.
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _BUILD = CHECKOUT / "build" / "gateways"
+_INSTALL_SECONDS = 300
 
 
 @attrs.frozen
@@ -32,7 +33,7 @@ class PythonPackage:
         return ""
 
     def install(self) -> None:
-        """Raises CalledProcessError."""
+        """Raises SubprocessError."""
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade"]
         _run(*pip, "--target", _BUILD / self.requirement, self.requirement)
 
@@ -58,7 +59,7 @@ class DebianPackage:
         return f"{self.name} is not installed, and that takes root and apt-get"
 
     def install(self) -> None:
-        """Raises CalledProcessError. No service of it is started: checks start their own."""
+        """Raises SubprocessError. No service of it is started: checks start their own."""
         with _services_forbidden():
             _run("apt-get", "update", "-qq")
             _run("apt-get", "install", "-qq", "-y", "--no-install-recommends", self.name)
@@ -91,21 +92,17 @@ class NpmPackage:
         return "" if shutil.which("npm") else _NPM.obstacle()
 
     def install(self) -> None:
-        """Raises CalledProcessError."""
+        """Raises SubprocessError."""
         if not shutil.which("npm"):
             _NPM.install()
         folder = _BUILD / self.requirement
         folder.mkdir(parents=True, exist_ok=True)
-        _run(
-            "npm",
-            "install",
-            "--silent",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-            folder,
-            self.requirement,
-        )
+        npm = ("npm", "install", "--loglevel=error", "--no-audit", "--no-fund", "--prefix", folder)
+        try:
+            _run(*npm, self.requirement)
+        except subprocess.SubprocessError:
+            shutil.rmtree(folder)  # a part of it must not pass for the whole
+            raise
 
     def environment(self) -> dict[str, str]:
         """What its program finds in its environment."""
@@ -130,4 +127,4 @@ def _services_forbidden() -> Iterator[None]:
 
 
 def _run(*command: str | Path) -> None:
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=_INSTALL_SECONDS)
