@@ -6,7 +6,7 @@ channel see only their group's order; the groups of those with several channels 
 order of intake, so only neighbours are joined there.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from operator import methodcaller
 from typing import NamedTuple
@@ -28,11 +28,14 @@ def fan_out(
     now: float,
     decided: Callable[[Item], None],
     tally: ChannelTally | None = None,
+    left_out: Callable[[Item], Collection[str]] | None = None,
 ) -> Iterator[int]:
     """Deliver items in their order, yielding now and then so that the caller can let others run.
 
     Items of one channel never overtake each other as long as one caller at a time runs this.
-    `decided` is called with each item when its turn has come, before anybody is told of it.
+    `decided` is called with each item when its turn has come, before anybody is told of it;
+    `left_out` then tells the routes that do without it. For those it is as if it were lost on the
+    way: whoever counts notices with the next one.
     """
     waiting = _Waiting()
     done = 0
@@ -40,6 +43,8 @@ def fan_out(
         for item in items:
             decided(item)
             groups = registry.groups_for(item)
+            if left_out is not None and (routes := left_out(item)):
+                groups = [group for group in groups if group.route_id not in routes]
             if tally is not None:
                 tally.delivering(item, groups)
             for group in groups:

@@ -1,7 +1,7 @@
-"""Delivery under limits: slice by slice, each with what it weighs before it goes.
+"""Delivery at a limited rate: slice by slice, each with what it weighs before it goes.
 
-Items are not joined, as they are for everybody when nothing is limited (`fanout.py`): what is held
-back by a rate gains nothing from cheaper writes.
+Items are not joined, as they are without a rate (`fanout.py`): what is held back gains nothing from
+cheaper writes.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator

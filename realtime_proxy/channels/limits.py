@@ -39,9 +39,7 @@ class Limits:
 
     @property
     def slice_size(self) -> int:
-        """How many deliveries go at once."""
-        if not self.per_second:
-            return SLICE
+        """How many deliveries go at once at the rate."""
         return max(1, min(SLICE, int(self.per_second * _SLICE_SECONDS)))
 
     def weight(self, item: Item, form: WireForm) -> int:

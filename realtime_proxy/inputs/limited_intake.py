@@ -7,7 +7,7 @@ import attrs
 import structlog
 import trio
 
-from realtime_proxy.channels.fanout import ask_for_updates
+from realtime_proxy.channels.fanout import ask_for_updates, fan_out
 from realtime_proxy.channels.limited_fanout import Portion, fan_out_limited
 from realtime_proxy.channels.limits import Limits
 from realtime_proxy.channels.registry import Registry
@@ -33,7 +33,7 @@ class _Waiting:
 
 
 class LimitedIntake(Intake):
-    """Delivers one item after the other at the rate that `tokens` allow.
+    """Delivers one item after the other at the rate that `tokens` allow, or else what is in line.
 
     For each route with an id, and for all others together, deliveries up to a weight may wait. An
     item that finds no room is dropped for that route. Where nothing waits there is room for any.
@@ -140,8 +140,15 @@ class LimitedIntake(Intake):
     # -- rounds ------------------------------------------------------------------------------
 
     async def _go_round(self) -> None:
-        """Deliver one item: who acts between two rounds need not wait for all that is in line."""
-        items, self._pending = self._pending[:1], self._pending[1:]
+        """Deliver what comes before the next step.
+
+        At a rate it is one item: who acts between two rounds need not wait for all that is in line.
+        """
+        if self._tokens is not None:
+            count = 1
+        else:
+            count = self._steps[0][0] - self._delivered if self._steps else len(self._pending)
+        items, self._pending = self._pending[:count], self._pending[count:]
         updates, self._updates = self._updates, {}
         if items:
             await self._deliver_and_leave(items)
@@ -152,8 +159,29 @@ class LimitedIntake(Intake):
 
     async def _deliver(self, items: list[Item]) -> None:
         since, tally = self._waits_since, self.tally
-        (item,) = items
+        if self._tokens is None:
+            await self._deliver_at_once(items)
+        else:
+            (item,) = items
+            await self._deliver_at_rate(item, self._waiting[0])
+        if tally is not None and since is not None and not self._pending:
+            self._waits_since = None
+            tally.delivered_after(self._timers.now() - since)
+
+    async def _deliver_at_once(self, items: list[Item]) -> None:
+        decided, now = self._channels.decided, self._timers.now()
+        before = self._delivered
+        await self._round(fan_out(self._registry, items, now, decided, self.tally, self._begin))
+        for item in items[self._delivered - before :]:  # those that a defect has kept from it
+            self._begin(item)
+
+    def _begin(self, item: Item) -> frozenset[str]:
+        """The turn of an item has come, so it no longer waits; the routes that do without it."""
         waiting = self._waiting[0]
+        self._end(item, waiting.weights)
+        return waiting.left_out
+
+    async def _deliver_at_rate(self, item: Item, waiting: _Waiting) -> None:
         left = Counter(waiting.weights)
 
         async def wait_for_leave(portion: Portion) -> None:
@@ -168,13 +196,10 @@ class LimitedIntake(Intake):
             self._limits,
             self._timers.now,
             self._channels.decided,
-            tally,
+            self.tally,
         )
         await self._round(portions, wait_for_leave)
         self._end(item, left)
-        if tally is not None and since is not None and not self._pending:
-            self._waits_since = None
-            tally.delivered_after(self._timers.now() - since)
 
     async def _leave_for(self, weight: int) -> None:
         if self._tokens is None or not weight:
@@ -185,7 +210,7 @@ class LimitedIntake(Intake):
             self._counters.deliveries_delayed += weight
 
     def _end(self, item: Item, left: Mapping[str, int]) -> None:
-        """An item is delivered; what is left of its weight has lost its subscribers meanwhile."""
+        """An item waits no more; what is left of its weight goes at once, or to nobody."""
         self._waiting.popleft()
         self._delivered += 1
         self._queued.subtract(left)

@@ -215,3 +215,42 @@ async def test_how_many_would_get_items_is_told_before(house, autojump_clock):
     assert house.intake.reach(items) == (32, 22)
     house.publish(*range(3))
     assert house.intake.reach(items[:2]) == (10, 5)
+
+
+async def test_without_a_rate_what_is_in_line_is_joined(house, autojump_clock):
+    house = house(max_queued=20)
+    (common,), (route,) = await house.subscribe(), await house.subscribe(route_id="route")
+    await house.subscribe("b", route_id="route")
+    house.publish(*range(15), channel="b")
+    house.publish(*range(10))
+    await trio.testing.wait_all_tasks_blocked()
+    assert common.written == [b"".join(numbers(10))]
+    assert route.written == [b"".join(numbers(5))]
+    assert house.counters.deliveries_dropped == 5
+
+
+async def test_without_a_rate_steps_run_between_the_items_around_them(house, autojump_clock):
+    house = house(max_queued=20)
+    (subscriber,) = await house.subscribe()
+    seen = []
+    for number in range(0, 6, 2):
+        house.publish(number, number + 1)
+        house.intake.in_turn(lambda: seen.append(b"".join(subscriber.written)))
+    house.publish(6)
+    await trio.testing.wait_all_tasks_blocked()
+    assert seen == [b"01", b"0123", b"012345"]
+    assert b"".join(subscriber.written) == b"0123456"
+
+
+async def test_without_a_rate_a_defect_takes_no_room(house, autojump_clock, monkeypatch):
+    house = house(max_queued=2)
+    (subscriber,) = await house.subscribe()
+    with monkeypatch.context() as patched, structlog.testing.capture_logs() as logs:
+        house.publish(7, 8)
+        patched.setattr(house.registry, "groups_for", None)
+        await trio.testing.wait_all_tasks_blocked()
+    assert [one["event"] for one in logs if one["log_level"] == "error"] == ["delivery failed"]
+    house.publish(*range(2))
+    await trio.testing.wait_all_tasks_blocked()
+    assert subscriber.written == [b"01"]
+    assert house.counters.deliveries_dropped == 0
