@@ -119,7 +119,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="two short repetitions")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
-    reps, requests = (4, 20) if given.quick else (given.reps, 20)
+    reps, requests = (4, 20) if given.quick else (given.reps, 60)
     figures = figures_of(measure(128, requests, reps))
     for name, each in figures.items():
         print(

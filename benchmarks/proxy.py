@@ -67,6 +67,7 @@ class Proxy:
             f'takeover_socket = "{folder}/takeover"\n'
             f"drain_seconds = {drain_seconds}\nmax_connections = {max_connections}\n"
             "idle_timeout_seconds = 900\n"
+            "websocket_ping_seconds = 0\n"  # a ping would count as what was delivered
             f"header_timeout_seconds = 120\n{tls}"
             '[grip]\nkey = "a key of thirty-two bytes or more"\n'
             f'[publish]\npull = "tcp://127.0.0.1:{self._pull}"\nsub = []\ncommand = ""\n'
