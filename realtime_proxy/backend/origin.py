@@ -5,6 +5,7 @@ import socket
 import ssl
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import attrs
 
@@ -36,6 +37,10 @@ class Origin:
 
     def __str__(self) -> str:
         return self.label
+
+    def verified_as(self, host: bytes) -> Self:
+        """The same one, with its certificate checked for another name."""
+        return attrs.evolve(self, server_name=host.decode("latin-1"))
 
 
 def family_of(host: str) -> socket.AddressFamily | None:

@@ -1,5 +1,7 @@
 """`Grip-Feature`: what a backend may ask of this proxy."""
 
+# The fields that this proxy makes for backends, and nobody else does.
+OWN_FIELDS = frozenset((b"grip-sig", b"grip-feature"))
 GRIP_FEATURE = b", ".join(
     (
         b"status",

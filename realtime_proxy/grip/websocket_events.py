@@ -32,26 +32,32 @@ class Event:
 
 def has_events(headers: Headers) -> bool:
     """True if a message may be taken for one of WebSocket events, however it says so."""
-    for name, value in headers:
-        if (
-            name.lower() == b"content-type"
-            and value.partition(b";")[0].strip().lower() == CONTENT_TYPE
-        ):
+    for name, value in headers:  # noqa: SIM110
+        if name.lower() == b"content-type" and is_events_type(value):
             return True
     return False
 
 
-def encode_events(events: Iterable[Event]) -> bytes:
-    """The body that carries these events.
+def is_events_type(content_type: bytes) -> bool:
+    """True if a `Content-Type` says so; its parameters say nothing."""
+    if content_type == CONTENT_TYPE:
+        return True
+    return content_type.partition(b";")[0].strip().lower() == CONTENT_TYPE
+
+
+def encode_event(kind: bytes, content: bytes | None = None) -> bytes:
+    """One event as it stands in a body.
 
     Empty content is written without a length, as backends have always been sent it.
     """
-    return b"".join(
-        b"%b %x\r\n%b\r\n" % (event.type, len(event.content), event.content)
-        if event.content
-        else b"%b\r\n" % event.type
-        for event in events
-    )
+    if content:
+        return b"%b %x\r\n%b\r\n" % (kind, len(content), content)
+    return b"%b\r\n" % kind
+
+
+def encode_events(events: Iterable[Event]) -> bytes:
+    """The body that carries these events."""
+    return b"".join([encode_event(event.type, event.content) for event in events])
 
 
 def decode_events(body: bytes) -> list[Event]:

@@ -65,8 +65,7 @@ class LiveTarget:
         """Where to send a request with these fields; None if that is no place on the network."""
         if self.origin is None or not self.verifies_host:
             return self.origin
-        host = host_of(headers.get(b"host") or b"")
-        return attrs.evolve(self.origin, server_name=host.decode("latin-1"))
+        return self.origin.verified_as(host_of(headers.get(b"host") or b""))
 
 
 class TargetMaker:

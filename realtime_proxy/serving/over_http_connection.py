@@ -73,7 +73,9 @@ class OverHttpConnection(WebSocketConnection):
         retained, size = self.connection.context.retained, 0
         if self._working or not self._is_released:
             size = self._session.waiting_bytes + self._under_way_bytes
-        if size <= self._kept_bytes:
+        if size == self._kept_bytes:
+            return
+        if size < self._kept_bytes:
             retained.give_back(self._kept_bytes - size)
         elif not retained.take(size - self._kept_bytes):
             self._find_no_room()
@@ -134,7 +136,9 @@ class OverHttpConnection(WebSocketConnection):
             self._poll_timer = None
         if not self._working:
             self._working = True
-            if self._session.is_taking_leave:
+            if self._is_released:
+                self.connection.context.farewells.say(self._take_leave)
+            elif self._session.is_taking_leave:
                 self.connection.context.farewells.say(self._work)
             else:
                 self.connection.context.crew.start(self._work)
@@ -151,12 +155,24 @@ class OverHttpConnection(WebSocketConnection):
                 self._under_way_bytes = 0
                 await self._follow(effects)
                 self._note_channels()
-                if self._session.is_accepted and not was_open:
+                if not was_open and self._session.is_accepted:
                     self._tell_opened()
                 self._read_on()
         except Exception:
             log.exception("websocket session failed", peer=self.connection.peer)
             self.connection.close(CloseReason.INTERNAL_ERROR)
+        finally:
+            self._working = False
+            self._keep()
+
+    async def _take_leave(self) -> None:
+        """As `_work` for a client that is gone: there is nobody to perform anything for."""
+        try:
+            while (events := self._next_call) is not None:
+                self._next_call = None
+                self._perform(await self._backend.ask(self._session, events))
+        except Exception:
+            log.exception("websocket session failed", peer=self.connection.peer)
         finally:
             self._working = False
             self._keep()

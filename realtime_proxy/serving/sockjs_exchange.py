@@ -301,7 +301,7 @@ class SockJsExchange(HttpExchange):
             connection=client,
             request=self._request,
             route=route,
-            head=head_for_backend(route, as_get),
+            head=head_for_backend(route, as_get, trusted=self._trusted),
             connection_id=str(uuid.uuid4()).encode(),
             accept_token=b"",
             logged=None,

@@ -6,11 +6,12 @@ from collections.abc import Callable
 import attrs
 
 from realtime_proxy.backend.connection import BackendConnection
+from realtime_proxy.backend.origin import Origin
 from realtime_proxy.backend.request import IDEMPOTENT, OutgoingRequest
 from realtime_proxy.backend.response import BackendResponse, LocalResponse, NetworkResponse
 from realtime_proxy.backend.zhttp_peers import MAX_BODY_BYTES, ZhttpAddress
 from realtime_proxy.errors import BackendError, BackendUnreachable, ProtocolError
-from realtime_proxy.grip.features import GRIP_FEATURE
+from realtime_proxy.grip.features import GRIP_FEATURE, OWN_FIELDS
 from realtime_proxy.metrics.route_tally import RouteTally
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
@@ -24,7 +25,6 @@ from realtime_proxy.wire.http1_client import encode_request_head
 from realtime_proxy.wire.http1_server import encode_chunk, encode_last_chunk
 
 Upload = Callable[[BackendConnection], None]
-_GRIP_OWN = frozenset((b"grip-sig", b"grip-feature"))
 
 
 @attrs.define
@@ -138,7 +138,8 @@ class Upstream:
             raise
         if tally is not None:
             response.tally = tally
-            _count_trip(tally, head, request.body_bytes_here, response.head, now() - begun_at)
+            sizes = head.content_bytes(), request.body_bytes_here
+            _count_trip(tally, sizes, response.head, now() - begun_at)
         return response
 
     async def shake_hands(self, target: LiveTarget, request: BackendRequest) -> NetworkResponse:
@@ -147,10 +148,19 @@ class Upstream:
         origin = target.origin_for(head.headers)
         if origin is None:
             raise BackendError("WebSockets cannot be used with zhttpreq target")
+        outgoing = attrs.evolve(self._outgoing(head, request, None), upgrades=True)
+        return await self.send(target, origin, outgoing, (head.content_bytes(), 0))
+
+    async def send(
+        self, target: LiveTarget, origin: Origin, outgoing: OutgoingRequest, sizes: tuple[int, int]
+    ) -> NetworkResponse:
+        """The answer of one target to a request as it goes out. Raises BackendError.
+
+        `sizes` are those of head and body as statistics count them.
+        """
         tally, now = self._tally(), self._context.timers.now
         begun_at = now()
         try:
-            outgoing = attrs.evolve(self._outgoing(head, request, None), upgrades=True)
             response = await self._context.caller.call(origin, outgoing)
         except BackendError as error:
             error.target = target.label
@@ -158,7 +168,8 @@ class Upstream:
                 tally.failed(error.kind)
             raise
         if tally is not None:
-            _count_trip(tally, head, 0, response.head, now() - begun_at)
+            response.tally = tally
+            _count_trip(tally, sizes, response.head, now() - begun_at)
         return response
 
     def _tally(self) -> RouteTally | None:
@@ -185,7 +196,7 @@ class Upstream:
         if request.trusted or not self._route.grip:
             headers = Headers(addressed)
         else:
-            headers = addressed.without(_GRIP_OWN)
+            headers = addressed.without(OWN_FIELDS)
             if self._route.signer is not None:
                 headers.append((b"Grip-Sig", self._route.signer.token(time.time())))
             headers.append((b"Grip-Feature", GRIP_FEATURE))
@@ -226,11 +237,12 @@ class Upstream:
 
 
 def _count_trip(
-    tally: RouteTally, asked: RequestHead, body_bytes: int, answered: ResponseHead, seconds: float
+    tally: RouteTally, sizes: tuple[int, int], answered: ResponseHead, seconds: float
 ) -> None:
-    """Count a request with what there was of its body, and the head of its answer."""
+    """Count a request's head with what there was of its body, and the head of its answer."""
+    head_bytes, body_bytes = sizes
     counts = tally.counts()
-    counts.server_header_bytes_sent += asked.content_bytes()
+    counts.server_header_bytes_sent += head_bytes
     counts.server_content_bytes_sent += body_bytes
     counts.server_header_bytes_received += answered.content_bytes()
     counts.backend_seconds.observe(seconds)

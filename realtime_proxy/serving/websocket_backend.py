@@ -1,9 +1,13 @@
 """The requests that carry a WebSocket's events to its backend (WebSocket-over-HTTP)."""
 
 import random
+import time
+from collections.abc import Awaitable, Iterator
 
 import trio
 
+from realtime_proxy.backend.request import OutgoingRequest
+from realtime_proxy.backend.response import BackendResponse
 from realtime_proxy.errors import (
     BackendError,
     BackendMisbehaved,
@@ -11,17 +15,29 @@ from realtime_proxy.errors import (
     GripError,
     ProtocolError,
 )
+from realtime_proxy.grip.features import GRIP_FEATURE
 from realtime_proxy.grip.websocket_events import CONTENT_TYPE
-from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.routing.condition import host_of
+from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.serving.websocket_request import MAX_ANSWER_BYTES, WebSocketRequest, whole_body
 from realtime_proxy.sessions.effects import Effect
 from realtime_proxy.sessions.websocket_over_http import WebSocketOverHttp
+from realtime_proxy.wire.event_request import (
+    encode_event_head,
+    encode_fields,
+    head_content_bytes,
+    host_of_head,
+    with_host,
+)
 
 # A backend that can't be reached has got nothing, so it is asked again, while it restarts for
 # example; after these pauses the client is given up (websocket-over-http.md W-5.3).
 RETRY_SECONDS = (1, 2, 4, 8, 16)
 _TOO_LARGE = f"answer exceeds {MAX_ANSWER_BYTES} bytes"
+_FEATURE_LINE = b"Grip-Feature: %b\r\n" % GRIP_FEATURE
 
 
 class WebSocketBackend(WebSocketRequest):
@@ -30,40 +46,37 @@ class WebSocketBackend(WebSocketRequest):
     __slots__ = ()
 
     async def ask(self, session: WebSocketOverHttp, events: bytes) -> list[Effect]:
-        """Send some events. What the session makes of the answer, or of there being none."""
-        try:
-            head, body = await self._answer(session, events)
-            return session.response_arrived(head, body)
-        except (BackendError, GripError, ProtocolError) as error:
-            return self._failed(session, error)
-
-    async def _answer(
-        self, session: WebSocketOverHttp, events: bytes
-    ) -> tuple[ResponseHead, bytes]:
-        """The whole answer to some events. Raises BackendError, or ProtocolError.
+        """Send some events. What the session makes of the answer, or of there being none.
 
         Before the client is accepted, targets that can't be reached are passed over; after, the
         one that accepted is asked again for a while.
         """
-        upstream = Upstream(self._context, self._route)
-        request = self._request(session, events)
         pauses = iter(RETRY_SECONDS)
-        while True:
-            try:
-                response = await upstream.ask_target(self.target, request)
-                return response.head, await whole_body(response, BackendMisbehaved(_TOO_LARGE))
-            except BackendUnreachable as error:
-                if not session.is_accepted:
-                    self._pass_over(error)
-                    session.one_event = self.target.one_event
+        try:
+            while True:
+                try:
+                    response = await self._trip(session, events)
+                    body = await whole_body(response, BackendMisbehaved(_TOO_LARGE))
+                except BackendUnreachable as error:
+                    await self._before_next(session, error, pauses)
                     continue
-                pause = next(pauses, None)
-                if pause is None:
-                    raise
-                self._route.log.warning(
-                    "backend unreachable", route=self._route.id, problem=str(error)
-                )
-                await trio.sleep(pause + random.random())  # noqa: S311  not all at once
+                return session.response_arrived(response.head, body)
+        except (BackendError, GripError, ProtocolError) as error:
+            return self._failed(session, error)
+
+    async def _before_next(
+        self, session: WebSocketOverHttp, error: BackendUnreachable, pauses: Iterator[int]
+    ) -> None:
+        """Go on to the next target, or wait. Raises BackendUnreachable if it was tried enough."""
+        if not session.is_accepted:
+            self._pass_over(error)
+            session.one_event = self.target.one_event
+            return
+        pause = next(pauses, None)
+        if pause is None:
+            raise error
+        self._route.log.warning("backend unreachable", route=self._route.id, problem=str(error))
+        await trio.sleep(pause + random.random())  # noqa: S311  not all at once
 
     def _failed(
         self, session: WebSocketOverHttp, error: BackendError | GripError | ProtocolError
@@ -73,18 +86,49 @@ class WebSocketBackend(WebSocketRequest):
             return session.backend_failed(refusal, refusal.body.decode().strip())
         return session.backend_failed(refusal)
 
+    def _trip(self, session: WebSocketOverHttp, events: bytes) -> Awaitable[BackendResponse]:
+        """The answer of the target that is next. Raises BackendError, or ProtocolError."""
+        target, upstream, kept = self.target, Upstream(self._context, self._route), self._kept_head
+        origin = target.origin
+        if origin is None or isinstance(kept, RequestHead) or self._is_changed_by_handlers:
+            return upstream.ask_target(target, self._request(session, events))
+        head = self._head_around(kept, target, session, events)
+        if target.verifies_host:
+            origin = origin.verified_as(host_of(host_of_head(head)))
+        request = OutgoingRequest(b"POST", head + events, repeatable=False)
+        return upstream.send(target, origin, request, (head_content_bytes(head), len(events)))
+
+    @property
+    def _is_changed_by_handlers(self) -> bool:
+        chain = self._route.chain
+        return chain is not None and chain.has_backend_request and self._exchange is not None
+
+    def _head_around(
+        self, kept: bytes, target: LiveTarget, session: WebSocketOverHttp, events: bytes
+    ) -> bytes:
+        """The head for some events, of what is kept and what varies: nothing is decoded for it."""
+        if target.host is not None:
+            kept = with_host(kept, target.host)
+        varying = encode_fields(stored) if (stored := _stored(session)) else b""
+        if self._route.grip and not self._trusted:
+            if self._route.signer is not None:
+                varying += b"Grip-Sig: %b\r\n" % self._route.signer.token(time.time())
+            varying += _FEATURE_LINE
+        return encode_event_head(kept, self.id, len(events), varying)
+
     def _request(self, session: WebSocketOverHttp, events: bytes) -> BackendRequest:
+        """The same as a head of fields, for all that is no plain request over the network."""
         head = self._head()
+        if len(head.target.split()) != 1:  # as a handler may have made it
+            raise ProtocolError(400, "The request target must not be empty or have blanks.")
         headers = head.headers
         headers += (
             (b"Accept", CONTENT_TYPE),
             (b"Connection-Id", self.id),
             (b"Content-Type", CONTENT_TYPE),
             (b"Content-Length", b"%d" % len(events)),
+            *_stored(session),
         )
-        if session.replayed_bytes:
-            headers.append((b"Content-Bytes-Replayed", b"%d" % session.replayed_bytes))
-        headers += ((b"Meta-" + name, value) for name, value in session.meta.values())
         return BackendRequest(
             RequestHead(b"POST", head.target, headers),
             events,
@@ -93,3 +137,13 @@ class WebSocketBackend(WebSocketRequest):
             once_only=True,
             exchange=self._exchange,
         )
+
+
+def _stored(session: WebSocketOverHttp) -> Headers:
+    """The fields that come from what the backend has said before."""
+    fields = Headers()
+    if session.replayed_bytes:
+        fields.append((b"Content-Bytes-Replayed", b"%d" % session.replayed_bytes))
+    for name, value in session.meta.values():
+        fields.append((b"Meta-" + name, value))
+    return fields

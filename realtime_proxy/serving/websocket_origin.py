@@ -59,9 +59,6 @@ class WebSocketOrigin(WebSocketRequest):
                 self._switch(response, key, owner)
                 return session.answered(response.head)
             body = await whole_body(response, ProtocolError(500, _TOO_LARGE))
-            if (tally := self._context.tally) is not None:
-                counts = tally.routes[self._route.stats_id].counts()
-                counts.server_content_bytes_received += len(body)
             return session.answered(response.head, body)
         except (BackendError, ProtocolError) as error:
             return session.unanswered(self.refusal(error))

@@ -3,6 +3,7 @@
 import uuid
 
 from realtime_proxy.errors import ProtocolError
+from realtime_proxy.grip.features import OWN_FIELDS
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, text_response
 from realtime_proxy.pipeline.decision import Refuse
@@ -21,7 +22,7 @@ _INVALID = (
     'Request contained an Upgrade header with value "websocket" but the request was not a valid '
     "WebSocket request."
 )
-# Replaced by what WebSocket-over-HTTP says itself.
+# Replaced by what WebSocket-over-HTTP says itself, or made anew for each request.
 _NOT_FOR_EVENTS = frozenset(
     (
         b"accept",
@@ -32,6 +33,7 @@ _NOT_FOR_EVENTS = frozenset(
         b"sec-websocket-extensions",
     )
 )
+_NOT_IF_SIGNED = _NOT_FOR_EVENTS | OWN_FIELDS
 # Agreed on anew with a backend that speaks WebSocket.
 _NOT_FOR_ORIGINS = frozenset(
     (
@@ -66,7 +68,8 @@ class WebSocketUpgrade(ClientExchange):
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
         if (refusal := take_scope(route, self._exchange)) is not None:
             return await self._decided(refusal, route)
-        opening = self._opening(route, head_for_backend(route, head))
+        head = head_for_backend(route, head, trusted=self._trusted)
+        opening = self._opening(route, head)
         if self._exchange is not None:
             self._exchange.held = "websocket"  # the session tells handlers of its end
         await self._begin(opening)
@@ -108,18 +111,33 @@ class WebSocketUpgrade(ClientExchange):
         return await super()._send_response(response)
 
 
-def head_for_backend(route: LiveRoute, head: RequestHead) -> RequestHead:
+def head_for_backend(route: LiveRoute, head: RequestHead, *, trusted: bool) -> RequestHead:
     """The head of a request for a WebSocket, without what is said anew to backends."""
-    offered = [b"grip"] if route.grip else []
+    method, offered = head.method, [b"grip"] if route.grip else []
     if route.over_http_targets:
-        headers = head.headers.without(_NOT_FOR_EVENTS).without_prefix(b"meta-")
+        method = b"POST"
+        signs = route.grip and not trusted
+        headers = _for_events(head.headers, _NOT_IF_SIGNED if signs else _NOT_FOR_EVENTS)
     else:
         headers = head.headers.without(_NOT_FOR_ORIGINS)
         if route.compression:
             offered.append(OFFER)
     if offered:
         headers.append((b"Sec-WebSocket-Extensions", b", ".join(offered)))
-    return RequestHead(head.method, head.target, headers)
+    return RequestHead(method, head.target, headers)
+
+
+def _for_events(headers: Headers, hidden: frozenset[bytes]) -> Headers:
+    """The fields that go with events. Host is the first: a target may want another in its place."""
+    kept, hosts = Headers(), 0
+    for field in headers:
+        name = field[0].lower()
+        if name == b"host":
+            kept.insert(hosts, (b"Host", field[1]))
+            hosts += 1
+        elif name not in hidden and not name.startswith(b"meta-"):
+            kept.append(field)
+    return kept
 
 
 def websocket_of(opening: WebSocketOpening) -> WebSocketConnection:

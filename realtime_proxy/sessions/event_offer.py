@@ -1,31 +1,19 @@
-"""The events of a request, and what is left of them if a backend accepts only a part."""
+"""What is left of the events of a request if a backend accepts only a part of them."""
 
 from collections.abc import Sequence
 
-import attrs
-
 from realtime_proxy.errors import GripError
-from realtime_proxy.grip.websocket_events import Event
-from realtime_proxy.model.headers import Headers
-
-_MAX_DIGITS_OF_BYTES = 15
-_EVENT_BYTES = 100
+from realtime_proxy.grip.websocket_events import Event, decode_events, encode_event
 
 
-@attrs.frozen
-class Offer:
-    """The events of a request, and whether they were all that waited then."""
+def left_of(offer: bytes, count: int) -> tuple[list[bytes], int]:
+    """What is to be offered again, event by event, and how much content that has.
 
-    events: Sequence[Event]
-    is_all: bool
-
-
-def accepted_bytes(headers: Headers) -> int | None:
-    """How much of the content the backend accepts; None for all (websocket-over-http.md W-4.1)."""
-    value = headers.get(b"content-bytes-accepted")
-    if value is None or not value.isdigit() or len(value) > _MAX_DIGITS_OF_BYTES:
-        return None
-    return int(value)
+    `count` bytes of the content were accepted. Raises GripError as `not_accepted` does.
+    """
+    kept = not_accepted(decode_events(offer), count)
+    size = sum(len(event.content or b"") for event in kept)
+    return [encode_event(event.type, event.content) for event in kept], size
 
 
 def not_accepted(events: Sequence[Event], count: int) -> list[Event]:
@@ -49,11 +37,3 @@ def not_accepted(events: Sequence[Event], count: int) -> list[Event]:
     if left:
         raise GripError(f"{count} bytes are accepted, which is more than was offered")
     return kept
-
-
-def event_bytes(event: Event) -> int:
-    """What a waiting event counts for: its content, and what it takes itself.
-
-    Else a flood of empty messages would have no bound.
-    """
-    return len(event.content or b"") + _EVENT_BYTES

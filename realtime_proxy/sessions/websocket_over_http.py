@@ -14,13 +14,11 @@ from realtime_proxy.grip.websocket_events import (
     Event,
     close_content,
     decode_events,
-    encode_events,
-    has_events,
+    encode_event,
     parse_close_content,
 )
 from realtime_proxy.grip.websocket_extension import message_prefix
 from realtime_proxy.model.close_reason import CloseReason
-from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import Response, ResponseHead
 from realtime_proxy.sessions.backend_message import backend_message
 from realtime_proxy.sessions.effects import (
@@ -31,23 +29,25 @@ from realtime_proxy.sessions.effects import (
     PollAfter,
     SendClose,
 )
-from realtime_proxy.sessions.event_offer import Offer, accepted_bytes, event_bytes, not_accepted
+from realtime_proxy.sessions.event_offer import left_of
+from realtime_proxy.sessions.events_answer import poll_seconds, read_answer
 from realtime_proxy.sessions.upgrade_answer import NOT_ACCEPTED, acceptance, own_refusal, refusal
 from realtime_proxy.wire.websocket_frame import INTERNAL_ERROR, Opcode
 
 # Above this much waiting content the client is not read (Pushpin's buffer).
 MAX_WAITING_BYTES = 200_000
-MIN_POLL_SECONDS = 20
 _OPCODES = {
     b"TEXT": Opcode.TEXT,
     b"BINARY": Opcode.BINARY,
     b"PING": Opcode.PING,
     b"PONG": Opcode.PONG,
 }
-_TYPES = {opcode: kind for kind, opcode in _OPCODES.items()}
+_TYPES = {int(opcode): kind for kind, opcode in _OPCODES.items()}
+_OPEN, _CLOSE, _DISCONNECT = map(encode_event, (b"OPEN", b"CLOSE", b"DISCONNECT"))
+# What a waiting event counts for beside its bytes: else a flood of empty messages had no bound.
+_EVENT_BYTES = 100
 _NOT_FOR_CLIENT = NOT_ACCEPTED | {b"content-type", b"keep-alive-interval"}
 _POLICY_VIOLATION = 1008
-_MAX_DIGITS = 7
 
 
 class _State(Enum):
@@ -73,6 +73,7 @@ class WebSocketOverHttp:
         "_in_flight",
         "_meta",
         "_offer",
+        "_offers_all",
         "_poll_seconds",
         "_prefix",
         "_refresh_waits",
@@ -92,14 +93,12 @@ class WebSocketOverHttp:
         self._state = _State.OPENING
         self.is_accepted = False
         self._prefix: bytes | None = None
-        self._waiting: Sequence[Event] = ()
+        self._waiting: Sequence[bytes] = ()  # events, encoded
         self.waiting_bytes = 0
         self._in_flight = False
-        self._offer: Offer | None = None  # the events of the request under way
+        self._offer, self._offers_all = b"", True  # the events under way; they were all there were
         self._has_news = False  # something waits that was never offered
-        # So much of the content that the next request, or that under way, begins with was offered
-        # before.
-        self.replayed_bytes = 0
+        self.replayed_bytes = 0  # of the content that the next, or this, request begins with
         self._refresh_waits = False
         self._poll_seconds: int | None = None
         self._client_close: tuple[int | None, str] = (None, "")
@@ -141,18 +140,18 @@ class WebSocketOverHttp:
     def start(self) -> list[Effect]:
         """The client has asked for a WebSocket."""
         self._in_flight = True
-        return [CallBackend(encode_events([Event(b"OPEN")]))]
+        return [CallBackend(_OPEN)]
 
     def message_arrived(self, opcode: int, content: bytes) -> list[Effect]:
         """A complete message, ping or pong of the client."""
         if self._state is not _State.OPEN:
             return []
-        self._wait(Event(_TYPES[Opcode(opcode)], content))
+        self._wait(encode_event(_TYPES[opcode], content))
         return self._call()
 
     def client_closed(self, code: int | None, reason: str) -> list[Effect]:
         """The client sent a close frame."""
-        close = Event(b"CLOSE", close_content(code, reason))
+        close = encode_event(b"CLOSE", close_content(code, reason))
         match self._state:
             case _State.OPEN:
                 self._state = _State.CLIENT_CLOSED
@@ -177,7 +176,7 @@ class WebSocketOverHttp:
         tells = self._state in (_State.OPEN, _State.BACKEND_CLOSED)
         self._state = _State.ENDED
         if tells:
-            self._wait(Event(b"DISCONNECT"))
+            self._wait(_DISCONNECT)
         return self._call()
 
     def close(
@@ -190,7 +189,7 @@ class WebSocketOverHttp:
             self._state = _State.ENDED
             return [SendClose(code, reason), EndClient(end), *self._call()]
         if self._state is _State.OPEN:
-            self._wait(Event(b"CLOSE"))
+            self._wait(_CLOSE)
         self._state, self._end = _State.CLOSED_HERE, end
         return [SendClose(code, reason), *self._call()]
 
@@ -200,10 +199,7 @@ class WebSocketOverHttp:
         """The interval set by the backend has passed without a request."""
         if self._in_flight or self._state in (_State.ENDED, _State.DETACHED):
             return []
-        if self.is_accepted:
-            return self._offer_waiting()
-        self._in_flight = True
-        return [CallBackend(encode_events([Event(b"OPEN")]))]
+        return self._offer_waiting() if self.is_accepted else self.start()
 
     def refresh(self) -> list[Effect]:
         """The backend wants to be asked without any event: now, or after the request under way."""
@@ -220,11 +216,15 @@ class WebSocketOverHttp:
         Raises GripError if it makes no sense: as good as none (`backend_failed`).
         """
         self._in_flight = False
-        if head.status != 200 or not has_events(head.headers):
+        if self.is_finished and self.is_accepted:
+            return []  # there is nobody left whom anything of it could concern (W-6.5)
+        has_events, accepted, settings = read_answer(head.headers)
+        if head.status != 200 or not has_events:
             return self._refused(head, body)
-        self._store(head.headers)
+        if settings:
+            self._store(settings)
         events = decode_events(body)
-        self._settle(head.headers)
+        self._settle(accepted)
         if self.is_accepted:
             return self._go_on(self._follow(events))
         return self._opened(head, events)
@@ -254,10 +254,9 @@ class WebSocketOverHttp:
         if self.is_accepted:
             code = _POLICY_VIOLATION if 400 <= head.status < 500 else INTERNAL_ERROR
             return self._lost(code, f"backend answered {head.status}")
-        was_there = self._state is not _State.ENDED
-        self._state = _State.ENDED
-        if not was_there:
+        if self._state is _State.ENDED:
             return []
+        self._state = _State.ENDED
         return [refusal(head, body)]
 
     def _opened(self, head: ResponseHead, events: list[Event]) -> list[Effect]:
@@ -267,7 +266,7 @@ class WebSocketOverHttp:
             raise GripError("the answer to OPEN does not begin with OPEN")
         self.is_accepted = True
         if self._state is _State.ENDED:  # the client left meanwhile: the backend has to know
-            self._wait(Event(b"DISCONNECT"))
+            self._wait(_DISCONNECT)
             return self._call()
         self._state = _State.OPEN
         if not self._trusted:
@@ -299,7 +298,7 @@ class WebSocketOverHttp:
             return [effect]
         if self._state is _State.OPEN:
             self._state = _State.DETACHED
-            self._wait(Event(b"CLOSE"))
+            self._wait(_CLOSE)
         return []
 
     def _backend_closed(self, event: Event) -> list[Effect]:
@@ -337,26 +336,25 @@ class WebSocketOverHttp:
             return [*effects, PollAfter(self._poll_seconds)]
         return effects
 
-    def _store(self, headers: Headers) -> None:
-        for name, value in headers:
+    def _store(self, settings: Sequence[tuple[bytes, bytes]]) -> None:
+        for name, value in settings:
             lowered = name.lower()
             if lowered.startswith(b"set-meta-"):
                 if value:
                     self._meta = self.meta | {lowered[9:]: (name[9:], value)}
                 else:
                     self._meta = {k: v for k, v in self.meta.items() if k != lowered[9:]}
-            elif lowered == b"keep-alive-interval":
-                seconds = int(value) if value.isdigit() and len(value) < _MAX_DIGITS else 0
-                self._poll_seconds = max(seconds, MIN_POLL_SECONDS) if seconds else None
+            else:
+                self._poll_seconds = poll_seconds(value)
 
     # -- the queue towards the backend -------------------------------------------------------
 
-    def _wait(self, event: Event) -> None:
+    def _wait(self, event: bytes) -> None:
         if isinstance(self._waiting, list):
             self._waiting.append(event)
         else:
             self._waiting = [event]
-        self.waiting_bytes += event_bytes(event)
+        self.waiting_bytes += len(event) + _EVENT_BYTES
         self._has_news = True
 
     def drop_waiting(self) -> None:
@@ -372,29 +370,31 @@ class WebSocketOverHttp:
 
     def _offer_waiting(self) -> list[Effect]:
         """Send what waits, what was offered before included; nothing may be in flight."""
-        count = 1 if self.one_event else len(self._waiting)
-        events, self._waiting = self._waiting[:count], self._waiting[count:] or ()
-        self.waiting_bytes -= sum(map(event_bytes, events))
-        self._offer = Offer(events, is_all=not self._waiting)
-        self._in_flight = True
+        waiting = self._waiting
+        if self.one_event and waiting:
+            self._offer, self._waiting = waiting[0], waiting[1:] or ()
+            self.waiting_bytes -= len(self._offer) + _EVENT_BYTES
+        else:
+            self._offer, self._waiting = b"".join(waiting), ()
+            self.waiting_bytes = 0
+        self._offers_all = not self._waiting
         self._has_news = bool(self._waiting)
-        return [CallBackend(encode_events(events))]
+        self._in_flight = True
+        return [CallBackend(self._offer)]
 
-    def _settle(self, headers: Headers) -> None:
+    def _settle(self, count: int | None) -> None:
         """Keep of what was offered what the backend does not accept, for the next request.
 
         Raises GripError if it accepts what it was not offered.
         """
-        offer, self._offer = self._offer, None
-        count = accepted_bytes(headers)
+        offer, self._offer = self._offer, b""
         self.replayed_bytes = 0
         if count is None:
             return
-        kept = not_accepted(() if offer is None else offer.events, count)
-        if kept and not count and offer is not None and not offer.is_all:
+        kept, size = left_of(offer, count)
+        if kept and not count and not self._offers_all:
             raise GripError("nothing is accepted, and more waits than a request may have")
-        if self._state is _State.ENDED:
-            kept = []
-        self._waiting = [*kept, *self._waiting]
-        self.waiting_bytes += sum(map(event_bytes, kept))
-        self.replayed_bytes = sum(len(event.content or b"") for event in kept)
+        if self._state is not _State.ENDED:
+            self._waiting = [*kept, *self._waiting]
+            self.waiting_bytes += sum(len(event) + _EVENT_BYTES for event in kept)
+            self.replayed_bytes = size

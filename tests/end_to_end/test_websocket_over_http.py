@@ -48,6 +48,15 @@ targets = [
 ]
 
 [[route]]
+host = "named"
+targets = [{{ url = "{url}", over_http = true, host = "inner.example:8080" }}]
+
+[[route]]
+host = "blank"
+handlers = ["blank"]
+targets = [{{ url = "{url}", over_http = true }}]
+
+[[route]]
 host = "dead"
 debug = true
 targets = [{{ url = "http://127.0.0.1:1", over_http = true }}]
@@ -68,6 +77,14 @@ use = "key_auth"
 [[handler.keys.consumers]]
 username = "anna"
 keys = ["sesame"]
+"""
+BLANK = """
+from realtime_proxy.pipeline import CONTINUE, BaseHandler
+
+class Handler(BaseHandler):
+    async def on_request(self, exchange):
+        exchange.request.target += b" HTTP/1.1"
+        return CONTINUE
 """
 GRIP = ("Sec-WebSocket-Extensions", "grip")
 
@@ -131,7 +148,8 @@ def other():
 
 @pytest.fixture(scope="module")
 def program(start, backend, other):
-    return start(ROUTES.format(url=backend.url, other=other.url), server=SERVER)
+    routes = ROUTES.format(url=backend.url, other=other.url)
+    return start(routes, server=SERVER, handlers=[("blank", BLANK)])
 
 
 @pytest.fixture
@@ -185,19 +203,35 @@ def test_what_is_not_accepted_is_told_to_be_sent_again(websocket, backend, socke
     assert told == [[], [], ["2"]]
 
 
-@pytest.mark.usefixtures("socket_backend")
-def test_every_request_has_the_same_head(websocket, backend, path):
+@pytest.mark.parametrize(("host", "told"), [("test", "test"), ("named", "inner.example:8080")])
+def test_every_request_has_the_same_head(websocket, backend, socket_backend, path, host, told):
+    forged = [("Grip-Sig", "forged"), ("Grip-Feature", "forged"), ("Connection-Id", "forged")]
     socket = websocket()
-    socket.open(f"{path}?room=1", [("Cookie", "a=b"), ("X-Forwarded-For", "1.2.3.4")])
+    fields = [("Cookie", "a=b"), ("X-Forwarded-For", "1.2.3.4"), *forged]
+    socket.open(f"{path}?room=1", fields, host=host)
     for _ in range(3):
         socket.send(TEXT, b"x")
         socket.send(PING)
+    socket.client.close()
+    assert socket_backend.wait_for_events(8)[-1] == ("DISCONNECT", b"")
     heads = set()
-    for number in (1, 2):
-        call = backend.wait_for(path, number)
+    for call in backend.calls_to(path):
         fields = [field for field in call.fields if field[0] != "content-length"]
         heads.add((call.method, call.target, tuple(fields)))
-    assert len(heads) == 1
+        assert call.get_all("content-length") == [str(len(call.body))]
+    [(_, _, fields)] = heads
+    assert fields[0] == ("host", told)
+    names = [name for name, _ in fields]
+    assert sorted(names) == sorted(set(names))
+    assert "forged" not in dict(fields).values()
+    assert "link:next" in dict(fields)["grip-feature"]
+
+
+def test_no_request_line_is_made_of_a_target_with_blanks(websocket, backend, path):
+    socket = websocket()
+    socket.ask(path, host="blank")
+    assert socket.client.read_reply().status == 400
+    assert not backend.calls_to(path)
 
 
 @pytest.mark.parametrize(

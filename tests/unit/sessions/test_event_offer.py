@@ -1,21 +1,11 @@
 import pytest
 
 from realtime_proxy.errors import GripError
-from realtime_proxy.grip.websocket_events import Event
-from realtime_proxy.model.headers import Headers
-from realtime_proxy.sessions.event_offer import accepted_bytes, event_bytes, not_accepted
+from realtime_proxy.grip.websocket_events import Event, encode_events
+from realtime_proxy.sessions.event_offer import left_of, not_accepted
 
 TEXT, EMPTY, BINARY = Event(b"TEXT", b"abc"), Event(b"TEXT", b""), Event(b"BINARY", b"defg")
 CLOSE = Event(b"CLOSE", b"\x03\xe8")
-
-
-@pytest.mark.parametrize(
-    ("value", "count"),
-    [(None, None), (b"0", 0), (b"12", 12), (b"-1", None), (b"few", None), (b"9" * 16, None)],
-)
-def test_accepted_bytes(value, count):
-    fields = [] if value is None else [(b"Content-Bytes-Accepted", value)]
-    assert accepted_bytes(Headers(fields)) == count
 
 
 @pytest.mark.parametrize(
@@ -41,6 +31,10 @@ def test_what_can_not_have_been_accepted(events, count):
         not_accepted(events, count)
 
 
-def test_an_empty_event_counts_too():
-    assert event_bytes(Event(b"DISCONNECT")) == event_bytes(EMPTY) > 0
-    assert event_bytes(TEXT) == event_bytes(EMPTY) + 3
+def test_what_is_left_is_written_as_it_was_offered():
+    assert left_of(encode_events([TEXT, EMPTY, BINARY]), 4) == ([b"BINARY 3\r\nefg\r\n"], 3)
+    assert left_of(encode_events([EMPTY, TEXT, EMPTY, CLOSE]), 0) == (
+        [b"TEXT 3\r\nabc\r\n", b"TEXT\r\n", b"CLOSE 2\r\n\x03\xe8\r\n"],
+        5,
+    )
+    assert left_of(b"", 0) == ([], 0)
