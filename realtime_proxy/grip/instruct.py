@@ -3,9 +3,13 @@
 They come as `Grip-*` header fields, as a JSON body, or as both (`docs/grip.md`).
 """
 
+from collections.abc import Mapping
+from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from realtime_proxy.errors import GripError
 from realtime_proxy.grip.filters import FilterChain
@@ -36,6 +40,11 @@ __all__ = [
 DEFAULT_SECONDS = 55
 MIN_SECONDS = 5
 
+# A channel that many hold is asked for by the same fields each time: what these say is remembered
+# of the latest, unless they are long.
+_REMEMBERED = 1_000
+_REMEMBERED_BYTES = 500
+
 _JSON_TYPE = b"application/grip-instruct"
 _MODES = {mode.value.encode(): mode for mode in HoldMode}
 
@@ -49,9 +58,10 @@ def _spellings(start: str) -> frozenset[bytes]:
 _GRIP = _spellings("grip-")
 _CONTENT = _spellings("conte")
 
+_Field = tuple[bytes, bytes]
 
-@attrs.frozen
-class Instruct:
+
+class Instruct(msgspec.Struct, frozen=True):
     """What a backend asks for. Without `hold` and `next_link` the response is simply sent.
 
     `status`, `reason`, `headers` and `body` are for the client: `Grip-*` fields are gone and
@@ -63,13 +73,13 @@ class Instruct:
     channels: tuple[Channel, ...]
     timeout_seconds: int
     keep_alive: KeepAlive | None
-    meta: dict[str, str]
+    meta: Mapping[str, str]
+    next_link: NextLink | None
+    gone_link: str | None
     status: int
     reason: bytes
     headers: Headers
     body: bytes
-    next_link: NextLink | None
-    gone_link: str | None
 
     def head(self) -> ResponseHead:
         """The head for the client."""
@@ -81,22 +91,20 @@ class Instruct:
 
     def filters(self, prefix: str, max_channels: int) -> dict[str, FilterChain]:
         """The filters of each channel that has any, likewise."""
-        chains = (
-            (prefix + each.name, FilterChain(each.filters))
-            for each in self.channels[:max_channels]
-            if each.filters
-        )
-        return {channel: chain for channel, chain in chains if chain}
+        chains = {}
+        for each in self.channels[:max_channels]:
+            if each.filters and (chain := FilterChain(each.filters)):
+                chains[prefix + each.name] = chain
+        return chains
 
     @property
     def problem(self) -> str:
         """What keeps the hold from being made, once the body is sent; empty if nothing does."""
-        if self.hold is not HoldMode.STREAM or self.next_link is not None:
-            return ""
-        tracked = (each.name for each in self.channels if each.prev_id is not None)
-        name = next(tracked, None)
-        missing = f"channel '{name}' specifies prev-id, but no next link found"
-        return "" if name is None else missing
+        if self.hold is HoldMode.STREAM and self.next_link is None:
+            for each in self.channels:
+                if each.prev_id is not None:
+                    return f"channel '{each.name}' specifies prev-id, but no next link found"
+        return ""
 
 
 def is_instruct(headers: Headers) -> bool:
@@ -112,12 +120,15 @@ def is_instruct(headers: Headers) -> bool:
 
 def parse_instruct(head: ResponseHead, body: bytes) -> Instruct:
     """The instructions of a whole response. Raises GripError, whose text says what is wrong."""
-    if not _is_json(head.headers):
-        return _of_fields(head, body)
-    instruct = _of_fields(head, b"")
+    parts = _parted(head.headers)
+    said = parts.said()
+    if not parts.is_json:
+        return _instruct(said, head, parts.others, body)
     if head.status != 200:
         raise GripError("response code for application/grip-instruct content must be 200")
-    return _combined(instruct, parse_json_instruct(body), head.headers)
+    content = parse_json_instruct(body)
+    shown = _parted(content.response.headers).others
+    return _combined(_instruct(said, head, shown, content.response.body), content)
 
 
 def parse_instruct_headers(head: ResponseHead) -> Instruct:
@@ -126,7 +137,8 @@ def parse_instruct_headers(head: ResponseHead) -> Instruct:
     This is all there is to read of a response whose body is too long to be collected (see
     `may_stream`).
     """
-    return _of_fields(head, b"")
+    parts = _parted(head.headers)
+    return _instruct(parts.said(), head, parts.others, b"")
 
 
 def parse_link_instruct(head: ResponseHead) -> Instruct:
@@ -137,25 +149,6 @@ def parse_link_instruct(head: ResponseHead) -> Instruct:
     if _is_json(head.headers):
         raise GripError("Next link must give its instructions in header fields.")
     return parse_instruct_headers(head)
-
-
-def _of_fields(head: ResponseHead, body: bytes) -> Instruct:
-    grip = _grip_fields(head.headers)
-    status, reason = _status(grip, head)
-    links = parse_links(lines) if (lines := grip.get(b"grip-link")) else NO_LINKS
-    return Instruct(
-        hold=_hold(grip),
-        channels=_distinct(parse_channels(grip.get(b"grip-channel", ()))),
-        timeout_seconds=_timeout(grip),
-        keep_alive=parse_keep_alive(lines[0]) if (lines := grip.get(b"grip-keep-alive")) else None,
-        meta=_meta(grip),
-        status=status,
-        reason=reason,
-        headers=_exposed(head.headers, grip),
-        body=body,
-        next_link=links.next,
-        gone_link=links.gone,
-    )
 
 
 def may_stream(head: ResponseHead, instruct: Instruct) -> bool:
@@ -179,13 +172,77 @@ def _is_json_type(value: bytes) -> bool:
     return value.partition(b";")[0].strip() == _JSON_TYPE
 
 
-def _grip_fields(headers: Headers) -> dict[bytes, list[bytes]]:
-    """The values of each `Grip-*` field, under its name in lower case."""
-    fields: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        if name[:5] in _GRIP:
-            fields.setdefault(name.lower(), []).append(value)
-    return fields
+class _Parts(NamedTuple):
+    """A response's fields: those with instructions, and all others. `is_json`: so is the body."""
+
+    grip: tuple[_Field, ...]
+    others: Headers
+    is_json: bool
+
+    def said(self) -> "_Said":
+        """What the instructions say. Raises GripError."""
+        size = 0
+        for _, value in self.grip:
+            size += len(value)
+        return _said_lately(self.grip) if size <= _REMEMBERED_BYTES else _said(self.grip)
+
+
+def _parted(headers: Headers) -> _Parts:
+    grip, others, is_json = [], Headers(), False
+    for pair in headers:
+        start = pair[0][:5]
+        if start in _GRIP:
+            grip.append(pair)
+            continue
+        others.append(pair)
+        if start in _CONTENT and pair[0].lower() == b"content-type":
+            is_json = is_json or _is_json_type(pair[1])
+    return _Parts(tuple(grip), others, is_json)
+
+
+class _Said(NamedTuple):
+    """What `Grip-*` fields say, whatever else there is. `status` and `exposed`: if they do."""
+
+    hold: HoldMode | None
+    channels: tuple[Channel, ...]
+    timeout_seconds: int
+    keep_alive: KeepAlive | None
+    meta: Mapping[str, str]
+    next_link: NextLink | None
+    gone_link: str | None
+    status: tuple[int, bytes] | None
+    exposed: frozenset[bytes]
+
+
+def _said(fields: tuple[_Field, ...]) -> _Said:
+    grip: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        grip.setdefault(name.lower(), []).append(value)
+    status = _status(grip)
+    links = parse_links(lines) if (lines := grip.get(b"grip-link")) else NO_LINKS
+    return _Said(
+        hold=_hold(grip),
+        channels=_distinct(parse_channels(grip.get(b"grip-channel", ()))),
+        timeout_seconds=_timeout(grip),
+        keep_alive=parse_keep_alive(lines[0]) if (lines := grip.get(b"grip-keep-alive")) else None,
+        meta=_meta(grip),
+        next_link=links.next,
+        gone_link=links.gone,
+        status=status,
+        exposed=frozenset(
+            name.lower() for name in split_elements(grip.get(b"grip-expose-headers", ()))
+        ),
+    )
+
+
+_said_lately = lru_cache(_REMEMBERED)(_said)
+
+
+def _instruct(said: _Said, head: ResponseHead, others: Headers, body: bytes) -> Instruct:
+    """Instructions, with those of the `others` that a client may see."""
+    status, reason = said.status or (head.status, head.reason)
+    shown = others.only(said.exposed) if said.exposed else others
+    return Instruct(*said[:7], status, reason, shown, body)
 
 
 def _hold(grip: dict[bytes, list[bytes]]) -> HoldMode | None:
@@ -230,14 +287,14 @@ def _meta(grip: dict[bytes, list[bytes]]) -> dict[str, str]:
     return meta
 
 
-def _status(grip: dict[bytes, list[bytes]], head: ResponseHead) -> tuple[int, bytes]:
-    """Status and reason for the client: those of `Grip-Status`, or else the response's own.
+def _status(grip: dict[bytes, list[bytes]]) -> tuple[int, bytes] | None:
+    """Status and reason of `Grip-Status`, for the client in place of the response's own.
 
     Codes below 200 are refused with those past 999: they don't end an exchange (RFC 9110 15.2).
     """
     lines = grip.get(b"grip-status")
     if lines is None:
-        return head.status, head.reason
+        return None
     code, _, reason = lines[0].strip().partition(b" ")
     status = parse_integer(code)
     if status is None or not 200 <= status <= 999:
@@ -245,35 +302,25 @@ def _status(grip: dict[bytes, list[bytes]], head: ResponseHead) -> tuple[int, by
     return status, reason.strip() or reason_phrase(status)
 
 
-def _exposed(headers: Headers, grip: dict[bytes, list[bytes]]) -> Headers:
-    """Those of the fields that a client may see."""
-    shown = Headers([pair for pair in headers if pair[0][:5] not in _GRIP])
-    lines = grip.get(b"grip-expose-headers")
-    names = lines and frozenset(name.lower() for name in split_elements(lines))
-    return shown.only(names) if names else shown
-
-
-def _combined(instruct: Instruct, content: JsonInstruct, carrier: Headers) -> Instruct:
-    """Header and JSON instructions together: JSON wins, and only it has content for the client."""
+def _combined(instruct: Instruct, content: JsonInstruct) -> Instruct:
+    """What header fields say of the JSON's response, with what JSON says: it wins."""
     response = content.response
     status = instruct.status if response.status is None else response.status
     reason = instruct.reason if response.status is None else reason_phrase(status)
-    return attrs.evolve(
+    return replace(
         instruct if content.hold is None else _with_hold(instruct, content.hold),
         status=status,
         reason=response.reason or reason,
-        headers=_exposed(response.headers, _grip_fields(carrier)),
-        body=response.body,
     )
 
 
 def _with_hold(instruct: Instruct, hold: JsonHold) -> Instruct:
     timeout = hold.timeout_seconds
-    return attrs.evolve(
+    return replace(
         instruct,
         hold=hold.mode or instruct.hold or HoldMode.RESPONSE,
         channels=_distinct([*instruct.channels, *hold.channels]),
         timeout_seconds=instruct.timeout_seconds if timeout is None else max(timeout, MIN_SECONDS),
         keep_alive=hold.keep_alive or instruct.keep_alive,
-        meta=instruct.meta | hold.meta,
+        meta={**instruct.meta, **hold.meta},
     )

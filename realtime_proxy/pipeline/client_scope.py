@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import attrs
+from msgspec.structs import replace
 
 from realtime_proxy.channels.scope import Scope
 from realtime_proxy.errors import GripError
@@ -68,7 +69,7 @@ class ClientScope:
             for channel in instruct.channels
             for name in self.names(channel.name, prefix)
         }
-        return attrs.evolve(instruct, channels=tuple(channels.values()))
+        return replace(instruct, channels=tuple(channels.values()))
 
 
 def _values(claim: str, claims: dict[str, Any]) -> tuple[str, ...]:
