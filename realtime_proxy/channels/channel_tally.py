@@ -36,7 +36,7 @@ class ChannelTally:
 
     def changed(self, group: Group) -> None:
         """A group has one subscriber more, or less."""
-        if self.tally.rules.tells_channels:
+        if self.tally.rules.tells_channels and group not in self._changed:
             self._changed[group] = None
             self.tally.changed()
 

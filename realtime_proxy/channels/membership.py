@@ -7,7 +7,7 @@ questions are answered at once.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Generic, Protocol, TypeVar
 
 import attrs
@@ -201,6 +201,14 @@ class WorkerChannels(Generic[Waiter]):
     def holds(self, channel: str) -> bool:
         """True if the items of a channel come here, or will."""
         return channel in self._held
+
+    def have(self, channels: Iterable[str]) -> bool:
+        """True if the items of all these come here: subscribing at once needs no pin."""
+        for channel in channels:
+            held = self._held.get(channel)
+            if held is None or not held.granted:
+                return False
+        return True
 
     def decided(self, item: Item) -> None:
         """An item is about to be delivered: its id is the last one from here on."""

@@ -52,7 +52,8 @@ class Registry:
         """
         groups = self._channels.setdefault(channel, {})
         counted = isinstance(subscriber.writer, CountingWriter)
-        route_id = subscriber.route_id if self._parts_routes else ""
+        parts_routes = self.is_limited_by_route or self.on_changed is not None
+        route_id = subscriber.route_id if parts_routes else ""
         personal = subscriber.personal is not None
         scope = subscriber.scope_on(channel)
         key = (subscriber.form, personal, shared, position, counted, route_id, scope)
@@ -179,10 +180,6 @@ class Registry:
             if not scoped.has_scopes:
                 del self._scoped[group.channel]
                 self.has_scopes = bool(self._scoped)
-
-    @property
-    def _parts_routes(self) -> bool:
-        return self.is_limited_by_route or self.on_changed is not None
 
 
 def _ignore(_channel: str) -> None:

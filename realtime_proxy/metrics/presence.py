@@ -69,6 +69,9 @@ class Presence:
 
     def end(self) -> None:
         """Whatever the client came for is over."""
-        self.release()
-        self.route.connections -= 1
-        self.route.tally.ended(self)
+        route = self.route
+        if self._held:
+            route.held[self._held] -= 1
+            self._held = ""
+        route.connections -= 1
+        route.tally.ended(self)

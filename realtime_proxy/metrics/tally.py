@@ -126,7 +126,9 @@ class Tally:
         """Tell of each client from now on, or not, as nobody would hear of it."""
         self._tells_visits = is_wanted and self.rules.refresh_seconds > 0
 
-    def begin(self, route_id: str, name: int | bytes, peer: str, *, is_tls: bool) -> Presence:
+    def begin(
+        self, route_id: str, name: int | bytes, peer: str, *, is_tls: bool, header_bytes: int = 0
+    ) -> Presence:
         """A client has come with a request, or for a WebSocket. Keep the result until its `end`."""
         route = self.routes[route_id]
         presence = Presence(
@@ -141,6 +143,7 @@ class Tally:
         counts.requests += 1
         counts.activity += 1
         counts.minutes += 1
+        counts.client_header_bytes_received += header_bytes
         route.connections += 1
         route.most = max(route.most, route.connections)
         if self._tells_visits:

@@ -4,7 +4,12 @@ from enum import Enum
 
 
 class CloseReason(Enum):
-    """Why a client's connection ended. The value is its label in logs and counters."""
+    """Why a client's connection ended, with its label in logs and counters."""
+
+    label: str
+
+    def __init__(self, label: str) -> None:
+        self.label = label  # to ask for the value would take two calls
 
     FINISHED = "finished"  # an exchange ended as it should
     CLIENT_GONE = "client-gone"

@@ -66,6 +66,7 @@ class AnsweredRequest:
     """One request, and the means to answer it."""
 
     __slots__ = (
+        "_address",
         "_backend",
         "_body",
         "_body_bytes",
@@ -75,6 +76,8 @@ class AnsweredRequest:
         "_for_page",
         "_form_sent",
         "_head_bytes",
+        "_head_content_bytes",
+        "_record",
         "_request",
         "_route",
         "_status",
@@ -98,6 +101,8 @@ class AnsweredRequest:
         self._route: LiveRoute | None = None
         self._tally: RouteTally | None = None  # of the route, once that is known, if anybody asks
         self._exchange: Exchange | None = None
+        self._record: ConnectionRecord | None = None  # of the exchange, if anybody writes one
+        self._address: str | None = None
         self._tls = False
         self._trusted = False
         self._for_page: ForPage = None
@@ -106,6 +111,7 @@ class AnsweredRequest:
         self._backend = ""
         self._status = 0
         self._head_bytes = self._body_bytes = 0
+        self._head_content_bytes = 0  # as statistics estimate it
 
     @property
     def _shown_head(self) -> RequestHead:
@@ -114,8 +120,11 @@ class AnsweredRequest:
 
     def _client_address(self) -> str:
         """Where the client is, by what trusted proxies say of it."""
-        peer, came = self._connection.peer, self._request.head.headers
-        return self._context.proxies.client_address(came, peer, trusted=self._trusted)
+        if self._address is None:
+            peer, came = self._connection.peer, self._request.head.headers
+            proxies = self._context.proxies
+            self._address = proxies.client_address(came, peer, trusted=self._trusted)
+        return self._address
 
     # -- responses of our own --------------------------------------------------------------
 
@@ -143,17 +152,13 @@ class AnsweredRequest:
         if isinstance(self._for_page, CrossOrigin):
             head.headers = self._for_page.allowed(head.headers)
         if self._tally is not None:
-            self._tally.counts().client_header_bytes_sent += head.content_bytes()
+            self._head_content_bytes = head.content_bytes()
         old = self._request.head.version == b"1.0"
         data = encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
         self._head_bytes = len(data)
         if (record := self._record) is not None:
             record.status, record.response_headers = head.status, head.headers
         return data
-
-    @property
-    def _record(self) -> ConnectionRecord | None:
-        return None if self._exchange is None else self._exchange.record
 
     def _keeps_alive(self, form: str) -> bool:
         return (
@@ -191,8 +196,9 @@ class AnsweredRequest:
     def _count_end(self, tally: RouteTally, after: After | None, reason: CloseReason) -> None:
         """Count what has come and gone with a request, and its end unless it is held."""
         if after is not After.HELD and self._connection.presence is not None:
-            tally.closed(reason.value)
+            tally.closed(reason.label)
         counts = tally.counts()
+        counts.client_header_bytes_sent += self._head_content_bytes
         counts.client_content_bytes_sent += self._body_bytes
         # The body of a request that is repeated was counted before.
         if isinstance(self._body, RequestBody):
@@ -272,4 +278,4 @@ class AnsweredRequest:
             return  # a hold tells it itself when it ends
         if exchange.record is not None:
             exchange.record.bytes_out += self._head_bytes + self._body_bytes
-        route.chain.closed(exchange, reason.value)
+        route.chain.closed(exchange, reason.label)

@@ -47,7 +47,7 @@ class ClientExchange(AnsweredRequest):
         head = self._inbound_head(route, scheme)
         if self._context.tally is not None:
             self._arrived(self._context.tally, route)
-        if (refusal := self._refusal(route)) is not None:
+        if route.origins is not None and (refusal := self._refusal(route)) is not None:
             return await self._decided(refusal, route)
         if route.max_connections:
             self._context.places.take(route.id, route.max_connections)
@@ -59,6 +59,7 @@ class ClientExchange(AnsweredRequest):
             )
         if route.chain is not None:
             exchange = self._exchange = self._new_exchange(head, route, scheme)
+            self._record = exchange.record
             if route.recheck_seconds:
                 exchange.came_as = encode_request_head(head)
             if isinstance(self._body, RequestBody):
@@ -84,7 +85,7 @@ class ClientExchange(AnsweredRequest):
         return decision
 
     def _refusal(self, route: LiveRoute) -> Refuse | None:  # noqa: ARG002  for subclasses
-        """What turns the request away by the route's own rules; None if nothing does."""
+        """What turns the request away by the route's rule for origins; None if nothing does."""
         return None
 
     async def _ask(self, route: LiveRoute, head: RequestHead) -> After:
@@ -93,20 +94,14 @@ class ClientExchange(AnsweredRequest):
     def _arrived(self, tally: Tally, route: LiveRoute) -> None:
         """Count the client as present, until what becomes of the connection is over."""
         name, address = self._name(), self._client_address()
-        presence = tally.begin(route.stats_id, name, address, is_tls=self._tls)
+        size = self._request.head.content_bytes()
+        presence = tally.begin(route.stats_id, name, address, is_tls=self._tls, header_bytes=size)
         self._connection.presence = presence
         self._tally = presence.route
-        counts = presence.route.counts()
-        counts.client_header_bytes_received += self._request.head.content_bytes()
 
     def _name(self) -> int | bytes:
         """What statistics call the client by."""
         return self._connection.request_number or 0
-
-    def _content_sent(self, size: int) -> None:
-        """Count a part of a body that the client gets."""
-        if self._tally is not None:
-            self._tally.counts().client_content_bytes_sent += size
 
     def _find_route(self, *, tls: bool) -> LiveRoute:
         request, peer = self._request, self._connection.peer
@@ -118,8 +113,9 @@ class ClientExchange(AnsweredRequest):
 
     def _inbound_head(self, route: LiveRoute, scheme: str) -> RequestHead:
         """The request as handlers and the backend may see it."""
-        trusted = self._trusted = self._context.is_trusted(self._request.head)
-        head, peer = self._asked_head(route), self._connection.peer
+        if self._context.verifier is not None:
+            self._trusted = self._context.is_trusted(self._request.head)
+        head, peer, trusted = self._asked_head(route), self._connection.peer, self._trusted
         headers = self._context.forwarding.inbound_headers(
             head,
             peer,

@@ -71,7 +71,7 @@ class DecisionEndpoint:
             if decision is None:  # some is said to backends alone
                 decision = chain.backend_request(exchange, exchange.request)
         finally:
-            chain.closed(exchange, CloseReason.FINISHED.value)
+            chain.closed(exchange, CloseReason.FINISHED.label)
         if decision is None:
             return _yes(_told(exchange, before))
         if isinstance(decision, Refuse):

@@ -9,6 +9,7 @@ from typing import Any, Self
 from realtime_proxy.channels.counted import counting
 from realtime_proxy.channels.group import Subscription
 from realtime_proxy.channels.scope import Scope
+from realtime_proxy.channels.subscriber import Writer
 from realtime_proxy.errors import FilterError
 from realtime_proxy.grip.filters import FilterChain
 from realtime_proxy.metrics.traffic import Traffic
@@ -46,12 +47,14 @@ class HeldClient:
         form: WireForm,
     ) -> None:
         self.connection = connection
-        record = None if exchange is None else exchange.record
-        self.writer = counting(connection.socket, record)
         self.form = form
         self._route = route
         self._exchange = exchange
-        self.personal = personal_delivery(self, route, exchange)
+        self.writer: Writer = connection.socket
+        self.personal: PersonalDelivery | None = None
+        if route.chain is not None:  # most routes have no handlers
+            self.writer = counting(connection.socket, self._record)
+            self.personal = personal_delivery(self, route, exchange)
 
     @property
     def route_id(self) -> str:
@@ -254,6 +257,6 @@ class HeldClient:
         if self._route.max_age_seconds:
             context.ages.end(self)
         if (presence := self.connection.presence) is not None:
-            presence.route.closed(reason.value)
+            presence.route.closed(reason.label)
         if self._exchange is not None and self._route.chain is not None:
-            self._route.chain.closed(self._exchange, reason.value)
+            self._route.chain.closed(self._exchange, reason.label)

@@ -37,7 +37,7 @@ class HoldOrder:
     positions: Mapping[str, str | None]
     implicit: tuple[str, ...]  # those of the channels that the target adds to every hold
     filters: dict[str, FilterChain]  # by channel, where there are any
-    meta: dict[str, str]
+    meta: Mapping[str, str]
     headers: Headers  # for the client
     backend_head: RequestHead  # to ask again
     body: bytes

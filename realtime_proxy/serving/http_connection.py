@@ -337,7 +337,7 @@ class HttpConnection(RequestLoop):
         if reason is CloseReason.CLIENT_TOO_SLOW:
             self.context.counters.clients_too_slow += 1
             limit = self.socket.overflowed
-            log.warning("client closed", peer=self.peer, reason=reason.value, limit=limit)
+            log.warning("client closed", peer=self.peer, reason=reason.label, limit=limit)
         hold, self._hold, self._takes_input = self._hold, None, None
         if reset:
             self.socket.abort()

@@ -1,6 +1,8 @@
 """One HTTP request to its backend: the response is relayed, or its instructions are followed."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from realtime_proxy.backend.response import BackendResponse
@@ -31,7 +33,7 @@ from realtime_proxy.serving.relaying_exchange import RelayingExchange
 from realtime_proxy.serving.request_body import RequestBody, StoredBody, require_repeatable
 from realtime_proxy.serving.request_upload import RequestUpload
 from realtime_proxy.serving.response_hold import ResponseHold, hold_of
-from realtime_proxy.serving.stream_beginning import StreamBeginning
+from realtime_proxy.serving.stream_beginning import begin_stream
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.wire.http1_server import (
     BodyForm,
@@ -51,6 +53,7 @@ class HttpExchange(RelayingExchange):
     """One request on its way through the house."""
 
     is_retry = False
+    _ends_at: float | None = None  # until when it may be held, if it has been already
 
     __slots__ = ("_upload",)
 
@@ -174,7 +177,8 @@ class HttpExchange(RelayingExchange):
             return await self._stream_then_hold(route, target, request, response, body)
         self._done_with(response)
         instruct = parse_instruct(response.head, body)
-        await self._finish_upload()
+        if self._upload is not None:  # a hold may have to repeat the whole request
+            await self._upload.finish()
         require_repeatable(self._body)
         shown = held_fields(instruct, response.head, self._exchange, self._context)
         if instruct.hold is None and instruct.next_link is None:
@@ -182,21 +186,32 @@ class HttpExchange(RelayingExchange):
             return await self._send_response(
                 Response(instruct.status, shown, body, instruct.reason)
             )
-        if (refusal := take_scope(route, self._exchange)) is not None:
-            return await self._decided(refusal, route)
-        instruct = followed(instruct, route, self._exchange)
+        if route.scope_claim:
+            if (refusal := take_scope(route, self._exchange)) is not None:
+                return await self._decided(refusal, route)
+            instruct = followed(instruct, route, self._exchange)
         order = self._hold_order(route, target, request, instruct, shown)
         if instruct.hold is HoldMode.RESPONSE:
             return await self._hold_poll(order, instruct)
         return await self._hold_stream(order, instruct, shown)
 
     async def _hold_poll(self, order: HoldOrder, instruct: Instruct) -> After:
-        async with self._context.holding(order.positions):
-            if order.counts:
-                await self._context.intake.result_at_rest(lambda: self._begin_poll(order, instruct))
-            else:
-                self._begin_poll(order, instruct)
+        begin = partial(self._begin_poll, order, instruct)
+        await self._subscribed(order, begin, at_rest=self.is_retry or order.counts)
         return After.HELD
+
+    async def _subscribed(
+        self, order: HoldOrder, begin: Callable[[], object], *, at_rest: bool
+    ) -> None:
+        """Begin a hold while the items of its channels come here; and perhaps while none does."""
+        if not at_rest and self._context.channels.have(order.positions):
+            begin()  # so it is with most: others hold them already
+            return
+        async with self._context.holding(order.positions):
+            if at_rest:
+                await self._context.intake.result_at_rest(begin)
+            else:
+                begin()
 
     def _begin_poll(self, order: HoldOrder, instruct: Instruct) -> ResponseHold:
         """Hold the request. If the backend does not know the last items yet, it is asked again."""
@@ -207,22 +222,19 @@ class HttpExchange(RelayingExchange):
         if [
             name
             for name, position in order.positions.items()
-            if contradicts(name, position, self._known_when_asked(name))
+            if position is not None and contradicts(name, position, self._known_when_asked(name))
         ]:
             hold.ask_again()
         return hold
 
     def _links(self, order: HoldOrder, instruct: Instruct) -> Links | None:
+        if instruct.next_link is None and instruct.gone_link is None:
+            return None
         return Links.of(instruct, order.errand)
 
     def _known_when_asked(self, _channel: str) -> str | None:
         """The last id of a channel when the request left; None if nobody thought of it."""
         return None
-
-    async def _finish_upload(self) -> None:
-        """A hold needs the whole request: it may have to be repeated."""
-        if self._upload is not None:
-            await self._upload.finish()
 
     def _hold_order(
         self,
@@ -233,12 +245,15 @@ class HttpExchange(RelayingExchange):
         shown: Headers,
     ) -> HoldOrder:
         prefix, most = route.channel_prefix, self._context.grip.max_channels
-        implicit = implicit_channels(target, route, self._exchange)
+        implicit = target.subscribe
+        if implicit and route.scope_claim:
+            implicit = implicit_channels(target, route, self._exchange)
+        positions = instruct.positions(prefix, most)
         return HoldOrder(
             connection=self._connection,
             request=self._request,
             route=route,
-            positions=dict.fromkeys(implicit) | instruct.positions(prefix, most),
+            positions=dict.fromkeys(implicit) | positions if implicit else positions,
             implicit=implicit,
             filters=instruct.filters(prefix, most),
             meta=instruct.meta,
@@ -271,19 +286,25 @@ class HttpExchange(RelayingExchange):
             await self._connection.send(data)
             return After.NEXT if keep_alive else After.CLOSE
         chunk = encode_chunk(body) if form == BodyForm.CHUNKED else body
-        await self._begin_stream(
-            StreamBeginning(order, instruct, links, form, data + chunk, problem)
-        )
-        self._content_sent(len(body))
+        await self._begin_stream(order, instruct, links, form, data + chunk, problem)
+        self._body_bytes = len(body)
         return After.HELD
 
-    async def _begin_stream(self, beginning: StreamBeginning) -> None:
+    async def _begin_stream(
+        self,
+        order: HoldOrder,
+        instruct: Instruct,
+        links: Links | None,
+        form: str,
+        data: bytes,
+        problem: str,
+    ) -> None:
         """Let a stream begin, its channels held and subscribed to."""
-        async with self._context.holding(tuple(beginning.order.positions)):
-            if beginning.links is None:
-                beginning.begin()
-            else:
-                await self._context.intake.result_at_rest(beginning.begin)
+        if instruct.hold is None or problem:
+            order.positions = {}
+        order.ends_at = self._ends_at
+        begin = partial(begin_stream, order, instruct, links, form, data, problem)
+        await self._subscribed(order, begin, at_rest=links is not None)
 
     async def _stream_then_hold(
         self,
@@ -298,9 +319,10 @@ class HttpExchange(RelayingExchange):
         if not may_stream(response.head, instruct):
             raise BackendMisbehaved(f"GRIP instruct response too large from {response.source}")
         require_repeatable(self._body)
-        if (refusal := take_scope(route, self._exchange)) is not None:
-            return await self._decided(refusal, route)
-        instruct = followed(instruct, route, self._exchange)
+        if route.scope_claim:
+            if (refusal := take_scope(route, self._exchange)) is not None:
+                return await self._decided(refusal, route)
+            instruct = followed(instruct, route, self._exchange)
         shown = held_fields(instruct, response.head, self._exchange, self._context)
         order = self._hold_order(route, target, request, instruct, shown)
         links = self._links(order, instruct)
@@ -315,9 +337,7 @@ class HttpExchange(RelayingExchange):
         await self._send_first_body(response, order.script, body, form)
         if (record := self._record) is not None:
             record.bytes_out += self._head_bytes + self._body_bytes
-        await self._begin_stream(
-            StreamBeginning(order, instruct, links, form, b"", instruct.problem)
-        )
+        await self._begin_stream(order, instruct, links, form, b"", instruct.problem)
         return After.HELD
 
     async def _send_first_body(

@@ -20,7 +20,6 @@ from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.request_body import StoredBody
 from realtime_proxy.serving.request_log import LoggedRequest
 from realtime_proxy.serving.response_hold import ResponseHold
-from realtime_proxy.serving.stream_beginning import StreamBeginning
 from realtime_proxy.serving.upstream import BackendRequest, Upstream
 from realtime_proxy.wire.http1_rules import NO_BODY
 from realtime_proxy.wire.http1_server import IncomingRequest
@@ -66,6 +65,8 @@ class RepeatedExchange(HttpExchange):
         self._asked_with = RequestHead(poll.backend_method, poll.backend_target, headers)
         self._known: dict[str, str | None] = {}  # of channels, when the backend was asked
         self._exchange = hold.exchange
+        self._record = None if hold.exchange is None else hold.exchange.record
+        self._address = poll.client_address
         self._for_page = hold.for_page
         self._trusted = poll.is_trusted
         self._tls = poll.is_tls
@@ -123,9 +124,6 @@ class RepeatedExchange(HttpExchange):
             exchange=self._exchange,
         )
 
-    def _client_address(self) -> str:
-        return self._poll.client_address
-
     def _log(self, after: After | None) -> None:
         if after is not None or not self._hold.is_answered:
             super()._log(after)
@@ -150,11 +148,6 @@ class RepeatedExchange(HttpExchange):
         self._take_over()
         return super()._encode_head(head, form, length, keep_alive=keep_alive)
 
-    async def _hold_poll(self, order: HoldOrder, instruct: Instruct) -> After:
-        async with self._context.holding(order.positions):
-            await self._context.intake.result_at_rest(lambda: self._begin_poll(order, instruct))
-        return After.HELD
-
     def _begin_poll(self, order: HoldOrder, instruct: Instruct) -> ResponseHold:
         is_stale = self._hold.is_stale
         self._take_over()
@@ -163,10 +156,6 @@ class RepeatedExchange(HttpExchange):
         if is_stale:
             hold.ask_again()
         return hold
-
-    async def _begin_stream(self, beginning: StreamBeginning) -> None:
-        beginning.order.ends_at = self._ends_at
-        await super()._begin_stream(beginning)
 
     def _links(self, order: HoldOrder, instruct: Instruct) -> Links | None:
         links, earlier = super()._links(order, instruct), self._hold.links

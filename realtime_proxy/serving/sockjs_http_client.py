@@ -357,7 +357,7 @@ class SockJsHttpClient:
         if reason is CloseReason.CLIENT_TOO_SLOW:
             self.context.counters.clients_too_slow += 1
             limit = self._overflowed
-            log.warning("client closed", peer=self.peer, reason=reason.value, limit=limit)
+            log.warning("client closed", peer=self.peer, reason=reason.label, limit=limit)
         self._session.end()
         hold, self._hold = self._hold, None
         if hold is not None:

@@ -161,4 +161,4 @@ class SockJsReceiver:
         if exchange is not None and chain is not None:
             if exchange.record is not None:
                 exchange.record.bytes_out += self._sent_bytes
-            chain.closed(exchange, reason.value)
+            chain.closed(exchange, reason.label)

@@ -43,8 +43,8 @@ class StreamHold(HttpHold):
         self._has_events = is_event_stream(order.headers)
         self._form = form
         self._comments: KeepAlive | None = None  # of our own, where the backend asks for nothing
-        is_text = order.script is None and not order.headers.has(b"content-encoding")
-        if self._has_events and is_text:
+        is_script = order.script is not None
+        if self._has_events and not is_script and not order.headers.has(b"content-encoding"):
             self._comments = order.connection.context.comments
         self._keep_alive = keep_alive or self._comments
         self._keeps_connection = chunked and order.request.keep_alive

@@ -20,7 +20,7 @@ class AccessLoss:
     @property
     def event(self) -> bytes:
         """The last event of an event stream. Its client comes again, and then gets a status."""
-        return f"event: {self.reason.value}\ndata: {self.text}\n\n".encode()
+        return f"event: {self.reason.label}\ndata: {self.text}\n\n".encode()
 
     def response(self, challenge: str) -> Response:
         """The answer to a long-poll: 401, with the challenge of the scheme if that has one."""
