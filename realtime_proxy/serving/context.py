@@ -48,6 +48,7 @@ from realtime_proxy.serving.retained_bodies import RetainedBodies
 from realtime_proxy.serving.roll import Roll
 from realtime_proxy.serving.route_places import RoutePlaces
 from realtime_proxy.serving.sockjs_sessions import SockJsSessions
+from realtime_proxy.sessions.poll_answer import PollAnswers
 from realtime_proxy.wire.http1_server import HeadLimits, IncomingRequest
 from realtime_proxy.wire.websocket_handshake import is_upgrade
 
@@ -91,6 +92,7 @@ class ServingContext:
     filter_requests: FilterRequests = attrs.field(init=False)
     recoveries: RecoveryRoom = attrs.field(init=False)
     polls: PollLine = attrs.field(factory=PollLine)
+    poll_answers: PollAnswers = attrs.field(factory=PollAnswers)
     link_requests: LinkRequests = attrs.field(init=False)
     link_tasks: LinkTasks = attrs.field(init=False)
     link_timers: LinkTimers = attrs.field(init=False)

@@ -50,19 +50,18 @@ class RepeatedExchange(HttpExchange):
     is_retry = True
 
     def __init__(self, connection: "HttpConnection", hold: ResponseHold, *, urgent: bool) -> None:
-        poll = hold.remembered()
-        client_head = RequestHead(poll.method, poll.backend_target, Headers(), poll.version)
+        poll, own = hold.remembered(), hold.own_answer()
+        client_head = RequestHead(own.method, poll.target, Headers(), own.version)
         request = IncomingRequest(
-            client_head, b"", NO_BODY, keep_alive=poll.keep_alive, expects_continue=False
+            client_head, b"", NO_BODY, keep_alive=own.keep_alive, expects_continue=False
         )
-        super().__init__(connection, request, StoredBody(poll.backend_body))
+        super().__init__(connection, request, StoredBody(poll.body))
         self._hold = hold
         self._poll = poll
         self._urgent = urgent
         self._has_taken_over = False
         self._ends_at: float | None = None  # until when it may be held, by its first hold
-        headers = Headers(poll.backend_headers)
-        self._asked_with = RequestHead(poll.backend_method, poll.backend_target, headers)
+        self._asked_with = RequestHead(poll.method, poll.target, Headers(poll.headers))
         self._known: dict[str, str | None] = {}  # of channels, when the backend was asked
         self._exchange = hold.exchange
         self._record = None if hold.exchange is None else hold.exchange.record
@@ -108,17 +107,17 @@ class RepeatedExchange(HttpExchange):
         if self._hold.is_over:
             raise Superseded
         self._known = self._hold.known_ids()
-        headers = Headers(self._poll.backend_headers).without((b"grip-last",))
+        headers = Headers(self._poll.headers).without((b"grip-last",))
         headers.extend(
             (b"Grip-Last", f"{channel}; last-id={last_id}".encode())
             for channel, last_id in self._hold.asked().items()
             if last_id is not None
         )
-        head = RequestHead(self._poll.backend_method, self._poll.backend_target, headers)
+        head = RequestHead(self._poll.method, self._poll.target, headers)
         self._asked_with = head
         return BackendRequest(
             head,
-            self._poll.backend_body,
+            self._poll.body,
             trusted=self._trusted,
             tls=self._tls,
             exchange=self._exchange,

@@ -12,7 +12,7 @@ from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.dismissal import Dismissal
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Action, Item
-from realtime_proxy.model.messages import RequestHead, Response
+from realtime_proxy.model.messages import Response
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.serving.failure_answer import answer_for
 from realtime_proxy.serving.hold_order import HoldOrder
@@ -21,13 +21,9 @@ from realtime_proxy.serving.links import Links
 from realtime_proxy.serving.retained_bodies import no_room_for_bodies
 from realtime_proxy.sessions.access_loss import AccessLoss
 from realtime_proxy.sessions.http_response import answer_of_item
-from realtime_proxy.sessions.remembered_poll import RememberedPoll
+from realtime_proxy.sessions.poll_answer import PollAnswer, poll_answer
+from realtime_proxy.sessions.remembered_poll import OwnAnswer, RememberedPoll
 from realtime_proxy.wire.encodings import WireForm
-from realtime_proxy.wire.http1_server import (
-    BodyForm,
-    encode_response_head,
-    response_form,
-)
 
 
 class _Stage(Enum):
@@ -41,13 +37,17 @@ class _Stage(Enum):
     ANSWERED = "has answered its client"
 
 
+_DONE = (_Stage.OVER, _Stage.ANSWERED)
+_REPEATING = (_Stage.IN_LINE, _Stage.ASKING, _Stage.STALE)
+
+
 class ResponseHold(HttpHold):
     """A long-poll: answered by the first item, or at its deadline by the backend's response.
 
     While its backend is asked again it stays what it is, until the answer takes its place.
     """
 
-    __slots__ = ("_kept_bytes", "_packed", "_stage", "for_page")
+    __slots__ = ("_kept_bytes", "_own", "_packed", "_stage", "for_page")
 
     kind = "response"
     links: Links | None = None  # of those that are to be told of an end
@@ -58,7 +58,8 @@ class ResponseHold(HttpHold):
         if not order.connection.context.retained.take(self._kept_bytes):
             raise no_room_for_bodies()
         super().__init__(order, WireForm.RESPONSE)
-        self._packed = _remembered(order, instruct).pack()
+        self._own = _own_answer(order, instruct).pack()
+        self._packed = _remembered(order).pack()
         self.for_page = order.for_page
         self._stage = _Stage.HELD
         self._subscribe(order, order.positions)
@@ -72,7 +73,7 @@ class ResponseHold(HttpHold):
     def item_arrived(self, item: Item) -> None:
         """Answer with the item, or ask the backend again on a hint."""
         payload = item.http_response
-        if payload is None or self.is_over:
+        if payload is None or self._stage in _DONE:
             return
         if payload.action is Action.HINT:
             self.ask_again()
@@ -80,16 +81,22 @@ class ResponseHold(HttpHold):
             self.skipped(item, mismatch_without_filters(payload.content_filters))
         elif payload.action is Action.SEND:
             self._count_item()
-            poll = self.remembered()
-            answer = answer_of_item(payload, Headers(poll.headers), poll.body)
-            self._answer(poll, answer, CloseReason.FINISHED)
+            if self.for_page is None:
+                context = self.connection.context
+                may_stay = context.drain is None
+                answer = context.poll_answers.of_item(payload, self._own, may_stay=may_stay)
+                self._answer(answer, CloseReason.FINISHED)
+            else:
+                own = self.own_answer()
+                response = answer_of_item(payload, Headers(own.headers), own.body)
+                self._answer_with(response, CloseReason.FINISHED)
 
     def as_seen(self, item: Item) -> Item:
         """An item with the body that its patch makes of this hold's own."""
         payload = item.http_response
         if payload is None or payload.body_patch is None:
             return item
-        body = patched_body(self.remembered().body, payload.body_patch)
+        body = patched_body(self.own_answer().body, payload.body_patch)
         return replace(item, http_response=replace(payload, body=body, body_patch=None))
 
     def skipped(self, item: Item, error: FilterError) -> None:
@@ -99,9 +106,7 @@ class ResponseHold(HttpHold):
         """
         super().skipped(item, error)
         if self._route.debug or isinstance(error, FilterMismatch):
-            poll = self.remembered()
-            failure = answer_for(error, self._route)
-            self._answer(poll, failure, CloseReason.BACKEND_FAILED)
+            self._answer_with(answer_for(error, self._route), CloseReason.BACKEND_FAILED)
 
     # -- asking the backend again ----------------------------------------------------------
 
@@ -113,7 +118,7 @@ class ResponseHold(HttpHold):
     @property
     def is_over(self) -> bool:
         """True if nothing is left to do."""
-        return self._stage in (_Stage.OVER, _Stage.ANSWERED)
+        return self._stage in _DONE
 
     @property
     def is_stale(self) -> bool:
@@ -172,8 +177,12 @@ class ResponseHold(HttpHold):
 
     # -- the end ---------------------------------------------------------------------------
 
+    def own_answer(self) -> OwnAnswer:
+        """What its client gets at the deadline."""
+        return OwnAnswer.unpack(self._own)
+
     def remembered(self) -> RememberedPoll:
-        """How to answer, and what to ask with."""
+        """What to ask with."""
         return RememberedPoll.unpack(self._packed)
 
     def _release(self) -> None:
@@ -188,9 +197,7 @@ class ResponseHold(HttpHold):
         super().client_gone(reason)
 
     def _time_out(self, reason: CloseReason = CloseReason.TIMED_OUT) -> None:
-        poll = self.remembered()
-        answer = Response(poll.status, Headers(poll.headers), poll.body, poll.reason)
-        self._answer(poll, answer, reason)
+        self._answer_with(self.own_answer().response(), reason)
 
     def let_go(self) -> bool:
         """Answer as at the deadline. False while an item for it is on its way through a filter."""
@@ -209,30 +216,29 @@ class ResponseHold(HttpHold):
         """Answer in place of the backend."""
         if not self.is_over:
             challenge = "" if self.identity is None else self.identity.challenge
-            self._answer(self.remembered(), loss.response(challenge), loss.reason)
+            self._answer_with(loss.response(challenge), loss.reason)
 
-    def _answer(self, poll: RememberedPoll, response: Response, reason: CloseReason) -> None:
-        if self._stage in (_Stage.ASKING, _Stage.STALE, _Stage.IN_LINE):
+    def _answer_with(self, response: Response, reason: CloseReason) -> None:
+        """Answer with a response that is for this client alone."""
+        if self.for_page is not None:
+            response = self.for_page.held(response)
+        may_stay = self.connection.context.drain is None
+        self._answer(poll_answer(self.own_answer(), response, may_stay=may_stay), reason)
+
+    def _answer(self, answer: PollAnswer, reason: CloseReason) -> None:
+        if self._stage in _REPEATING:
             self.connection.stop_repeat()
         self._stage = _Stage.ANSWERED
         self._release()
-        if self.for_page is not None:
-            response = self.for_page.held(response)
-        request = RequestHead(poll.method, b"", Headers(), poll.version)
-        length = len(response.body)
-        form = response_form(request, response.status, length)
-        old = poll.version == b"1.0"
-        keep_alive = poll.keep_alive and self.connection.context.drain is None
-        head = response.head()
-        data = encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
-        self.writer.write(data if form == BodyForm.NONE else data + response.body)
-        if (record := self._record) is not None:
+        self.writer.write(answer.data)
+        response = answer.response
+        if self._exchange is not None and (record := self._exchange.record) is not None:
             record.status, record.response_headers = response.status, response.headers
         if (counts := self._counts()) is not None:
-            counts.client_header_bytes_sent += head.content_bytes()
-            counts.client_content_bytes_sent += length
+            counts.client_header_bytes_sent += answer.header_bytes
+            counts.client_content_bytes_sent += len(response.body)
         self._tell_closed(reason)
-        self.connection.resume(keep_alive=keep_alive)
+        self.connection.resume(keep_alive=answer.keep_alive)
 
 
 class ToldPoll(ResponseHold):
@@ -257,23 +263,29 @@ def hold_of(order: HoldOrder, instruct: Instruct, links: Links | None) -> Respon
     return ToldPoll(order, instruct, links)
 
 
-def _remembered(order: HoldOrder, instruct: Instruct) -> RememberedPoll:
-    request, backend = order.request, order.backend_head
+def _own_answer(order: HoldOrder, instruct: Instruct) -> OwnAnswer:
+    request = order.request
+    return OwnAnswer(
+        request.head.method,
+        request.head.version,
+        request.keep_alive,
+        instruct.status,
+        instruct.reason,
+        tuple(order.headers),
+        instruct.body,
+    )
+
+
+def _remembered(order: HoldOrder) -> RememberedPoll:
+    backend = order.backend_head
     return RememberedPoll(
-        method=request.head.method,
-        version=request.head.version,
-        keep_alive=request.keep_alive,
-        status=instruct.status,
-        reason=instruct.reason,
-        headers=tuple(order.headers),
-        body=instruct.body,
-        backend_method=backend.method,
-        backend_target=backend.target,
-        backend_headers=tuple(_with_length(order)),
-        backend_body=order.body,
-        is_trusted=order.trusted,
-        is_tls=order.tls,
-        client_address=order.client_address,
+        backend.method,
+        backend.target,
+        tuple(_with_length(order)),
+        order.body,
+        order.trusted,
+        order.tls,
+        order.client_address,
     )
 
 
