@@ -94,16 +94,19 @@ class Group:
         self.writers.append(subscriber.writer)
         return subscription
 
-    def leave(self, subscription: Subscription) -> None:
-        """Take a subscriber out; it gets nothing any more, not even of a fan-out under way."""
-        if subscription.subscriber is None:
-            return  # has left before
-        subscription.subscriber = None
-        if self._running:
-            self.writers[subscription.index] = _NOWHERE
-            self._gaps += 1
-        else:
-            self._close_gap(subscription.index)
+    def leave(self, subscription: Subscription) -> bool:
+        """Take a subscriber out; it gets nothing any more, not even of a fan-out under way.
+
+        True if others are left.
+        """
+        if subscription.subscriber is not None:  # else it has left before
+            subscription.subscriber = None
+            if self._running:
+                self.writers[subscription.index] = _NOWHERE
+                self._gaps += 1
+            else:
+                self._close_gap(subscription.index)
+        return len(self.subscriptions) > self._gaps
 
     def take_in(self, other: "Group") -> None:
         """Have the members of another group of the same channel and form, too."""

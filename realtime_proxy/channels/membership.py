@@ -113,6 +113,7 @@ class WorkerChannels(Generic[Waiter]):
         self._has_subscribers = has_subscribers
         self.linger_seconds = linger_seconds
         self._held: dict[str, _Held[Waiter]] = {}
+        self._left: dict[str, None] = {}  # by long-polls, since the time was told
         self._lingers_until: OrderedDict[str, float] = OrderedDict()
 
     # -- coming and going ------------------------------------------------------------------
@@ -161,19 +162,24 @@ class WorkerChannels(Generic[Waiter]):
         if held is not None:
             self._give_up_unused(channel, held)
 
-    def poll_left(self, channel: str, now: float) -> None:
-        """A long-poll has left: the channel stays for a while, even without subscribers."""
+    def poll_left(self, channel: str) -> None:
+        """A long-poll has left: the channel stays for a while, even without subscribers.
+
+        That begins when `expire` is called next.
+        """
         if self.linger_seconds:
-            self._lingers_until[channel] = now + self.linger_seconds
-            self._lingers_until.move_to_end(channel)
-            if len(self._lingers_until) > MAX_LINGERING:
-                self._end_lingering(next(iter(self._lingers_until)))
+            self._left[channel] = None
 
     def expire(self, now: float) -> None:
-        """Give up the channels that nobody has come back to."""
+        """Give up the channels that nobody has come back to; to be called about every second."""
+        until = now + self.linger_seconds
+        for channel in self._left:
+            self._lingers_until[channel] = until
+            self._lingers_until.move_to_end(channel)
+        self._left.clear()
         while self._lingers_until:
             channel, until = next(iter(self._lingers_until.items()))
-            if until > now:
+            if until > now and len(self._lingers_until) <= MAX_LINGERING:
                 break
             self._end_lingering(channel)
 
@@ -186,6 +192,7 @@ class WorkerChannels(Generic[Waiter]):
         if (
             held.granted
             and not held.pins
+            and channel not in self._left
             and channel not in self._lingers_until
             and not self._has_subscribers(channel)
         ):

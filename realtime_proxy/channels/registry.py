@@ -72,12 +72,12 @@ class Registry:
             return  # has left before
         group = subscription.group
         channel = group.channel
-        group.leave(subscription)
+        has_others = group.leave(subscription)
         if group.form is WireForm.RESPONSE:
             self.on_poll_left(channel)
         if self.on_changed is not None:
             self.on_changed(group)
-        if group:
+        if has_others:
             return
         groups = self._channels[channel]
         del groups[group.key]

@@ -113,21 +113,26 @@ def is_instruct(headers: Headers) -> bool:
         start = name[:5]
         if start in _GRIP:
             return True
-        if start in _CONTENT and name.lower() == b"content-type" and _is_json_type(value):
+        if (
+            start in _CONTENT
+            and _JSON_TYPE in value
+            and name.lower() == b"content-type"
+            and _is_json_type(value)
+        ):
             return True
     return False
 
 
 def parse_instruct(head: ResponseHead, body: bytes) -> Instruct:
     """The instructions of a whole response. Raises GripError, whose text says what is wrong."""
-    parts = _parted(head.headers)
-    said = parts.said()
-    if not parts.is_json:
-        return _instruct(said, head, parts.others, body)
+    fields, others, is_json = _parted(head.headers)
+    said = _what_is_said(fields)
+    if not is_json:
+        return _instruct(said, head, others, body)
     if head.status != 200:
         raise GripError("response code for application/grip-instruct content must be 200")
     content = parse_json_instruct(body)
-    shown = _parted(content.response.headers).others
+    _, shown, _ = _parted(content.response.headers)
     return _combined(_instruct(said, head, shown, content.response.body), content)
 
 
@@ -137,8 +142,8 @@ def parse_instruct_headers(head: ResponseHead) -> Instruct:
     This is all there is to read of a response whose body is too long to be collected (see
     `may_stream`).
     """
-    parts = _parted(head.headers)
-    return _instruct(parts.said(), head, parts.others, b"")
+    fields, others, _ = _parted(head.headers)
+    return _instruct(_what_is_said(fields), head, others, b"")
 
 
 def parse_link_instruct(head: ResponseHead) -> Instruct:
@@ -172,32 +177,19 @@ def _is_json_type(value: bytes) -> bool:
     return value.partition(b";")[0].strip() == _JSON_TYPE
 
 
-class _Parts(NamedTuple):
-    """A response's fields: those with instructions, and all others. `is_json`: so is the body."""
-
-    grip: tuple[_Field, ...]
-    others: Headers
-    is_json: bool
-
-    def said(self) -> "_Said":
-        """What the instructions say. Raises GripError."""
-        size = 0
-        for _, value in self.grip:
-            size += len(value)
-        return _said_lately(self.grip) if size <= _REMEMBERED_BYTES else _said(self.grip)
-
-
-def _parted(headers: Headers) -> _Parts:
+def _parted(headers: Headers) -> tuple[tuple[_Field, ...], Headers, bool]:
+    """The fields with instructions, and all others; True if the type of the body says so, too."""
     grip, others, is_json = [], Headers(), False
     for pair in headers:
-        start = pair[0][:5]
+        name, value = pair
+        start = name[:5]
         if start in _GRIP:
             grip.append(pair)
             continue
         others.append(pair)
-        if start in _CONTENT and pair[0].lower() == b"content-type":
-            is_json = is_json or _is_json_type(pair[1])
-    return _Parts(tuple(grip), others, is_json)
+        if start in _CONTENT and _JSON_TYPE in value and name.lower() == b"content-type":
+            is_json = is_json or _is_json_type(value)
+    return tuple(grip), others, is_json
 
 
 class _Said(NamedTuple):
@@ -212,6 +204,14 @@ class _Said(NamedTuple):
     gone_link: str | None
     status: tuple[int, bytes] | None
     exposed: frozenset[bytes]
+
+
+def _what_is_said(fields: tuple[_Field, ...]) -> _Said:
+    """What instructions in header fields say. Raises GripError."""
+    size = 0
+    for name, value in fields:
+        size += len(name) + len(value)
+    return _said_lately(fields) if size <= _REMEMBERED_BYTES else _said(fields)
 
 
 def _said(fields: tuple[_Field, ...]) -> _Said:

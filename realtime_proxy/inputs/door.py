@@ -37,7 +37,7 @@ class Door:
         self._registry = registry
         self._connections = connections
         linger_seconds = settings.subscription_linger_seconds
-        self.channels = channels_of(registry, self, timers, linger_seconds)
+        self.channels = channels_of(registry, self, linger_seconds)
         self.intake = self._intake_of(settings, timers, counters)
         self._line = self.intake.line = WaitingRoom(settings.max_queued_bytes, counters)
         self.order = Order(

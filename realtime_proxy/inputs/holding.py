@@ -6,20 +6,17 @@ import trio
 
 from realtime_proxy.channels.membership import Owner, WorkerChannels
 from realtime_proxy.channels.registry import Registry
-from realtime_proxy.net.timers import Timers
 
 Channels = WorkerChannels[trio.Event]
 
 
-def channels_of(
-    registry: Registry, owner: Owner, timers: Timers, linger_seconds: float
-) -> Channels:
+def channels_of(registry: Registry, owner: Owner, linger_seconds: float) -> Channels:
     """The channels of this process, which follow who is subscribed in its registry."""
     channels: Channels = WorkerChannels(
         owner, trio.Event.set, registry.has_subscribers, linger_seconds
     )
     registry.on_deserted = channels.deserted
-    registry.on_poll_left = lambda channel: channels.poll_left(channel, timers.now())
+    registry.on_poll_left = channels.poll_left
     return channels
 
 

@@ -64,7 +64,7 @@ class WorkerLink:
         self._registry = registry
         self._connections = connections
         linger_seconds = settings.subscription_linger_seconds
-        self.channels = channels_of(registry, self, timers, linger_seconds)
+        self.channels = channels_of(registry, self, linger_seconds)
         self._tokens: SharedTokens | None = None
         self.intake = self._intake_of(settings, timers, counters)
         self._may_admit = trio.Event()

@@ -186,7 +186,8 @@ class AnsweredRequest:
             reason = CloseReason.INTERNAL_ERROR
             after = await self._fail_internally()
         finally:
-            self._tell_closed(reason)
+            if self._exchange is not None:
+                self._tell_closed(self._exchange, reason)
             if self._context.request_log.wants(self._route):
                 self._log(after)
             if self._tally is not None:
@@ -272,9 +273,9 @@ class AnsweredRequest:
             backend=self._backend,
         )
 
-    def _tell_closed(self, reason: CloseReason) -> None:
-        exchange, route = self._exchange, self._route
-        if exchange is None or route is None or route.chain is None or exchange.held:
+    def _tell_closed(self, exchange: Exchange, reason: CloseReason) -> None:
+        route = self._route
+        if route is None or route.chain is None or exchange.held:
             return  # a hold tells it itself when it ends
         if exchange.record is not None:
             exchange.record.bytes_out += self._head_bytes + self._body_bytes

@@ -65,7 +65,10 @@ class HoldOrder:
     @property
     def counts(self) -> bool:
         """True if the client may fall behind on any channel."""
-        return any(position is not None for position in self.positions.values())
+        for position in self.positions.values():  # noqa: SIM110  each long-poll comes here
+            if position is not None:
+                return True
+        return False
 
     def errand(self) -> Errand | None:
         """For requests on behalf of the hold; None if what the client asked for is no URI."""

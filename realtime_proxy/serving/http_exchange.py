@@ -218,12 +218,11 @@ class HttpExchange(RelayingExchange):
         self._body.forget()  # the hold has it
         hold = hold_of(order, instruct, self._links(order, instruct))
         hold.begin(instruct.timeout_seconds)
-        contradicts = self._context.channels.contradicts
-        if [
-            name
-            for name, position in order.positions.items()
-            if position is not None and contradicts(name, position, self._known_when_asked(name))
-        ]:
+        contradicts, is_old = self._context.channels.contradicts, False
+        for name, position in order.positions.items():
+            if position is not None and contradicts(name, position, self._known_when_asked(name)):
+                is_old = True
+        if is_old:
             hold.ask_again()
         return hold
 

@@ -102,7 +102,7 @@ class HttpHold(HeldClient):
     def _count_item(self) -> None:
         """Count an item that this hold has acted on by itself."""
         self.sent()
-        if (record := self._record) is not None:
+        if self._exchange is not None and (record := self._exchange.record) is not None:
             record.messages_out += 1
 
     def client_gone(self, reason: CloseReason) -> None:

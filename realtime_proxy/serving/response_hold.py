@@ -278,20 +278,15 @@ def _own_answer(order: HoldOrder, instruct: Instruct) -> OwnAnswer:
 
 def _remembered(order: HoldOrder) -> RememberedPoll:
     backend = order.backend_head
+    headers = backend.headers
+    if order.body or order.request.framing.has_body:  # the whole body is known by now
+        headers = headers.replaced(b"Content-Length", b"%d" % len(order.body))
     return RememberedPoll(
         backend.method,
         backend.target,
-        tuple(_with_length(order)),
+        tuple(headers),
         order.body,
         order.trusted,
         order.tls,
         order.client_address,
     )
-
-
-def _with_length(order: HoldOrder) -> Headers:
-    """The fields to ask again with: the whole body is known by now."""
-    headers = order.backend_head.headers
-    if not order.body and not order.request.framing.has_body:
-        return headers
-    return headers.replaced(b"Content-Length", b"%d" % len(order.body))

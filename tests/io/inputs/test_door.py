@@ -127,6 +127,7 @@ async def test_a_channel_that_lingers_is_still_shown(house):
     house.door.show_channels(topics)
     await house.subscribe(form=WireForm.RESPONSE)
     house.registry.unsubscribe(house.place)
+    house.door.channels.expire(house.timers.now())
     house.door.channels.expire(house.timers.now() + 59)
     assert topics.seen == ["+a"]
     house.door.channels.expire(house.timers.now() + 61)

@@ -5,7 +5,6 @@ import trio.testing
 from realtime_proxy.channels.membership import Grant
 from realtime_proxy.channels.registry import Registry
 from realtime_proxy.inputs.holding import Holding, channels_of
-from realtime_proxy.net.timers import Timers
 from realtime_proxy.testing.recording_subscriber import RecordingSubscriber
 from realtime_proxy.wire.encodings import WireForm
 
@@ -36,7 +35,7 @@ def registry():
 
 @pytest.fixture
 def channels(owner, registry):
-    return channels_of(registry, owner, Timers(), 60.0)
+    return channels_of(registry, owner, 60.0)
 
 
 async def test_channels_are_held_within_the_block(channels, owner):
@@ -83,6 +82,7 @@ async def test_channels_follow_who_is_subscribed(channels, owner, registry, mock
     registry.unsubscribe(stream)
     registry.unsubscribe(poll)
     assert owner.released == ["a"]
+    channels.expire(trio.current_time())
     mock_clock.jump(59.9)
     channels.expire(trio.current_time())
     assert owner.released == ["a"]

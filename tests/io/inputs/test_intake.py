@@ -40,7 +40,7 @@ class House:
         self.registry = Registry()
         self.owner = Owner()
         timers = Timers()
-        self.channels = channels_of(self.registry, self.owner, timers, 0)
+        self.channels = channels_of(self.registry, self.owner, 0)
         self.intake = Intake(self.registry, self.channels, timers)
 
     def subscribe(self, *channels, subscriber=None):

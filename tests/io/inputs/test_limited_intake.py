@@ -36,7 +36,7 @@ class House:
         self.registry = Registry()
         self.timers = Timers()
         self.counters = Counters()
-        self.channels = channels_of(self.registry, Owner(), self.timers, 0)
+        self.channels = channels_of(self.registry, Owner(), 0)
         tokens = OwnTokens(TokenDesk(per_second, self.timers)) if per_second else None
         limits = Limits(per_second, max_queued)
         self.intake = LimitedIntake(

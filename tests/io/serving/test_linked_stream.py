@@ -122,7 +122,7 @@ class Client:
 @pytest.fixture
 async def house(nursery, timers):
     registry = Registry()
-    channels = channels_of(registry, Owner(), timers, 0)
+    channels = channels_of(registry, Owner(), 0)
     house = SimpleNamespace(
         registry=registry,
         channels=channels,

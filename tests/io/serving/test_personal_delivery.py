@@ -114,7 +114,7 @@ class Hold:
 def house(nursery):
     timers = Timers()
     registry = Registry()
-    channels = channels_of(registry, Owner(), timers, 0)
+    channels = channels_of(registry, Owner(), 0)
     intake = Intake(registry, channels, timers)
     nursery.start_soon(intake.run)
     crew = SimpleNamespace(start=lambda work: nursery.start_soon(work, None))

@@ -56,6 +56,12 @@ def test_leaving_twice_takes_nobody_else_out():
     assert members[1].written == [b"x"]
 
 
+def test_who_leaves_is_told_whether_others_are_left():
+    group, places = group_of(*subscribers(2))
+    assert group.leave(places[0])
+    assert not group.leave(places[1])
+
+
 def test_leaving_twice_within_a_fan_out_counts_once():
     members = subscribers(SLICE + 2)
     group, places = group_of(*members)

@@ -103,6 +103,17 @@ def test_a_channel_that_is_held_needs_no_waiting(worker):
     assert worker.pin("a") is None
 
 
+def test_who_subscribes_at_once_needs_no_pin_where_all_is_granted(worker):
+    assert worker.channels.have([])
+    worker.pin("a")
+    assert not worker.channels.have(["a"])
+    worker.channels.granted("a", Grant())
+    assert worker.channels.have(["a"])
+    assert not worker.channels.have(["a", "b"])
+    worker.channels.unpin("a")
+    assert not worker.channels.have(["a"])
+
+
 def test_a_channel_with_subscribers_stays(worker):
     worker.pin("a")
     worker.channels.granted("a", Grant())
@@ -186,8 +197,9 @@ def held(worker, channel):
 
 def leave(worker, channel, now):
     worker.subscribed.discard(channel)
-    worker.channels.poll_left(channel, now)
+    worker.channels.poll_left(channel)
     worker.channels.deserted(channel)
+    worker.channels.expire(now)
 
 
 def test_a_channel_that_a_poll_has_left_stays_for_a_while():
@@ -219,7 +231,8 @@ def test_lingering_counts_from_the_last_poll_that_left():
 def test_a_channel_with_subscribers_survives_the_end_of_lingering():
     worker = Ends(linger_seconds=60)
     held(worker, "a")
-    worker.channels.poll_left("a", 100.0)
+    worker.channels.poll_left("a")
+    worker.channels.expire(100.0)
     worker.channels.expire(200.0)
     assert worker.channels.holds("a")
     worker.subscribed.clear()

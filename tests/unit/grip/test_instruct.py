@@ -354,6 +354,49 @@ def test_headers_alone_have_no_body():
     assert (instruct.body, instruct.headers) == (b"", [(b"X-A", b"1")])
 
 
+# -- what was said before ----------------------------------------------------------------
+
+HELD = ((b"Grip-Hold", b"stream"), (b"Grip-Channel", b"often; prev-id=1; filter=f"))
+
+
+def test_what_is_said_again_is_read_once():
+    first, second = parse(*HELD), parse(*HELD)
+    assert first == second
+    assert first.channels is second.channels
+
+
+def test_what_is_said_again_goes_with_each_response():
+    parse(*HELD, (b"A", b"1"), body=b"first")
+    second = parse(*HELD, (b"B", b"2"), body=b"second", status=201, reason=b"Made")
+    assert (second.status, second.reason, second.body) == (201, b"Made", b"second")
+    assert second.headers == [(b"B", b"2")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (HELD[0], (b"Grip-Channel", b"often; prev-id=2; filter=f")),
+        (HELD[0], (b"Grip-Channel", b"other")),
+        ((b"Grip-Hold", b"response"), HELD[1]),
+        (HELD[1], HELD[0], (b"Grip-Timeout", b"30")),
+    ],
+)
+def test_what_is_said_otherwise_is_read_anew(other):
+    assert parse(*HELD) != parse(*other)
+
+
+@pytest.mark.parametrize("long", [(b"Grip-Channel", b"a" * 1_000), (b"Grip-" + b"a" * 1_000, b"")])
+def test_what_is_said_at_length_is_not_kept(long):
+    fields = (*HELD, long)
+    assert parse(*fields).channels is not parse(*fields).channels
+
+
+def test_nonsense_is_refused_each_time():
+    for _ in range(2):
+        with pytest.raises(GripError, match="Grip-Hold"):
+            parse((b"Grip-Hold", b"never"))
+
+
 # -- refusals ----------------------------------------------------------------------------
 
 

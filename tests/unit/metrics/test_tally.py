@@ -164,6 +164,20 @@ def test_the_most_connections_at_once_are_kept_in_mind():
     assert told.tally.take().connections == {"r": (0, 2)}
 
 
+def test_a_client_comes_with_the_fields_of_its_request():
+    told = Told()
+    told.tally.begin("r", 1, "10.0.0.1", is_tls=False, header_bytes=7)
+    assert told.tally.take().traffic["r"].client_header_bytes_received == 7
+
+
+def test_who_ends_while_it_is_held_is_held_no_longer():
+    told = Told()
+    client = Client(told)
+    client.presence.hold("stream")
+    client.leave()
+    assert told.tally.take().held == [Held("r", "stream", 0)]
+
+
 def test_holds_are_told_by_route():
     told = Told()
     Client(told).presence.hold("response")
