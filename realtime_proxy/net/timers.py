@@ -16,8 +16,20 @@ import trio
 TICK_SECONDS = 0.05
 # Ticks that are kept before it is looked which of them have no timers left.
 _FEW_TICKS = 1_000
+# What is put off again and again is set so much further each time, as a share, and then stays.
+_SPARE = 1 / 16
 
 log = structlog.get_logger()
+
+
+class _Bucket(dict["Timer", None]):
+    """The timers of one tick, in the order in which they were set."""
+
+    __slots__ = ("due_at",)
+
+    def __init__(self, due_at: float) -> None:
+        super().__init__()
+        self.due_at = due_at
 
 
 class Timer:
@@ -25,13 +37,17 @@ class Timer:
 
     __slots__ = ("_act", "_bucket", "_owner")
 
-    def __init__(self, bucket: "dict[Timer, None]", callback: Callable[[], None]) -> None:
+    def __init__(self, bucket: _Bucket, callback: Callable[[], None]) -> None:
         self._bucket = bucket
         # Nearly all are methods, and of a method its two parts take less than itself.
         self._act: Callable[..., None] = callback
         self._owner: object = None
-        if isinstance(callback, MethodType):
+        if type(callback) is MethodType:
             self._act, self._owner = callback.__func__, callback.__self__
+
+    def is_due_within(self, earliest: float, latest: float) -> bool:
+        """True if it is still to call back, and will between these moments."""
+        return earliest <= self._bucket.due_at <= latest and self in self._bucket
 
     def cancel(self) -> None:
         """Never call back. Safe after it has happened."""
@@ -55,7 +71,7 @@ class Timers:
         """The clock is that of the event loop unless another is given."""
         self._has_clock = clock is not None
         self.now = clock or trio.current_time
-        self._buckets: dict[int, dict[Timer, None]] = {}
+        self._buckets: dict[int, _Bucket] = {}
         self._ticks: list[int] = []
         self._most_ticks = _FEW_TICKS
         self._sleep = trio.CancelScope()
@@ -71,13 +87,25 @@ class Timers:
         if bucket is None:
             if len(self._ticks) >= self._most_ticks:
                 self._drop_empty()
-            bucket = self._buckets[tick] = {}
+            bucket = self._buckets[tick] = _Bucket(tick * TICK_SECONDS)
             heapq.heappush(self._ticks, tick)
             if self._ticks[0] == tick:
                 self._sleep.deadline = tick * TICK_SECONDS
         timer = Timer(bucket, callback)
         bucket[timer] = None
         return timer
+
+    def put_off(self, timer: Timer | None, seconds: float, callback: Callable[[], None]) -> Timer:
+        """As `after`, but up to a sixteenth later: for what is put off again and again.
+
+        `timer` is what it gave before, which mostly still does, or None.
+        """
+        if timer is not None:
+            earliest = self.now() + seconds
+            if timer.is_due_within(earliest, earliest + seconds * _SPARE + TICK_SECONDS):
+                return timer
+            timer.cancel()
+        return self.after(seconds * (1 + _SPARE), callback)
 
     def _drop_empty(self) -> None:
         """Forget the ticks all of whose timers were cancelled: they may be far away, and many."""

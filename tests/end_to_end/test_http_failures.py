@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 
 import pytest
 
@@ -328,6 +329,29 @@ def test_silence_between_requests(connect, hurried, path):
     client = connect(hurried)
     client.request("GET", path)
     assert client.read_reply().status == 200
+    assert client.wait_for_end() is Ending.CLOSED
+
+
+def test_slow_head_after_a_request(connect, hurried, path):
+    client = connect(hurried)
+    client.request("GET", path)
+    assert client.read_reply().status == 200
+    client.send(b"GET / HTT")
+    assert_refused(client, 408)
+
+
+def test_waiting_for_an_answer_is_no_silence(connect, hurried, backend, path):
+    def answer_late(call):
+        time.sleep(0.8)
+        call.respond()
+
+    client = connect(hurried)
+    client.request("GET", path)
+    assert client.read_reply().status == 200
+    backend.scripts[path] = answer_late
+    for _ in range(2):
+        client.request("GET", path)
+        assert client.read_reply().status == 200
     assert client.wait_for_end() is Ending.CLOSED
 
 

@@ -207,3 +207,30 @@ async def test_what_others_leave_behind_goes_without_harm(timers, fired, mock_cl
     await jump(2)
     await jump(70)
     assert fired.names == ["early", "late"]
+
+
+async def test_what_is_put_off_keeps_its_timer_while_that_does(timers, fired, mock_clock):
+    callback = fired("a")
+    timer = timers.put_off(None, 16, callback)
+    await jump(0.9)
+    assert timers.put_off(timer, 16, callback) is timer
+    await jump(0.9)
+    later = timers.put_off(timer, 16, callback)
+    assert later is not timer
+    await jump(15.9)
+    assert fired.names == []  # neither is early, and the first is cancelled
+    await jump(1 + 2 * TICK_SECONDS)
+    assert fired.names == ["a"]
+
+
+async def test_what_is_put_off_is_at_most_a_sixteenth_late(timers, fired, mock_clock):
+    timer = timers.put_off(None, 160, fired("a"))
+    sooner = timers.put_off(timer, 2, fired("b"))
+    await jump(2 + 2 / 16 + TICK_SECONDS)
+    assert fired.names == ["b"]
+    again = timers.put_off(sooner, 2, fired("c"))
+    assert again is not sooner  # which has happened
+    again.cancel()
+    assert timers.put_off(again, 2, fired("d")) is not again
+    await jump(1000)
+    assert fired.names == ["b", "d"]
