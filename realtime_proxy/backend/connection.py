@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import socket
+from collections.abc import Awaitable
 from typing import Any
 
 import trio
@@ -114,12 +115,12 @@ class BackendConnection:
         The answer to a request is never there at once, so this waits first; more of an answer
         often is.
         """
-        if self._has_said_goodbye:
+        if self._tls is not None and self._has_said_goodbye:
             return b""
         self._waiting_since = self._timers.now()
         while True:
             if waits_first:
-                await self._wait()
+                await self._arrival()
             waits_first = True
             self._has_input = self._has_ended
             try:
@@ -142,7 +143,7 @@ class BackendConnection:
         self._waiting_since = self._timers.now()
         while True:
             if waits_first:
-                await self._wait()
+                await self._arrival()
             waits_first = True
             self._has_input = self._has_ended
             try:
@@ -158,13 +159,12 @@ class BackendConnection:
             self._waiting_since = None
             return size
 
-    async def _wait(self) -> None:
-        """Wait until there is something to receive; let others have their turn in any case."""
+    def _arrival(self) -> Awaitable[None]:
+        """To be awaited until there is something to receive; lets others have their turn."""
         if self._has_input:
-            await trio.lowlevel.checkpoint()
-        else:
-            self._waiter = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._wait_no_more)
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105
+        self._waiter = trio.lowlevel.current_task()
+        return trio.lowlevel.wait_task_rescheduled(self._wait_no_more)  # noqa: ASYNC105
 
     def _wait_no_more(self, _raise_cancel: object) -> trio.lowlevel.Abort:
         self._waiter = None
@@ -237,17 +237,15 @@ class BackendConnection:
         """
         return self._tls is None or self._has_said_goodbye
 
-    @property
-    def is_stale(self) -> bool:
+    def is_stale(self, now: float) -> bool:
         """True if an idle connection is of no use: the backend hung up, or sent what none asked.
 
         One that has been quiet for a while is looked at if the watcher may be about to tell.
         """
-        if self._has_said_goodbye:
+        if self._tls is not None and self._has_said_goodbye:
             return True
-        if not self._has_input and (
-            self._timers.now() - self.given_back_at < _RECENT_SECONDS or self._watcher.is_up_to_date
-        ):
+        is_recent = now - self.given_back_at < _RECENT_SECONDS
+        if not self._has_input and (is_recent or self._watcher.is_up_to_date):
             return False
         try:
             self._raw.recv(1, socket.MSG_PEEK)

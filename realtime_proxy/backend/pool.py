@@ -1,5 +1,6 @@
 """Idle backend connections, kept per origin. Judgement only: whoever calls does the IO."""
 
+import math
 import re
 from collections import deque
 
@@ -61,7 +62,8 @@ class Pool:
         now = self._timers.now()
         while waiting:
             connection = waiting.pop()
-            if now - connection.given_back_at < connection.idle_seconds and not connection.is_stale:
+            idle_seconds = now - connection.given_back_at
+            if idle_seconds < connection.idle_seconds and not connection.is_stale(now):
                 connection.is_reused = True
                 return connection
             connection.close()
@@ -71,8 +73,8 @@ class Pool:
         """Keep a connection whose response is complete, for as long as its backend may."""
         connection.unlimit_silence()
         seconds = self.settings.idle_seconds
-        if (promised := _promised_seconds(head)) is not None:
-            seconds = min(seconds, promised - _MARGIN_SECONDS)
+        if promise := head.headers.get(b"keep-alive"):
+            seconds = min(seconds, _promised_seconds(promise) - _MARGIN_SECONDS)
         waiting = self._idle.get(connection.origin)
         if waiting is None:
             waiting = self._new_origin(connection.origin)
@@ -107,7 +109,6 @@ class Pool:
         self._idle.clear()
 
 
-def _promised_seconds(head: ResponseHead) -> float | None:
-    value = head.headers.get(b"keep-alive")
-    match = _TIMEOUT.search(value) if value else None
-    return float(match[1]) if match else None
+def _promised_seconds(keep_alive: bytes) -> float:
+    match = _TIMEOUT.search(keep_alive)
+    return float(match[1]) if match else math.inf

@@ -47,41 +47,41 @@ class BackendCaller:
     async def call(self, origin: Origin, request: OutgoingRequest) -> NetworkResponse:
         """Send to one backend. Raises BackendUnreachable (nothing was sent) or BackendError."""
         connection = self._pool.take_idle(origin) or await self._pool.fresh(origin)
-        try:
-            return await self._ask(connection, request)
-        except BackendMisbehaved as error:
-            if not (connection.is_reused and error.before_response and request.repeatable):
-                raise
-        return await self._ask(await self._pool.fresh(origin), request)
-
-    async def _ask(
-        self, connection: BackendConnection, request: OutgoingRequest
-    ) -> NetworkResponse:
-        settings = self._pool.settings
-        parser = ResponseParser(
-            request.method, settings.max_header_bytes, upgrades=request.upgrades
-        )
-        connection.owes_body = request.upload is not None
-        connection.limit_silence(settings.read_timeout_seconds)
-        anything_came = False
-        try:
+        while True:
+            parser = self._parser_for(request)
+            anything_came = False
             try:
-                await connection.send(request.data)
-            except BackendMisbehaved:
-                connection.owes_body = True  # its answer may be here all the same
-            if request.upload is not None:
-                request.upload(connection)
-            begun = None
-            while begun is None:
-                received = await connection.receive()
-                if not received:
-                    raise BackendMisbehaved("connection closed without a response")
-                anything_came = True
-                begun = parser.feed_head(received)
-        except BackendMisbehaved as error:
-            connection.close()
-            raise BackendMisbehaved(str(error), before_response=not anything_came) from error
-        except BaseException:
-            connection.close()
-            raise
-        return NetworkResponse(*begun, parser, connection, self._pool.give_back)
+                await self._send(connection, request)
+                begun = None
+                while begun is None:
+                    received = await connection.receive()
+                    if not received:
+                        raise BackendMisbehaved("connection closed without a response")
+                    anything_came = True
+                    begun = parser.feed_head(received)
+                return NetworkResponse(*begun, parser, connection, self._pool.give_back)
+            except BackendMisbehaved as error:
+                connection.close()
+                if anything_came or not (connection.is_reused and request.repeatable):
+                    raise BackendMisbehaved(
+                        str(error), before_response=not anything_came
+                    ) from error
+            except BaseException:
+                connection.close()
+                raise
+            connection = await self._pool.fresh(origin)
+
+    def _parser_for(self, request: OutgoingRequest) -> ResponseParser:
+        return ResponseParser(
+            request.method, self._pool.settings.max_header_bytes, upgrades=request.upgrades
+        )
+
+    async def _send(self, connection: BackendConnection, request: OutgoingRequest) -> None:
+        connection.owes_body = request.upload is not None
+        connection.limit_silence(self._pool.settings.read_timeout_seconds)
+        try:
+            await connection.send(request.data)
+        except BackendMisbehaved:
+            connection.owes_body = True  # its answer may be here all the same
+        if request.upload is not None:
+            request.upload(connection)

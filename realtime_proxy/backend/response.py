@@ -94,7 +94,15 @@ class NetworkResponse:
     def take(self) -> bytes:
         """What of the body is here already. Raises BackendError."""
         data, self._parser.buffer = self._parser.buffer, b""
-        return self._fed(data) if data else b""
+        if not data:
+            return b""
+        try:
+            part = self._body.feed(data)
+        except ProtocolError as error:
+            raise BackendMisbehaved(str(error)) from error
+        if self.tally is not None:
+            self.tally.counts().server_content_bytes_received += len(part)
+        return part
 
     async def read(self) -> bytes:
         """More of the body; nothing once it is complete. Raises BackendError when cut short."""
@@ -102,12 +110,12 @@ class NetworkResponse:
         while not part and not self._body.complete and self._connection is not None:
             self._reads += 1
             waits_first = self._reads % _READS_AT_ONCE == 0
-            data = await self._connection.receive(waits_first=waits_first)
+            data = self._parser.buffer = await self._connection.receive(waits_first=waits_first)
             if not data:
                 if self._connection.is_ended_by_peer and self._body.end_of_input():
                     break
                 raise BackendMisbehaved("connection closed within the response")
-            part = self._fed(data)
+            part = self.take()
         return part
 
     async def read_passing(self) -> bytes | memoryview:
@@ -124,20 +132,9 @@ class NetworkResponse:
         if not size:
             raise BackendMisbehaved("connection closed within the response")
         self._body.count(size)
-        self._count(size)
-        return _ROOM[:size]
-
-    def _fed(self, data: bytes) -> bytes:
-        try:
-            part = self._body.feed(data)
-        except ProtocolError as error:
-            raise BackendMisbehaved(str(error)) from error
-        self._count(len(part))
-        return part
-
-    def _count(self, size: int) -> None:
         if self.tally is not None:
             self.tally.counts().server_content_bytes_received += size
+        return _ROOM[:size]
 
     def take_over(self) -> tuple[BackendConnection, bytes]:
         """The connection of a 101, and what has arrived behind that; the caller closes it."""

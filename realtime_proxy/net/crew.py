@@ -41,29 +41,31 @@ class Crew:
         """
         if not self._idle:
             self._members += 1
-            self._nursery.start_soon(self._have, _Member(self._idle, work, on_cancelled))
+            self._nursery.start_soon(_Member(self._idle, self._left, work, on_cancelled).run)
             return
         member = self._idle.pop()
         member.work, member.on_cancelled = work, on_cancelled
         member.task.context = contextvars.copy_context()
         trio.lowlevel.reschedule(member.task)
 
-    async def _have(self, member: "_Member") -> None:
-        try:
-            await member.run()
-        finally:
-            self._members -= 1
+    def _left(self) -> None:
+        self._members -= 1
 
 
 class _Member:
     """One task, and the work that it is given."""
 
-    __slots__ = ("_idle", "on_cancelled", "task", "work")
+    __slots__ = ("_idle", "_on_left", "on_cancelled", "task", "work")
 
     def __init__(
-        self, idle: "list[_Member]", work: Work, on_cancelled: Callable[[], None] | None
+        self,
+        idle: "list[_Member]",
+        on_left: Callable[[], None],
+        work: Work,
+        on_cancelled: Callable[[], None] | None,
     ) -> None:
         self._idle = idle
+        self._on_left = on_left
         self.work = work
         self.on_cancelled = on_cancelled
         self.task: trio.lowlevel.Task
@@ -71,17 +73,22 @@ class _Member:
     async def run(self) -> None:
         """Work until the scope is cancelled, which can't be undone, or others are idle enough."""
         self.task = trio.lowlevel.current_task()
-        with trio.CancelScope() as scope:
-            while True:
-                await self.work(scope)
-                if scope.cancel_called or len(self._idle) >= MAX_IDLE:
-                    return
-                self._idle.append(self)
-                await trio.lowlevel.wait_task_rescheduled(self._leave)
-        if self.on_cancelled is not None:
-            self.on_cancelled()
+        try:
+            with trio.CancelScope() as scope:
+                while True:
+                    await self.work(scope)
+                    self.on_cancelled = None
+                    if len(self._idle) >= MAX_IDLE:
+                        return
+                    self._idle.append(self)
+                    # Work that was cancelled at its end has nothing left to be cut short: this is.
+                    await trio.lowlevel.wait_task_rescheduled(self._leave)
+            if self.on_cancelled is not None:
+                self.on_cancelled()
+        finally:
+            self._on_left()
 
     def _leave(self, _raise_cancel: object) -> trio.lowlevel.Abort:
-        """The nursery is cancelled while nothing is to be done."""
+        """The nursery or the scope is cancelled while nothing is to be done."""
         self._idle.remove(self)
         return trio.lowlevel.Abort.SUCCEEDED

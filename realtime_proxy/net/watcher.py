@@ -95,15 +95,13 @@ class Watcher:
             self._looked_at = time.monotonic() if len(happened) < _MAX_EVENTS else -math.inf
             for ready_fd, events in happened:
                 watched = self._watched[ready_fd]
-                if watched is not None:
-                    self._call(watched, events)
-
-    def _call(self, watched: Watched, events: int) -> None:
-        try:
-            watched.ready(events)
-        except Exception:
-            # One connection's defect must not end the watching of all others.
-            log.exception("connection failed while handling an event")
+                if watched is None:
+                    continue
+                try:
+                    watched.ready(events)
+                except Exception:
+                    # One connection's defect must not end the watching of all others.
+                    log.exception("connection failed while handling an event")
 
     def close(self) -> None:
         """Give the epoll set back."""

@@ -1,5 +1,6 @@
 """The client's end of a WebSocket, as its session has it: a connection, or SockJS in its place."""
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol
 
 from realtime_proxy.channels.subscriber import Writer
@@ -78,5 +79,5 @@ class ClientConnection(Protocol):
     def close(self, reason: CloseReason) -> None:
         """Close at once. Whoever holds the connection is told."""
 
-    async def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> Awaitable[object]:
         """Send, and wait until the client has taken it. Raises trio.BrokenResourceError."""

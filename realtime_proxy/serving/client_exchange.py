@@ -1,6 +1,7 @@
 """What every client request goes through: route, trust, handlers."""
 
 import time
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from realtime_proxy.errors import ProtocolError
@@ -17,6 +18,7 @@ from realtime_proxy.serving.decision_endpoint import DecisionEndpoint
 from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.peeked_content import PeekedContent
 from realtime_proxy.serving.request_body import RequestBody
+from realtime_proxy.serving.roll import Roll
 from realtime_proxy.wire.http1_client import encode_request_head
 
 if TYPE_CHECKING:
@@ -28,11 +30,12 @@ class ClientExchange(AnsweredRequest):
 
     __slots__ = ()
 
-    async def run(self) -> After:
+    def run(self) -> Awaitable[After]:
         """Serve the request. Raises trio.BrokenResourceError when the client is gone."""
         roll = self._context.roll
-        if roll is None:
-            return await self._guarded(self._serve)
+        return self._guarded(self._serve) if roll is None else self._enrolled(roll)
+
+    async def _enrolled(self, roll: Roll) -> After:
         number = self._connection.socket.number
         roll.began(number, self)
         after = await self._guarded(self._serve)

@@ -17,6 +17,7 @@ from realtime_proxy.errors import ProtocolError
 from realtime_proxy.metrics.presence import Presence
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.net.client_socket import ClientSocket
+from realtime_proxy.net.timers import Timer
 from realtime_proxy.net.watcher import HUNG_UP, LOST
 from realtime_proxy.serving.answered_request import After
 from realtime_proxy.serving.context import ServingContext
@@ -102,8 +103,7 @@ class HttpConnection(RequestLoop):
         if data is None:
             self.wait()
         elif data:
-            self._leftover = data
-            self._start(self._serve)
+            self._start(data)
         else:
             self.close(CloseReason.CLIENT_GONE)
 
@@ -113,7 +113,9 @@ class HttpConnection(RequestLoop):
         self._parser = None
         is_draining = self.context.drain is not None
         seconds = LINGER_SECONDS if is_draining else self.context.server.idle_timeout_seconds
-        self._timer = self.context.timers.after(seconds, self._idle_too_long)
+        # That of the time before has stayed while a task was at work.
+        timer = self._timer if isinstance(self._timer, Timer) else None
+        self._timer = self.context.timers.put_off(timer, seconds, self._idle_too_long)
         self.socket.watch_arrivals()
 
     def leave_if_idle(self) -> None:
@@ -124,25 +126,25 @@ class HttpConnection(RequestLoop):
         if self._state is _State.WAITING and self._number is not None:
             self.close(CloseReason.SHUTDOWN)
         elif self._state is _State.WAITING:  # it has connected just now, to ask
-            self._cancel_timer()
             self.wait()
 
     def _idle_too_long(self) -> None:
-        self.close(CloseReason.IDLE)
+        if self._state is _State.WAITING:
+            self.close(CloseReason.IDLE)
 
     def ready(self, events: int) -> None:
         """Called by the watcher."""
-        match self._state:
-            case _State.WAITING:
-                self._wake()
-            case _State.WORKING:
-                if events & HUNG_UP and self._scope is not None and self._is_request_read:
-                    self._scope.cancel()
-            case _State.HELD:
-                if self._takes_input is not None and not self.socket.overflowed:
-                    self._receive_for(self._takes_input)
-                elif events & HUNG_UP and not self._is_read_later(events):
-                    self.close(self._reason_of_end())
+        state = self._state
+        if state is _State.WAITING:
+            self._wake()
+        elif state is _State.WORKING:
+            if events & HUNG_UP and self._scope is not None and self._is_request_read:
+                self._scope.cancel()
+        elif state is _State.HELD:
+            if self._takes_input is not None and not self.socket.overflowed:
+                self._receive_for(self._takes_input)
+            elif events & HUNG_UP and not self._is_read_later(events):
+                self.close(self._reason_of_end())
 
     def look_for_input(self) -> None:
         """Take now what the client has sent, if its hold takes that."""
@@ -164,15 +166,15 @@ class HttpConnection(RequestLoop):
     def _wake(self) -> None:
         data = self.socket.receive()
         if data:
-            self._leftover = data
-            self._start(self._serve)
+            self._start(data)
         elif data is not None:
             self.close(CloseReason.CLIENT_GONE)
 
-    def _start(self, work: Callable[[], Awaitable[None]]) -> None:
-        self._cancel_timer()
+    def _start(self, data: bytes) -> None:
+        """Have a task serve what the client has sent."""
+        self._leftover = data
         self._state = _State.WORKING
-        self.context.crew.start(partial(self._work, work), self._cut_short)
+        self.context.crew.start(self._serve, self._cut_short)
 
     # -- working ---------------------------------------------------------------------------
 
@@ -186,23 +188,32 @@ class HttpConnection(RequestLoop):
         """The client has left while its request was worked on."""
         self.close(self._reason_of_end())
 
-    async def _serve_one(self, request: IncomingRequest, body: RequestBody | StoredBody) -> After:
-        neighbours = self.context.neighbours if self.context.serves_sockjs else None
+    def _serve_one(
+        self, request: IncomingRequest, body: RequestBody | StoredBody
+    ) -> Awaitable[After]:
+        if self.context.serves_sockjs:
+            return self._serve_sockjs(request, body)
+        self._begun(request)
+        kind = WebSocketUpgrade if request.upgrades else HttpExchange
+        return kind(self, request, body).run()
+
+    async def _serve_sockjs(
+        self, request: IncomingRequest, body: RequestBody | StoredBody
+    ) -> After:
+        neighbours = self.context.neighbours
         if neighbours is not None and await self._is_handed_over(neighbours, request):
             return After.HELD
-        self.context.counters.requests += 1
+        self._begun(request)
+        kind = SockJsUpgrade if request.upgrades else SockJsExchange
+        return await kind(self, request, body).run()
+
+    def _begun(self, request: IncomingRequest) -> None:
+        """Count a request, and watch for the client's end once nobody reads."""
+        counters = self.context.counters
+        counters.requests += 1
+        self._number = None if request.upgrades else counters.requests
         if not request.framing.has_body:
             self._request_read()
-        if request.upgrades:
-            self._number = None
-            upgrade = SockJsUpgrade if self.context.serves_sockjs else WebSocketUpgrade
-            return await upgrade(self, request, body).run()
-        self._number = self.context.counters.requests
-        try:
-            exchange = SockJsExchange if self.context.serves_sockjs else HttpExchange
-            return await exchange(self, request, body).run()
-        finally:
-            body.forget()
 
     async def _is_handed_over(self, neighbours: Neighbours, request: IncomingRequest) -> bool:
         """Give the connection to the worker that has the session of a request, if another has."""
@@ -250,7 +261,7 @@ class HttpConnection(RequestLoop):
         if not keep_alive or self.context.drain is not None:
             self._linger()
         elif self._leftover:
-            self._start(self._serve)
+            self._start(self._leftover)
         else:
             self.wait()
 
@@ -265,7 +276,11 @@ class HttpConnection(RequestLoop):
         self.context.crew.start(partial(self._repeat, hold, urgent), cut_short)
 
     async def _repeat(self, hold: ResponseHold, urgent: bool, scope: trio.CancelScope) -> None:
-        async def work() -> None:
+        if hold.is_over:
+            self.context.polls.leave(hold)
+            return
+        self._scope = scope
+        try:
             self._request_read()
             with contextlib.suppress(Superseded):
                 after = await RepeatedExchange(self, hold, urgent=urgent).run()
@@ -273,11 +288,11 @@ class HttpConnection(RequestLoop):
                     self.resume(keep_alive=True)
                 else:
                     self._end(after)
-
-        if hold.is_over:
-            self.context.polls.leave(hold)
-        else:
-            await self._work(work, scope)
+        except Exception as error:  # noqa: BLE001  it is told
+            self._failed(error)
+        finally:
+            if self._scope is scope:  # else the hold has its answer, and another task works
+                self._scope = None
 
     def leave_to_repeat(self) -> None:
         """What the backend has said now takes the place of the hold."""
@@ -301,12 +316,12 @@ class HttpConnection(RequestLoop):
 
     def begin_with(self, data: bytes) -> None:
         """Serve what the client has sent before its connection was handed over."""
-        self._leftover = data
-        self._start(self._serve)
+        self._start(data)
 
     def leave(self) -> None:
         """Somebody else has the client from now on."""
         self._state = _State.CLOSED
+        self._cancel_timer()
         self._parser = None
         self.socket.close()
         self._on_closed(self)

@@ -5,7 +5,7 @@ when one is held, is `http_connection.py`.
 """
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import structlog
 import trio
@@ -77,7 +77,9 @@ class RequestLoop:
         """Wait for a request without a task."""
         raise NotImplementedError
 
-    async def _serve_one(self, request: IncomingRequest, body: RequestBody | StoredBody) -> After:
+    def _serve_one(
+        self, request: IncomingRequest, body: RequestBody | StoredBody
+    ) -> Awaitable[After]:
         """Answer a request, or have it held. Raises trio.BrokenResourceError."""
         raise NotImplementedError
 
@@ -95,19 +97,49 @@ class RequestLoop:
 
     # -- the task --------------------------------------------------------------------------
 
-    async def _work(self, work: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
-        """Run the work of this connection's task, which ends with it whatever happens."""
+    async def _serve(self, scope: trio.CancelScope) -> None:
+        """Serve requests for as long as they are there."""
         self._scope = scope
         try:
-            await work()
-        except trio.BrokenResourceError:
-            self.close(self._reason_of_end())
-        except Exception:
-            log.exception("connection failed", peer=self.peer)
-            self.close(CloseReason.INTERNAL_ERROR)
+            parser = self._parser = RequestParser(self.context.head_limits)
+            parser.buffer, self._leftover = self._leftover, b""
+            for count in itertools.count(1):
+                self._is_request_read = False
+                try:
+                    request = parser.next_request() or await self._next_request(parser)
+                    if request is None:
+                        return
+                    has_body = request.framing.has_body
+                    body = self._body(request, parser) if has_body else NO_BODY
+                except ProtocolError as error:
+                    await self._refuse(error)
+                    return
+                if count % _REQUESTS_AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
+                try:
+                    after = await self._serve_one(request, body)
+                finally:
+                    body.forget()
+                if after is not After.NEXT:
+                    self._end(after)
+                    return
+                self._visit_over()
+                if not (parser.buffer or self.socket.has_input):
+                    self.wait()
+                    return
+        except Exception as error:  # noqa: BLE001  it is told
+            self._failed(error)
         finally:
             if self._scope is scope:  # else a hold has ended meanwhile, and another task works
                 self._scope = None
+
+    def _failed(self, error: Exception) -> None:
+        """What the task has met ends the connection, whatever it is."""
+        if isinstance(error, trio.BrokenResourceError):
+            self.close(self._reason_of_end())
+        else:
+            log.error("connection failed", peer=self.peer, exc_info=error)
+            self.close(CloseReason.INTERNAL_ERROR)
 
     @property
     def reason_of_cut(self) -> CloseReason:
@@ -119,32 +151,9 @@ class RequestLoop:
             return CloseReason.CLIENT_TOO_SLOW
         return self.reason_of_cut
 
-    async def _serve(self) -> None:
-        """Serve requests for as long as they are there."""
-        parser = self._parser = RequestParser(self.context.head_limits)
-        parser.feed(self._leftover)
-        self._leftover = b""
-        for count in itertools.count(1):
-            try:
-                request = await self._next_request(parser)
-                if request is None:
-                    return
-                body = self._body(request, parser)
-            except ProtocolError as error:
-                await self._refuse(error)
-                return
-            if count % _REQUESTS_AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
-            after = await self._serve_one(request, body)
-            if after is After.NEXT:
-                self._visit_over()
-            else:
-                self._end(after)
-                return
-
     async def _next_request(self, parser: RequestParser) -> IncomingRequest | None:
         """The next request, or None if the connection now waits or has ended."""
-        self._is_request_read = False
+        self._cancel_timer()  # which was for having nothing to do
         while (request := parser.next_request()) is None:
             data = self.socket.receive() if self.socket.has_input else None
             if data is None and not parser.buffer:
@@ -171,9 +180,7 @@ class RequestLoop:
         self._cut_for = CloseReason.IDLE
         self.socket.end_input()
 
-    def _body(self, request: IncomingRequest, parser: RequestParser) -> RequestBody | StoredBody:
-        if not request.framing.has_body:
-            return NO_BODY
+    def _body(self, request: IncomingRequest, parser: RequestParser) -> RequestBody:
         server = self.context.server
         limits = (server.max_body_bytes, server.body_timeout_seconds)
         context = self.context
@@ -198,9 +205,9 @@ class RequestLoop:
         if self.socket.has_ended and self._scope is not None:
             self._scope.cancel()
 
-    async def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> Awaitable[object]:
         """Send, and wait until the client has taken it. Raises trio.BrokenResourceError."""
-        await self.socket.send_all(data)
+        return self.socket.send_all(data)
 
     async def _refuse(self, error: ProtocolError) -> None:
         """Answer what is not a request we can serve, and close."""

@@ -243,7 +243,7 @@ async def test_only_waiting_counts_as_silence(dial, wheel):
         assert (await connection.receive()).startswith(b"HTTP/1.1 200")
         for _ in range(5):
             wheel.turn(9)
-    assert not connection.is_stale
+    assert not connection.is_stale(wheel.now())
     connection.close()
     assert wheel.due == []
 
@@ -298,19 +298,19 @@ async def test_what_was_sent_in_the_end_is_not_waited_for(backend, dial, wheel):
         await connection.send(MUCH)
         for _ in range(4):
             wheel.turn(9)
-    assert not connection.is_stale
+    assert not connection.is_stale(wheel.now())
 
 
 # -- idle connections ----------------------------------------------------------------------
 
 
-async def test_an_idle_connection_is_not_stale(dial):
+async def test_an_idle_connection_is_not_stale(dial, wheel):
     connection = await dial()
-    assert not connection.is_stale
+    assert not connection.is_stale(wheel.now())
 
 
 @pytest.mark.parametrize("how", ["closed", "reset", "spoke"])
-async def test_an_idle_connection_whose_backend_did_something_is_stale(backend, dial, how):
+async def test_an_idle_connection_whose_backend_did_something_is_stale(backend, dial, how, wheel):
     async def act(peer):
         if how == "reset":
             await peer.reset()
@@ -321,22 +321,22 @@ async def test_an_idle_connection_whose_backend_did_something_is_stale(backend, 
     connection = await dial()
     with trio.fail_after(SECONDS):
         await trio.testing.wait_all_tasks_blocked()
-    assert connection.is_stale
+    assert connection.is_stale(wheel.now())
 
 
 async def test_one_that_was_quiet_is_looked_at_before_the_watcher_tells(dial, wheel, watcher):
     connection = await dial()
     connection._watcher.change(connection._raw.fileno(), 0)
     connection._raw.shutdown(socket.SHUT_RD)
-    assert not connection.is_stale
+    assert not connection.is_stale(wheel.now())
     wheel.turn(1)
     watcher._looked_at = time.monotonic() + SECONDS  # just now, for as long as the test takes
-    assert not connection.is_stale
+    assert not connection.is_stale(wheel.now())
     watcher._looked_at = -math.inf
-    assert connection.is_stale
+    assert connection.is_stale(wheel.now())
 
 
-async def test_an_answer_as_large_as_one_receive_leaves_nothing_behind(backend, dial):
+async def test_an_answer_as_large_as_one_receive_leaves_nothing_behind(backend, dial, wheel):
     """There may be more after so much; if there is not, the connection is as good as ever."""
 
     async def act(peer):
@@ -349,7 +349,7 @@ async def test_an_answer_as_large_as_one_receive_leaves_nothing_behind(backend, 
     with trio.fail_after(SECONDS):
         while received < RECEIVE_BYTES:
             received += len(await connection.receive())
-    assert not connection.is_stale
+    assert not connection.is_stale(wheel.now())
 
 
 # -- TLS -----------------------------------------------------------------------------------
@@ -385,7 +385,7 @@ async def test_bytes_go_both_ways_over_tls(backend, secure, dial):
         await connection.send(MUCH)
 
 
-async def test_the_end_of_tls_is_one_though_the_connection_stays(backend, secure, dial):
+async def test_the_end_of_tls_is_one_though_the_connection_stays(backend, secure, dial, wheel):
     async def say_goodbye(peer):
         codec = TlsCodec(backend_tls, None)
         while not codec.handshake(await peer.stream.receive_some()):
@@ -397,7 +397,7 @@ async def test_the_end_of_tls_is_one_though_the_connection_stays(backend, secure
     backend.scripts = [say_goodbye]
     connection = await dial(secure)
     assert await receive_all(connection) == b"all"
-    assert connection.is_stale
+    assert connection.is_stale(wheel.now())
 
 
 @pytest.mark.parametrize("name", ["localhost.example", "127.0.0.1", "a..b", "é", ""])
