@@ -1,6 +1,7 @@
 """Who watches: the statistics socket and the metrics port, fed by all workers of an instance."""
 
 import contextlib
+import math
 import os
 import socket
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from realtime_proxy.config.schema import Config, Metrics
 from realtime_proxy.exporters.metrics_port import LIMITS, MetricsPort
 from realtime_proxy.exporters.zmq_stats import ZmqStats
 from realtime_proxy.metrics.counters import Counters
+from realtime_proxy.metrics.packet import Packet
 from realtime_proxy.metrics.statistics import Statistics
 from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.metrics.tally import Tally, TallyRules
@@ -21,7 +23,9 @@ from realtime_proxy.net.own_hosts import OwnHosts
 from realtime_proxy.net.port_guard import PortGuard
 from realtime_proxy.net.zmq_socket import PubSocket
 
+# What is due is told no more often than this; what is counted here is taken at least so often.
 _TICK_SECONDS = 0.1
+_MAX_TICK_SECONDS = 1.0
 _OWN = -1  # what is counted here, beside the workers
 
 
@@ -47,6 +51,8 @@ class StatsSide:
         self.on_visits_wanted: Callable[[bool], None] = lambda _is_wanted: None
         self._visits_wanted = True
         self._pub: PubSocket | None = None
+        self._ticked_at = -math.inf
+        self._sleep = trio.CancelScope()
         self._listener: socket.socket | None = None
         self._server: InternalHttpServer | None = None
         if config.stats.pub:
@@ -63,13 +69,15 @@ class StatsSide:
 
     def add(self, worker: int, tallied: Tallied) -> None:
         """Take what a worker has counted."""
-        packets = self._statistics.add(worker, tallied, trio.current_time())
-        if self._pub is not None:
-            self._zmq.send(packets)
+        self._tell(self._statistics.add(worker, tallied, trio.current_time()))
+        if (next_tick_at := self._next_tick_at()) < self._sleep.deadline:
+            self._sleep.deadline = next_tick_at
 
     def forget(self, worker: int) -> None:
         """A worker is gone."""
-        packets = self._statistics.forget(worker, trio.current_time())
+        self._tell(self._statistics.forget(worker, trio.current_time()))
+
+    def _tell(self, packets: list[Packet]) -> None:
         if self._pub is not None:
             self._zmq.send(packets)
 
@@ -84,19 +92,29 @@ class StatsSide:
                     port = MetricsPort(self._statistics, prefix, guard)
                     self._server = InternalHttpServer(LIMITS, port.answer)
                     nursery.start_soon(self._server.run, self._listener)
+                nursery.start_soon(self._look_who_listens)
                 nursery.start_soon(self._tick)
 
     async def _tick(self) -> None:
         while True:
-            self._look_who_listens()
+            self._ticked_at = trio.current_time()
             self.add(_OWN, self._own.take())
-            packets = self._statistics.tick(trio.current_time())
-            if self._pub is not None:
-                self._zmq.send(packets)
-            await trio.sleep(_TICK_SECONDS)
+            self._tell(self._statistics.tick(self._ticked_at))
+            self._sleep = trio.CancelScope(deadline=self._next_tick_at())
+            with self._sleep:
+                await trio.sleep_forever()
 
-    def _look_who_listens(self) -> None:
-        is_wanted = self._pub is not None and self._zmq.tells("conn")
+    def _next_tick_at(self) -> float:
+        soonest, latest = self._ticked_at + _TICK_SECONDS, self._ticked_at + _MAX_TICK_SECONDS
+        return max(soonest, min(self._statistics.due_at, latest))
+
+    async def _look_who_listens(self) -> None:
+        while self._pub is not None:
+            self._want_visits(self._zmq.tells("conn"))
+            await self._pub.listeners_change()
+        self._want_visits(False)
+
+    def _want_visits(self, is_wanted: bool) -> None:
         if is_wanted != self._visits_wanted:
             self._visits_wanted = is_wanted
             self.on_visits_wanted(is_wanted)

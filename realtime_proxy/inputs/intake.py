@@ -154,11 +154,16 @@ class Intake:
     async def run(self) -> None:
         """Deliver for as long as the worker lives, letting others run between slices."""
         while True:
-            while not (self._is_busy or self._updates or self._done):
+            if self._has_work:
+                await trio.lowlevel.checkpoint()
+            while not self._has_work:
                 await self._lot.park()
             await self._let_newcomers_in()
             await self._go_round()
-            await trio.lowlevel.checkpoint()
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._is_busy or self._updates or self._done)
 
     async def _let_newcomers_in(self) -> None:
         while self._newcomer_turns:

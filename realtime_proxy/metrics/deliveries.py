@@ -1,5 +1,6 @@
 """How many have got an item: told once, even when several workers have delivered it."""
 
+import math
 from collections import OrderedDict
 
 import attrs
@@ -48,6 +49,11 @@ class Deliveries:
         waiting.blocks += delivered.blocks
         waiting.workers.append(worker)
         return []
+
+    @property
+    def due_at(self) -> float:
+        """When the first has waited long enough; infinite if none waits."""
+        return next((waiting.due_at for waiting in self._waiting.values()), math.inf)
 
     def tick(self, now: float) -> list[Packet]:
         """What has waited long enough."""

@@ -23,5 +23,7 @@ class Histogram(msgspec.Struct):
 
     def add(self, other: "Histogram") -> None:
         """Count what another one has counted."""
+        if not any(other.counts):
+            return
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
         self.sum_seconds += other.sum_seconds

@@ -1,5 +1,6 @@
 """Reports: what has passed on each route since the last one."""
 
+import math
 from typing import Any
 
 from realtime_proxy.metrics.packet import Packet
@@ -49,6 +50,13 @@ class Reports:
     def forget(self, worker: int) -> None:
         """A worker is gone, and its connections with it."""
         self._connections.pop(worker, None)
+
+    @property
+    def due_at(self) -> float:
+        """When it is time for reports; infinite if there are none."""
+        if self._interval_seconds <= 0:
+            return math.inf
+        return -math.inf if self._since is None else self._since + self._interval_seconds
 
     def tick(self, now: float) -> list[Packet]:
         """The reports, when it is time for them."""

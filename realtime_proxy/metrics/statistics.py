@@ -17,7 +17,7 @@ MERGE_SECONDS = 0.3
 
 
 class Statistics:
-    """Adds up what workers tell. It has to be told the time, at least a few times a second.
+    """Adds up what workers tell. It has to be told the time when something is due.
 
     `totals` is by route; there is one without name for routes that have no id of their own.
     """
@@ -63,6 +63,11 @@ class Statistics:
             *self._subscriptions.tick(now),
             *self._reports.tick(now),
         ]
+
+    @property
+    def due_at(self) -> float:
+        """When the time comes for something; infinite if for nothing."""
+        return min(self._deliveries.due_at, self._subscriptions.due_at, self._reports.due_at)
 
     def _connection(self, visited: Visited) -> Packet:
         visit = visited.visit

@@ -1,5 +1,6 @@
 """Who listens to what: told at the first subscriber, at changes, now and then, and at the end."""
 
+import math
 from collections import OrderedDict
 from typing import Any
 
@@ -70,6 +71,12 @@ class Subscriptions:
         """A worker is gone, and its subscribers with it."""
         keys = [key for key, entry in self._entries.items() if worker in entry.counts]
         return [packet for key in keys for packet in self.changed(worker, Listened(*key, 0), now)]
+
+    @property
+    def due_at(self) -> float:
+        """When the time comes for something; infinite if for nothing."""
+        lines = (self._lingering, self._changed, self._refreshes)
+        return min((next(iter(line.values())) for line in lines if line), default=math.inf)
 
     def tick(self, now: float) -> list[Packet]:
         """What the time has come for."""

@@ -6,6 +6,7 @@ when nobody asks, so that connections and deliveries cost nothing more.
 
 import math
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Protocol, Self
 
 import attrs
@@ -20,6 +21,8 @@ from realtime_proxy.metrics.tallied import Delivered, Held, Listened, Tallied, V
 _MINUTE_SECONDS = 60.0
 # So far apart at most are the moments at which the time is told.
 _TICK_SECONDS = 1.0
+_COUNTERS = [field.name for field in attrs.fields(Counters)]
+_counts_of = attrgetter(*_COUNTERS)
 
 
 @attrs.frozen
@@ -100,7 +103,7 @@ class Tally:
         self._is_changed = False
         # Called before anything is taken, for what is counted only then.
         self.on_take: Callable[[], None] = _nothing
-        self._counters_told: dict[str, int] = {}
+        self._counters_told = (0,) * len(_COUNTERS)
         self._changed_routes: list[RouteTally] = []
         self._minute_at = self._refresh_at = math.inf  # of who comes now
         self._visited: list[tuple[Presence, bool]] = []
@@ -227,9 +230,12 @@ class Tally:
         return tallied
 
     def _new_counts(self) -> dict[str, int]:
-        counts = attrs.asdict(self._counters)
+        counts: tuple[int, ...] = _counts_of(self._counters)
         told, self._counters_told = self._counters_told, counts
-        return {name: count - told.get(name, 0) for name, count in counts.items()}
+        if counts == told:
+            return {}
+        changes = zip(_COUNTERS, counts, told, strict=True)
+        return {name: count - before for name, count, before in changes if count != before}
 
 
 def _nothing() -> None:

@@ -1,7 +1,5 @@
 """What has passed on one route, as counts that are taken together and added up."""
 
-from collections import Counter
-
 import msgspec
 
 from realtime_proxy.metrics.histogram import Histogram
@@ -40,12 +38,16 @@ class Traffic(msgspec.Struct):
     def add(self, other: "Traffic") -> None:
         """Count what another one has counted."""
         for name in _NUMBERS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.closed = dict(Counter(self.closed) + Counter(other.closed))
-        self.backend_failures = dict(
-            Counter(self.backend_failures) + Counter(other.backend_failures)
-        )
+            if count := getattr(other, name):
+                setattr(self, name, getattr(self, name) + count)
+        _add(self.closed, other.closed)
+        _add(self.backend_failures, other.backend_failures)
         self.backend_seconds.add(other.backend_seconds)
+
+
+def _add(counts: dict[str, int], others: dict[str, int]) -> None:
+    for name, count in others.items():
+        counts[name] = counts.get(name, 0) + count
 
 
 _NUMBERS = Traffic.__struct_fields__[:-3]

@@ -56,14 +56,18 @@ class _ReceivingSocket:
 
         ZeroMQ signals its descriptor only on a change, so everything is taken before waiting again.
         """
-        while True:
+        if batch := self._take():
+            await trio.lowlevel.checkpoint()
+        while not batch:
+            await self._signal()
             batch = self._take()
-            if batch:
-                await trio.lowlevel.checkpoint()
-                return batch
-            self._waiting = trio.CancelScope()
-            with self._waiting:
-                await trio.lowlevel.wait_readable(self._fd)
+        return batch
+
+    async def _signal(self) -> None:
+        """Wait until there may be something to take, which there was not."""
+        self._waiting = trio.CancelScope()
+        with self._waiting:
+            await trio.lowlevel.wait_readable(self._fd)
 
     def _take(self) -> list[list[bytes]]:
         batch: list[list[bytes]] = []
@@ -369,9 +373,19 @@ class PubSocket(_Socket):
                 Path(endpoint.removeprefix("ipc://")).parent.mkdir(parents=True, exist_ok=True)
         self._listen(endpoint, "stats.pub", ipc_mode, sockets)
 
+    async def listeners_change(self) -> None:
+        """Come back when others may be subscribed than `is_wanted` knew of, or when closed."""
+        await self._signal()
+
+    def close(self) -> None:
+        """Give the address and the context back."""
+        self._waiting.cancel()
+        super().close()
+
     def is_wanted(self, topic: bytes) -> bool:
         """True if somebody is subscribed to messages that begin like this, or to some of them."""
         while notices := self._take():
+            self._waiting.cancel()  # whoever waits for these has not been told otherwise
             for (notice,) in notices:
                 prefix = notice[1:]
                 if notice[:1] == b"\x01":

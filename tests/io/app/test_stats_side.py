@@ -12,7 +12,8 @@ from realtime_proxy.app.stats_side import StatsSide
 from realtime_proxy.config.schema import Config, Metrics, Stats
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.metrics.counters import Counters
-from realtime_proxy.metrics.tallied import Listened, Tallied, Visit, Visited
+from realtime_proxy.metrics.statistics import Statistics
+from realtime_proxy.metrics.tallied import Delivered, Listened, Tallied, Visit, Visited
 from realtime_proxy.metrics.traffic import Traffic
 
 SECONDS = 10
@@ -25,6 +26,7 @@ class Socket:
         self.endpoint = endpoint
         self.packets = []
         self.unwanted = b"conn "
+        self.changed = trio.Event()
 
     def send(self, parts):
         [message] = parts
@@ -34,8 +36,12 @@ class Socket:
     def is_wanted(self, topic):
         return topic != self.unwanted
 
+    async def listeners_change(self):
+        await self.changed.wait()
+        self.changed = trio.Event()
+
     def close(self):
-        pass
+        self.changed.set()
 
 
 @pytest.fixture
@@ -72,6 +78,21 @@ async def test_time_brings_reports_and_refreshes(sent, nursery, autojump_clock):
     assert len({packet["from"] for _, packet in packets}) == 1
 
 
+async def test_what_several_workers_deliver_is_told_when_it_is_due(
+    sent, nursery, autojump_clock, monkeypatch
+):
+    monkeypatch.setattr(sent[0], "_statistics", Statistics(Stats(), 60.0, merges=True))
+    side, _, listener = sent
+    nursery.start_soon(side.run)
+    await trio.sleep(0.35)
+    side.add(0, Tallied(delivered=[Delivered("a", "1", "ws-message", 2, 0)]))
+    await trio.sleep(0.2)
+    side.add(1, Tallied(delivered=[Delivered("a", "1", "ws-message", 3, 0)]))
+    assert not listener.packets
+    await trio.sleep(0.2)
+    assert [packet["count"] for kind, packet in listener.packets if kind == "message"] == [5]
+
+
 async def test_visits_are_not_asked_for_while_nobody_listens(sent, nursery, autojump_clock):
     side, _, listener = sent
     packets = listener.packets
@@ -84,10 +105,14 @@ async def test_visits_are_not_asked_for_while_nobody_listens(sent, nursery, auto
     side.add(0, Tallied(visited=visited, listened=[Listened("ws", "a", 1)]))
     assert [kind for kind, _ in packets] == ["sub"]
     listener.unwanted = b""
-    await trio.sleep(1)
+    listener.changed.set()
+    await trio.testing.wait_all_tasks_blocked()
     assert wanted == [False, True]
     side.add(0, Tallied(visited=visited))
     assert [kind for kind, _ in packets] == ["sub", "conn"]
+    side.end()
+    await trio.testing.wait_all_tasks_blocked()
+    assert wanted == [False, True, False]
 
 
 async def test_nobody_who_asks_is_nothing_to_do():

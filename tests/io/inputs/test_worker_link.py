@@ -310,6 +310,7 @@ async def test_after_a_loss_holds_ask_their_backends(ends):
     part = encode_item(item("b"))
     hub.socket.send([b"I", part])
     assert await hub.hears() == [b"T", b"%d" % len(part)]
+    await everything_is_done(hub)
     assert (poll.updates, poll.items) == (1, [])
     assert (stream.updates, stream.written) == (1, [b"x"])
 

@@ -518,6 +518,55 @@ async def test_what_is_subscribed_to_is_wanted(prefix):
                 await trio.lowlevel.checkpoint()
 
 
+async def test_whoever_waits_for_listeners_is_told_of_each_change(nursery):
+    changes = []
+
+    async def look():
+        while len(changes) < 3:
+            changes.append(pub.is_wanted(b"conn "))
+            await pub.listeners_change()
+
+    with (
+        PubSocket(ANYWHERE) as pub,
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as sub,
+        trio.fail_after(SECONDS),
+    ):
+        nursery.start_soon(look)
+        sub.connect(pub.endpoint)
+        sub.subscribe(b"conn ")
+        while True not in changes:
+            await trio.lowlevel.checkpoint()
+        sub.unsubscribe(b"conn ")
+        while changes[-1]:
+            await trio.lowlevel.checkpoint()
+
+
+async def test_nobody_waits_for_listeners_that_somebody_else_has_heard_of():
+    with (
+        PubSocket(ANYWHERE) as pub,
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as sub,
+        trio.fail_after(SECONDS),
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pub.listeners_change)
+            await trio.testing.wait_all_tasks_blocked()
+            sub.connect(pub.endpoint)
+            sub.subscribe(b"")
+            while not pub.is_wanted(b"conn "):  # as when something is sent
+                pass
+
+
+async def test_nobody_waits_for_listeners_of_what_is_closed():
+    with trio.fail_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            pub = PubSocket(ANYWHERE)
+            nursery.start_soon(pub.listeners_change)
+            await trio.testing.wait_all_tasks_blocked()
+            pub.close()
+
+
 def test_an_address_for_listeners_that_is_in_use():
     with PubSocket(ANYWHERE) as pub, pytest.raises(ConfigError, match=r"stats\.pub: can't bind"):
         PubSocket(pub.endpoint)

@@ -1,3 +1,5 @@
+import math
+
 from realtime_proxy.metrics.deliveries import Deliveries
 from realtime_proxy.metrics.packet import Packet
 from realtime_proxy.metrics.tallied import Delivered
@@ -24,7 +26,9 @@ def test_several_are_put_together():
     assert deliveries.add(0, delivered(3, blocks=1), 1.0) == []
     assert deliveries.add(1, delivered(2, blocks=2), 1.2) == []
     assert deliveries.tick(1.29) == []
+    assert deliveries.due_at == 1.3
     assert deliveries.tick(1.3) == [message(5, blocks=3)]
+    assert deliveries.due_at == math.inf
     assert deliveries.tick(9.0) == []
 
 

@@ -1,3 +1,5 @@
+import math
+
 from realtime_proxy.metrics.reports import Reports
 from realtime_proxy.metrics.tallied import Tallied
 from realtime_proxy.metrics.traffic import Traffic
@@ -34,6 +36,14 @@ def test_all_members_are_there_and_those_of_blocks_only_with_a_value():
     reports.add(0, Tallied(traffic={"r": Traffic(blocks_sent=1)}))
     packets = {packet.members.get("route"): packet.members for packet in reports.tick(20.0)}
     assert set(packets["r"]) == ALL | {"blocks-sent", "route"}
+
+
+def test_they_are_due_at_once_and_then_after_each_interval():
+    reports = Reports(10.0)
+    assert reports.due_at == -math.inf
+    reports.tick(5.0)
+    assert reports.due_at == 15.0
+    assert Reports(0.0).due_at == math.inf
 
 
 def test_counts_are_of_the_interval():

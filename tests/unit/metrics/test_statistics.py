@@ -43,6 +43,18 @@ def test_connections_have_the_members_that_have_a_value(statistics):
     ]
 
 
+def test_the_first_that_is_due_is_what_is_waited_for(statistics):
+    statistics.tick(0.0)
+    assert statistics.due_at == 1.0
+    statistics.add(0, Tallied(listened=[Listened("ws", "a", 1)]), 0.5)
+    assert statistics.due_at == 1.0
+    statistics.add(0, Tallied(delivered=[Delivered("a", "1", "ws-message", 1, 0)]), 0.5)
+    assert statistics.due_at == 0.8
+    statistics.tick(1.0)
+    statistics.add(0, Tallied(listened=[Listened("ws", "a", 2)]), 0.6)
+    assert statistics.due_at == 1.6
+
+
 def test_what_takes_time_is_told_by_and_by(statistics):
     statistics.tick(0.0)
     tallied = Tallied(

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from realtime_proxy.metrics.packet import Packet
@@ -29,6 +31,19 @@ def test_the_first_is_told_at_once_and_further_ones_together(subscriptions):
     assert subscriptions.tick(1.0) == []
     assert subscriptions.tick(1.1) == told(3)
     assert subscriptions.tick(5.0) == []
+
+
+def test_it_tells_when_the_time_comes_for_something(subscriptions):
+    assert subscriptions.due_at == math.inf
+    subscriptions.changed(0, listened(1), 0.0)
+    assert subscriptions.due_at == 45.0
+    subscriptions.changed(0, listened(2), 1.0)
+    assert subscriptions.due_at == 2.0
+    subscriptions.changed(0, listened(1, "response"), 1.0)
+    subscriptions.changed(0, listened(0), 1.0)
+    assert subscriptions.due_at == 46.0
+    subscriptions.changed(0, listened(0, "response"), 2.0)
+    assert subscriptions.due_at == 12.0
 
 
 def test_it_is_told_again_before_its_time_is_over(subscriptions):

@@ -198,6 +198,8 @@ def test_of_a_channel_only_the_latest_number_is_told():
 def test_counters_are_told_by_what_was_added():
     told = Told()
     told.counters.items_lost += 2
-    assert told.tally.take().counters["items_lost"] == 2
+    assert told.tally.take().counters == {"items_lost": 2}
     told.counters.items_lost += 1
-    assert told.tally.take().counters["items_lost"] == 1
+    told.counters.requests += 3
+    assert told.tally.take().counters == {"items_lost": 1, "requests": 3}
+    assert told.tally.take().counters == {}
