@@ -105,6 +105,33 @@ def test_spoilt_records_are_refused(server, client, spoil):
         ours.open(bytes(records) + theirs.seal(b"def") * 1_000)
 
 
+def test_an_alert_is_for_nobody_else(server, client):
+    (ours, theirs), (others, other) = shaken(server, client), shaken(server, client)
+    with pytest.raises(ConnectionResetError):
+        ours.open(b"\x17\x03\x03\x00\x20" + bytes(32))
+    assert other.open(others.seal(b"abc")) == b"abc"
+    with pytest.raises(ConnectionResetError, match="(?i)alert"):
+        theirs.open(ours.output())
+
+
+def test_what_could_not_be_sealed_is_for_nobody_else(server, client):
+    (ours, theirs), (others, other) = shaken(server, client), shaken(server, client)
+    begun = TlsCodec(server, None)
+    with pytest.raises(OSError):  # noqa: PT011  as the handshake is not done
+        begun.seal(b"abc")
+    assert other.open(others.seal(b"def")) == b"def"
+    assert theirs.open(ours.seal(b"ghi")) == b"ghi"
+
+
+def test_records_that_are_due_go_first(server, client):
+    ours, theirs = TlsCodec(server, None), TlsCodec(client, "a.example")
+    theirs.handshake(b"")
+    ours.handshake(theirs.output())
+    assert theirs.handshake(ours.output())
+    ours.handshake(theirs.output())
+    assert theirs.open(ours.seal(b"abc")) == b"abc"  # after the tickets of the handshake
+
+
 def test_what_came_with_the_handshake_is_there_afterwards(server, client):
     ours, theirs = TlsCodec(server, None), TlsCodec(client, "a.example")
     theirs.handshake(b"")
