@@ -43,6 +43,7 @@ class _ReceivingSocket:
         self._socket.ipv6 = True
         self._fd = int(self._socket.getsockopt(zmq.FD))
         self._waiting = trio.CancelScope()
+        self._is_drained = False  # nothing was left to take, so the next arrival is signalled
         self._listeners: list[socket.socket] = []
 
     def __enter__(self) -> Self:
@@ -56,7 +57,8 @@ class _ReceivingSocket:
 
         ZeroMQ signals its descriptor only on a change, so everything is taken before waiting again.
         """
-        if batch := self._take():
+        batch = [] if self._is_drained else self._take()
+        if batch:
             await trio.lowlevel.checkpoint()
         while not batch:
             await self._signal()
@@ -72,7 +74,8 @@ class _ReceivingSocket:
     def _take(self) -> list[list[bytes]]:
         batch: list[list[bytes]] = []
         receive = self._socket.recv
-        with contextlib.suppress(zmq.Again):
+        self._is_drained = False
+        try:
             for _ in range(MAX_BATCH):
                 frame = receive(_NOBLOCK, False)
                 parts = [frame.bytes]
@@ -80,11 +83,14 @@ class _ReceivingSocket:
                     frame = receive(copy=False)
                     parts.append(frame.bytes)
                 batch.append(parts)
+        except zmq.Again:
+            self._is_drained = True
         return batch
 
     def _look_again(self) -> None:
         """After other calls than receiving, which may have swallowed the signal of an arrival."""
         if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self._is_drained = False
             self._waiting.cancel()
 
     def waiting(self) -> list[list[bytes]]:

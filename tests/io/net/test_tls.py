@@ -110,7 +110,7 @@ def test_an_alert_is_for_nobody_else(server, client):
     with pytest.raises(ConnectionResetError):
         ours.open(b"\x17\x03\x03\x00\x20" + bytes(32))
     assert other.open(others.seal(b"abc")) == b"abc"
-    with pytest.raises(ConnectionResetError, match="(?i)alert"):
+    with pytest.raises(ConnectionResetError, match=r"(?i)alert"):
         theirs.open(ours.output())
 
 
