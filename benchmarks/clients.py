@@ -78,6 +78,11 @@ class Clients:
         self._process.join()
         self._pipe.close()
 
+    @property
+    def pid(self) -> int:
+        """The process that has the clients."""
+        return self._process.pid or 0
+
     def begin(self, order: str, *arguments: Any) -> None:
         """Have a method of `_Crowd` called."""
         self._pipe.send((order, arguments))
@@ -139,6 +144,7 @@ class _Crowd:
         self._clients: dict[int, _Client] = {}
         self._buffer = bytearray(_BYTES)
         self._fresh = 0
+        self._lines: dict[bytes, _Lines] = {}
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -290,6 +296,63 @@ class _Crowd:
         for each_socket in sockets:
             each_socket.close()
         return ended_at - begun_at, connections * each
+
+    # -- the same connections again and again ----------------------------------------------
+
+    def pipeline_again(self, port: int, connections: int, each: int, request: bytes) -> int:
+        """As `pipeline`, on connections that are opened by the first such order: how many."""
+        lines = self._lines_of(port, connections, request)
+        for sock in lines.sockets:
+            sock.sendall(request * each)
+        _wait_until_filled(lines.sockets, lines.answer_bytes * each, 120)
+        for sock in lines.sockets:
+            left = lines.answer_bytes * each
+            while left:
+                left -= len(sock.recv(left))
+        return connections * each
+
+    def closed_loop(self, port: int, connections: int, each: int, request: bytes) -> float:
+        """Each connection sends its next request when it has the last answer: requests/s."""
+        lines = self._lines_of(port, connections, request)
+        left, by_number = connections * (each - 1), {sock.fileno(): sock for sock in lines.sockets}
+        awaited = dict.fromkeys(by_number, lines.answer_bytes)
+        with select.epoll() as epoll:
+            begun_at = time.monotonic()
+            for number, sock in by_number.items():
+                epoll.register(number, select.EPOLLIN)
+                sock.sendall(request)
+            while awaited:
+                for number, _ in epoll.poll():
+                    awaited[number] -= len(by_number[number].recv(awaited[number]))
+                    if awaited[number]:
+                        continue
+                    if left:
+                        left -= 1
+                        awaited[number] = lines.answer_bytes
+                        by_number[number].sendall(request)
+                    else:
+                        del awaited[number]
+            return connections * each / (time.monotonic() - begun_at)
+
+    def _lines_of(self, port: int, connections: int, request: bytes) -> "_Lines":
+        lines = self._lines.get(request)
+        if lines is None:
+            sockets = [_connect(port, "127.0.0.1", None).sock for _ in range(connections)]
+            size = 0
+            for sock in sockets:
+                sock.setblocking(True)
+                sock.sendall(request)
+                size = len(sock.recv(_BYTES))
+            lines = self._lines[request] = _Lines(sockets, size)
+        return lines
+
+
+@attrs.frozen
+class _Lines:
+    """Connections that are used again and again, and the size of the answer on them."""
+
+    sockets: list[socket.socket]
+    answer_bytes: int
 
 
 def _connect(port: int, source: str, context: ssl.SSLContext | None) -> _Client:

@@ -168,8 +168,7 @@ def judge_own(own: Mapping[str, Any], cores: int) -> list[Verdict]:
         goal = Goal(
             "handlers on a route", f"handlers, {name}", "loss of rate", "no handlers", "<=", bound
         )
-        losses = figures["losses"]
-        found.append(Verdict(goal, figures["loss"], min(losses), max(losses)))
+        found.append(Verdict(goal, figures["loss"], *figures["within"]))
         shown = Goal(goal.row, goal.scenario, "cpu of a request, added", None, unit=" µs")
         found.append(verdict(shown, [figures["added_us"]]))
     for figures in own.get("idle_connections", ()):
