@@ -76,6 +76,7 @@ class TargetMaker:
         self._base_dir = base_dir
         self._demo = demo
         self._contexts: dict[tuple[bool, str, str, str], ssl.SSLContext] = {}
+        self._origins: dict[Origin, Origin] = {}
 
     def targets(self, route: Route, key_path: str) -> tuple[LiveTarget, ...]:
         """The targets of a route. Raises ConfigError for a certificate that can't be used."""
@@ -116,13 +117,15 @@ class TargetMaker:
         url = urlsplit(target.url)
         host = url.hostname or ""
         tls = self._context(target, key_path) if url.scheme == "https" else None
-        return Origin(
+        origin = Origin(
             host,
             url.port or _DEFAULT_PORTS[url.scheme],
             tls=tls,
             server_name=(target.server_name or host) if tls is not None else "",
             untrusted=target.untrusted,
         )
+        # One object for all routes: their pool is found without a comparison, by what it is.
+        return self._origins.setdefault(origin, origin)
 
     def _context(self, target: Target, key_path: str) -> ssl.SSLContext:
         if not (target.insecure or target.ca or target.client_certificate):
