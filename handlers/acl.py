@@ -20,6 +20,7 @@ from realtime_proxy.pipeline import (
     HandlerContext,
     Identity,
     Problem,
+    SoleCredential,
     claim_at,
     kong_refusal,
     option,
@@ -57,6 +58,7 @@ class Handler(BaseHandler):
 
     Config: ClassVar[type] = AclConfig
     sets_headers = frozenset((GROUPS.lower().decode(),))
+    sole_credential = SoleCredential()
 
     def __init__(self, config: AclConfig, context: HandlerContext) -> None:
         super().__init__(config, context)

@@ -350,6 +350,7 @@ def _identity(known: Identity | None, yes: Yes) -> Identity | None:
         groups=yes.groups or known.groups,
         expires_at=yes.expires_at,
         holds=None,
+        is_current=None,
         anonymous=known.anonymous and not yes.consumer,
     )
 

@@ -168,13 +168,14 @@ class Handler(BaseHandler):
         self._places = TokenPlaces(
             config.header_names, config.uri_param_names, config.cookie_names, config.subprotocol
         )
+        if config.run_on_preflight and not config.hide_credentials and not config.renewal_path:
+            self.sole_credential = self._places.sole_credential(config.max_remembered_tokens)
         self._memory = TokenMemory(config.max_remembered_tokens)
         self._renewal_type = config.renewal_type
         self._renewal_mark = json.dumps(config.renewal_type).encode()
         self._renewed_note = f"{context.name}: renewed"
         self._renewal_path = config.renewal_path.encode()
-        if not config.renewal_type:
-            self.unused_moments = frozenset(("on_websocket_event", "on_backend_request"))
+        self.unused_moments = frozenset(_unused_moments(config))
         self._refusals = BearerRefusals(config.profile, config.realm, config.required_scopes)
 
     async def run(self) -> None:
@@ -280,7 +281,7 @@ class Handler(BaseHandler):
         identity = self._identity(token)
         headers = identity_headers(token.consumer, identity)
         headers += self._claim_headers.of(token.claims)
-        accepted = Accepted(identity, headers, token.is_current)
+        accepted = Accepted(identity, headers)
         self._memory.keep(text, accepted)
         return accepted
 
@@ -298,7 +299,15 @@ class Handler(BaseHandler):
             scope=tuple((name, claims[name]) for name in lasting),
             challenge=self._refusals.challenge("invalid_token"),
             holds=token.holds,
+            is_current=token.is_current,
         )
+
+
+def _unused_moments(config: JwtAuthConfig) -> Iterator[str]:
+    if not config.renewal_type:
+        yield from ("on_websocket_event", "on_backend_request")
+    if not config.subprotocol or config.forward_subprotocol:
+        yield "on_response_head"
 
 
 def _problems(config: JwtAuthConfig, *, has_anonymous: bool) -> Iterator[Problem]:

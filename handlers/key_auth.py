@@ -7,7 +7,7 @@ what is set here goes along on every request of a WebSocket-over-HTTP connection
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import ClassVar
 
@@ -27,12 +27,15 @@ from realtime_proxy.pipeline import (
     HandlerContext,
     Headers,
     Identity,
+    KeyOwner,
     Problem,
     Refuse,
     RequestHead,
     Response,
     Secret,
+    SoleCredential,
     StoredConsumers,
+    StoredKey,
     arguments,
     at_least,
     cookies,
@@ -60,9 +63,9 @@ STORE_UNKNOWN = "The consumers can't be had"
 # Byte for byte what Kong 0.3 answered, the line end included: clients compare it.
 CLASSIC_BODY = b'{"message":"Invalid authentication credentials"}\n'
 
-# The consumers that count now, by the name of the handler: those who were let in by the instances
-# of earlier configurations are held to them, too.
-_live: dict[str, Consumers] = {}
+# The keys that count now, by the name of the handler: those who were let in by the instances of
+# earlier configurations are held to them, too.
+_live: dict[str, Mapping[bytes, KeyOwner]] = {}
 
 
 @attrs.frozen
@@ -126,11 +129,11 @@ class Handler(BaseHandler):
         self.secret_names = frozenset(name.lower() for name in config.key_names)
         self._names = tuple(name.encode() for name in config.key_names)
         self._header_names = frozenset(name.lower() for name in self._names)
-        # Nearly all are: one name, and the header comes first.
-        self._is_plain = (
-            len(self._names) == 1 and config.key_in_header and config.profile == "modern"
-        )
-        self._header = self._names[0].lower() if self._names else b""
+        self._header = self._names[0].lower()
+        # Nearly all requests have their key there, and it is looked for there first.
+        self._header_decides = config.key_in_header and config.profile == "modern"
+        if self._header_decides and config.run_on_preflight and not config.hide_credentials:
+            self.sole_credential = SoleCredential(config.key_names[0].lower())
         self._is_classic = config.profile == "classic"
         asked = config.key_in_body
         self._key_in_body = self._is_classic if asked is None else asked
@@ -142,7 +145,7 @@ class Handler(BaseHandler):
 
     def _known_keys(self) -> Iterator[tuple[bytes, tuple[Identity, Headers]]]:
         """What is said of who has a key, by its digest: made once, as most requests have one."""
-        for digest, owner in self._consumers.owners():
+        for digest, owner in self._consumers.by_key.items():
             identity = Identity(
                 owner.consumer.name,
                 groups=owner.consumer.groups,
@@ -154,7 +157,7 @@ class Handler(BaseHandler):
 
     async def run(self) -> None:
         """From now on these are the consumers; who is held by a key that is gone has to leave."""
-        _live[self.context.name] = self._consumers
+        _live[self.context.name] = self._consumers.by_key
         self.context.connections.revoke(lambda identity: identity.has_lapsed)
 
     async def on_request(self, exchange: Exchange) -> Decision:
@@ -165,7 +168,8 @@ class Handler(BaseHandler):
         if self._anonymous and is_known(exchange):
             return CONTINUE  # this one was only an alternative
         try:
-            digest = self._digest_in_header(request) or await self._digest(exchange)
+            key = self._key_in_header(request)
+            digest = digest_of(key) if key else await self._digest(exchange)
             known = self._known.get(digest) or self._of_store(digest)
         except StoreUnknownError as error:
             self._hide_keys(request)
@@ -197,15 +201,16 @@ class Handler(BaseHandler):
             credential=found.id,
             challenge=self._challenge,
             holds=partial(_is_stored_key, stored, digest),
+            is_current=partial(_is_as_stored, stored, digest, found),
         )
         return identity, identity_headers(found.consumer, identity)
 
     # -- the key ---------------------------------------------------------------------------
 
-    def _digest_in_header(self, request: RequestHead) -> bytes | None:
-        """What a lone key in the header is known by; None where more has to be looked at."""
-        keys = request.headers.get_all(self._header) if self._is_plain else ()
-        return digest_of(keys[0]) if len(keys) == 1 and keys[0] else None
+    def _key_in_header(self, request: RequestHead) -> bytes:
+        """A lone key in the header; empty where more has to be looked at."""
+        keys = request.headers.get_all(self._header) if self._header_decides else ()
+        return keys[0] if len(keys) == 1 else b""
 
     async def _digest(self, exchange: Exchange) -> bytes:
         """What the key of a request is known by. Raises KeyAuthError."""
@@ -296,12 +301,16 @@ def _first(places: Iterable[list[bytes]]) -> bytes | None:
 
 
 def _is_known_key(handler: str, digest: bytes) -> bool:
-    consumers = _live.get(handler)
-    return consumers is None or consumers.of_key(digest) is not None
+    keys = _live.get(handler)
+    return keys is None or digest in keys
 
 
 def _is_stored_key(stored: StoredConsumers, digest: bytes) -> bool:
     return stored.of_key(digest) is not None
+
+
+def _is_as_stored(stored: StoredConsumers, digest: bytes, found: StoredKey) -> bool:
+    return stored.of_key(digest) is found
 
 
 def _problems(config: KeyAuthConfig, consumers: Consumers) -> Iterator[Problem]:

@@ -54,6 +54,7 @@ from realtime_proxy.pipeline.handler import (
     EventOutcome,
     HandlerContext,
     NoConfig,
+    SoleCredential,
     WebSocketEvent,
 )
 from realtime_proxy.pipeline.http_client import HttpCallError, HttpClient
@@ -89,7 +90,7 @@ from realtime_proxy.pipeline.request_credentials import (
 from realtime_proxy.pipeline.secret import Secret
 from realtime_proxy.pipeline.server_authority import server_authority
 from realtime_proxy.pipeline.services import HandlerServices, LiveConnections
-from realtime_proxy.pipeline.stored_consumers import StoredConsumers
+from realtime_proxy.pipeline.stored_consumers import StoredConsumers, StoredKey
 from realtime_proxy.pipeline.token_memory import Accepted, TokenMemory
 from realtime_proxy.pipeline.token_mint import TokenMint
 from realtime_proxy.pipeline.token_places import TokenPlaces, token_of_message
@@ -165,7 +166,9 @@ __all__ = [
     "ResponseHead",
     "Secret",
     "SeveralTokens",
+    "SoleCredential",
     "StoredConsumers",
+    "StoredKey",
     "TokenMemory",
     "TokenMint",
     "TokenPlaces",

@@ -10,13 +10,18 @@ from typing import TypeVar
 
 import attrs
 
+from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead, ResponseHead, text_response
 from realtime_proxy.pipeline.decision import CONTINUE, Answer, CloseWith, Decision, Refuse, Renew
 from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.pipeline.handler import BaseHandler, EventOutcome, WebSocketEvent
+from realtime_proxy.pipeline.known_clients import KnownClient, KnownClients
 
 T = TypeVar("T")
+
+# What handlers decide, and the name of the last that has found out who it is.
+Asked = tuple[Refuse | Answer | None, str]
 
 INTERNAL_ERROR_CLOSE = CloseWith(1011)
 
@@ -47,7 +52,9 @@ class Chain:
         "_backend_request",
         "_closed",
         "_delivery",
+        "_further",
         "_joined",
+        "_known",
         "_opened",
         "_request",
         "_response_head",
@@ -71,6 +78,8 @@ class Chain:
         self.delivery_failures = 0
         self._joined: dict[tuple[str, str, int, int], _Joined] = {}
         self._request = self._acting_at("on_request")
+        self._known = KnownClients(self._request, self.sets_headers - self.accepts_headers)
+        self._further = self._request[len(self._known.handlers) :]
         self._response_head = self._acting_at("on_response_head")
         self._websocket_event = self._acting_at("on_websocket_event")
         self._delivery = self._acting_at("on_delivery")
@@ -108,23 +117,47 @@ class Chain:
 
     async def request(self, exchange: Exchange) -> Refuse | Answer | None:
         """Ask each handler in turn; the first that refuses or answers ends it. None: go on."""
-        found_by = ""
-        for handler in self._request:
+        known = self._known
+        shown = known.shown(exchange) if known.handlers else None
+        if shown is None:
+            return (await self._ask(self._request, exchange))[0]
+        if (client := known.admit(shown, exchange)) is not None:
+            found_by = client.found_by
+        else:
+            decision, found_by = await self._get_to_know(shown, exchange)
+            if decision is not None:
+                return decision
+        return (await self._ask(self._further, exchange, found_by))[0] if self._further else None
+
+    async def _get_to_know(self, shown: bytes, exchange: Exchange) -> Asked:
+        """Ask those who decide by credentials alone, and remember what comes of it."""
+        came = attrs.evolve(exchange.request, headers=Headers(exchange.request.headers))
+        before = attrs.evolve(exchange, request=came)
+        asked = decision, found_by = await self._ask(self._known.handlers, exchange)
+        if decision is None and (client := KnownClient.of(before, exchange, found_by)) is not None:
+            self._known.keep(shown, client)
+        return asked
+
+    async def _ask(
+        self, handlers: tuple[BaseHandler, ...], exchange: Exchange, found_by: str = ""
+    ) -> Asked:
+        """Ask some handlers: what they decide, and which of them knew best who it is."""
+        for handler in handlers:
             before = exchange.identity
             try:
                 decision = await handler.on_request(exchange)
                 if decision is not CONTINUE:  # what nearly all say is not looked at further
                     decision = _checked(decision, Decision)
             except Exception as error:  # noqa: BLE001 - whatever a handler raises refuses
-                return _refusal(handler, exchange, "request", error)
+                return _refusal(handler, exchange, "request", error), found_by
             if decision is not CONTINUE and isinstance(decision, Refuse | Answer):
-                return decision
+                return decision, found_by
             if exchange.identity is not before:
                 name = handler.context.name
                 if before is not None:
                     self._join(exchange, before, found_by, name)
                 found_by = name
-        return None
+        return None, found_by
 
     def _join(self, exchange: Exchange, before: Identity, found_by: str, handler: str) -> None:
         """Have the end of no credential be lost because a later handler has found out more."""

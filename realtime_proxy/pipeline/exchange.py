@@ -1,5 +1,6 @@
 """What handlers know of a client: its request, its route, and who it is."""
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -34,6 +35,17 @@ class Identity:
     challenge: str = ""  # `WWW-Authenticate` of a 401 when the credential counts no more
     # False once the credential counts no more, whatever its time; None: it does.
     holds: Callable[[], bool] | None = attrs.field(default=None, eq=False, repr=False)
+    # False once the credential may say something else than this; None: it always says the same.
+    is_current: Callable[[], bool] | None = attrs.field(default=None, eq=False, repr=False)
+
+    def counts(self) -> bool:
+        """False once it has ended or lapsed, or has to be found out anew."""
+        ends_at, holds, is_current = self.expires_at, self.holds, self.is_current
+        return (
+            (ends_at is None or ends_at > time.time())
+            and (is_current is None or is_current())
+            and (holds is None or holds())
+        )
 
     @property
     def has_lapsed(self) -> bool:

@@ -82,6 +82,20 @@ class HandlerContext:
         return self.services
 
 
+@attrs.frozen
+class SoleCredential:
+    """What alone decides about a request that is no WebSocket: one header field.
+
+    `header` is its name in lower case; empty for handlers that only look at who it is. Requests
+    that may have one of `arguments` in their query are looked at further. `most` is how many may
+    be remembered, on each route.
+    """
+
+    header: str = ""
+    arguments: frozenset[str] = frozenset()
+    most: int = 10_000
+
+
 class BaseHandler:
     """A handler that does nothing at any moment. Raising refuses (500), except as noted."""
 
@@ -99,6 +113,11 @@ class BaseHandler:
     # True: `exchange.record` is kept for requests of the handler's routes. It costs a held
     # connection some memory, and each delivery to it a little.
     keeps_record: ClassVar[bool] = False
+    # What `on_request` decides by, if that is so little, besides the identity that earlier handlers
+    # have found: it is then not asked again about requests with the same, for as long as what came
+    # of it counts (`Identity.counts`). If it continues it must do no more than set the identity,
+    # and add headers that are in `sets_headers`.
+    sole_credential: SoleCredential | None = None
     # Moments, by the names of their methods, that an instance has no use for by its settings: they
     # then cost nothing.
     unused_moments: frozenset[str] = frozenset()

@@ -1,6 +1,7 @@
 """What consumers' tokens are checked with: of the settings, and of the store as it is by then."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.pipeline.bearer_refusal import TokenRefused
@@ -62,6 +63,21 @@ class JwtCredentials:
         live = _live.get(self._context.name, self._of_settings)
         known = live.get(credential.key) or self._context.stored.of_issuer(credential.key)
         return known is not None and (known[1] is credential or known[1] == credential)
+
+    def is_current_of(
+        self, consumer: Consumer, credential: JwtCredential
+    ) -> Callable[[], bool] | None:
+        """What is False once the consumer or its credential has changed.
+
+        None for those of the settings, which stay as they are.
+        """
+        if credential.key in self._of_settings:
+            return None
+        return partial(self._is_as_stored, consumer, credential)
+
+    def _is_as_stored(self, consumer: Consumer, credential: JwtCredential) -> bool:
+        stored = self._context.stored.of_issuer(credential.key)
+        return stored is not None and stored[0] is consumer and stored[1] is credential
 
 
 def _of_settings(consumers: Iterable[Consumer], *, is_base64: bool) -> Iterator[tuple[str, Found]]:

@@ -22,8 +22,8 @@ from realtime_proxy.pipeline.key_set import KeySet, KeySource, KeysUnavailable
 class VerifiedToken:
     """A good token: its consumer, what it says, and the name of what it was checked with.
 
-    `holds` is False once that is gone (None: it stays), `is_current` once it has to be checked
-    again.
+    `holds` is False once that is gone (None: it stays), `is_current` once the token has to be
+    checked again.
     """
 
     consumer: Consumer
@@ -71,7 +71,8 @@ class JwtVerifier:
             raise TokenRefused("Invalid signature")
         self._check_claims(token.claims, ("*",))
         holds = partial(self.credentials.still_have, credential)
-        return VerifiedToken(consumer, token.claims, credential.key, holds=holds)
+        is_current = self.credentials.is_current_of(consumer, credential)
+        return VerifiedToken(consumer, token.claims, credential.key, holds, is_current)
 
     async def _of_issuer(self, token: JwtToken, issuer: IssuerKeys) -> VerifiedToken:
         settings = issuer.settings

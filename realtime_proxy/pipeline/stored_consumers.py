@@ -35,7 +35,7 @@ class StoredConsumers:
         self.on_lapsed: Callable[[], object] = _nobody
 
     def of_key(self, digest: bytes) -> StoredKey | None:
-        """Whose key it is, by its SHA-256."""
+        """Whose key it is, by its digest."""
         return self._by_key.get(digest)
 
     def of_issuer(self, key: str) -> tuple[Consumer, JwtCredential] | None:

@@ -1,8 +1,6 @@
 """Tokens that were found good: not checked again before they end."""
 
-import hashlib
-import time
-from collections.abc import Callable
+from hashlib import blake2b
 
 import attrs
 
@@ -12,24 +10,10 @@ from realtime_proxy.pipeline.exchange import Identity
 
 @attrs.frozen
 class Accepted:
-    """What a good token says of its bearer, to the proxy and (as `headers`) to backends.
-
-    `is_current` is asked each time: the keys it was checked with may have changed.
-    """
+    """What a good token says of its bearer, to the proxy and (as `headers`) to backends."""
 
     identity: Identity
     headers: Headers
-    is_current: Callable[[], bool] | None = None
-
-    def counts(self) -> bool:
-        """False once it has ended, or has to be checked again."""
-        identity, is_current = self.identity, self.is_current
-        ends_at, holds = identity.expires_at, identity.holds
-        return (
-            (ends_at is None or ends_at > time.time())
-            and (is_current is None or is_current())
-            and (holds is None or holds())
-        )
 
 
 class TokenMemory:
@@ -44,9 +28,9 @@ class TokenMemory:
 
     def recall(self, token: bytes) -> Accepted | None:
         """What a token says that was found good, and still is; None if it has to be checked."""
-        digest = hashlib.sha256(token).digest()
+        digest = blake2b(token).digest()
         accepted = self._kept.get(digest)
-        if accepted is not None and not accepted.counts():
+        if accepted is not None and not accepted.identity.counts():
             del self._kept[digest]
             return None
         return accepted
@@ -57,4 +41,4 @@ class TokenMemory:
             return
         if len(self._kept) >= self._most:
             del self._kept[next(iter(self._kept))]
-        self._kept[hashlib.sha256(token).digest()] = accepted
+        self._kept[blake2b(token).digest()] = accepted

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from realtime_proxy.grip.json_text import NotJsonError, decode_json
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.pipeline.bearer_refusal import NoToken, SeveralTokens
+from realtime_proxy.pipeline.handler import SoleCredential
 from realtime_proxy.pipeline.request_credentials import (
     arguments,
     bearer_of_subprotocols,
@@ -49,6 +50,13 @@ class TokenPlaces:
         if not found:
             raise NoToken("Unauthorized")
         return found[0]
+
+    def sole_credential(self, most: int) -> SoleCredential | None:
+        """The one header that has tokens, and where else they may be; None if there is more."""
+        if len(self._headers) != 1 or self._cookies:
+            return None
+        [header] = self._headers
+        return SoleCredential(header.decode(), frozenset(map(bytes.decode, self._arguments)), most)
 
     def _in_headers(self, request: RequestHead) -> list[bytes]:
         found, sizes, names = [], self._sizes, self._headers

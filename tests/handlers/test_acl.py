@@ -9,14 +9,19 @@ from realtime_proxy.config.structure import structure
 from realtime_proxy.errors import ConfigError
 from realtime_proxy.pipeline import (
     CONTINUE,
+    IDENTITY_HEADER_NAMES,
+    BaseHandler,
     Exchange,
     HandlerContext,
     Headers,
     Identity,
     Refuse,
     RequestHead,
+    SoleCredential,
+    pass_as,
 )
 from realtime_proxy.pipeline.catalogue import load_class
+from realtime_proxy.pipeline.chain import Chain
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 Handler = load_class(CHECKOUT / "handlers" / "acl.py")
@@ -126,3 +131,26 @@ async def test_what_the_backend_is_told():
 def test_settings_that_can_not_be(settings, problem):
     with pytest.raises(ConfigError, match=problem):
         make(**settings)
+
+
+async def test_who_is_known_by_a_credential_is_so_with_their_groups():
+    class Keys(BaseHandler):
+        sets_headers = IDENTITY_HEADER_NAMES
+        sole_credential = SoleCredential("key")
+        times = 0
+
+        async def on_request(self, exchange):
+            self.times += 1
+            groups = tuple(value.decode() for value in exchange.request.headers.get_all(b"key"))
+            pass_as(exchange, Identity("a", groups=groups), Headers())
+            return CONTINUE
+
+    keys = Keys(None, HandlerContext("keys", None))
+    chain = Chain([keys, make(allow=["staff"])])
+    for _ in range(2):
+        for group, passes in ((b"staff", True), (b"others", False)):
+            head = RequestHead(b"GET", b"/", Headers([(b"Key", group)]))
+            decision = await chain.request(Exchange(head, "r", "http", ""))
+            assert (decision is None) == passes
+            assert head.headers.get_all(b"x-consumer-groups") == [group] * passes
+    assert keys.times == 3  # who is refused is asked about again

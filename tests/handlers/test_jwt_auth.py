@@ -8,6 +8,7 @@ import pytest
 
 from realtime_proxy.config.structure import structure
 from realtime_proxy.errors import ConfigError
+from realtime_proxy.model.consumer_record import ConsumerRecord, GroupRecord, JwtRecord
 from realtime_proxy.pipeline import (
     CONTINUE,
     Exchange,
@@ -23,6 +24,7 @@ from realtime_proxy.pipeline import (
     StoredConsumers,
 )
 from realtime_proxy.pipeline.catalogue import load_class
+from realtime_proxy.pipeline.chain import Chain
 from realtime_proxy.pipeline.secret import files_relative_to
 from realtime_proxy.testing.tokens import hs_token, jwk, public_pem, signed
 
@@ -352,6 +354,87 @@ async def test_good_tokens_are_remembered_until_they_end(monkeypatch):
     later = time.time() + 61
     monkeypatch.setattr(time, "time", lambda: later)
     assert (await refused(handler, new_exchange(token=token)))[1] == {"exp": "token expired"}
+
+
+def stored_token(stored, secret="supersecret", group="staff"):
+    jwt = JwtRecord(id="j", key="storedkey", created_at=0, secret=secret)
+    groups = (GroupRecord(id="g", group=group, created_at=0),)
+    stored.put(ConsumerRecord(id="1", username="sue", created_at=0, jwt=(jwt,), groups=groups))
+
+
+async def asked_twice(chain, token):
+    """What requests with a token are told, or the groups they are in; the same each time."""
+    said = []
+    for _ in range(2):
+        exchange = new_exchange(token=token)
+        decision = await chain.request(exchange)
+        said.append(json.loads(decision.response.body) if decision else exchange.identity.groups)
+    assert said[0] == said[1]
+    return said[0]
+
+
+async def test_what_is_changed_in_the_store_counts_at_once():
+    handler = make(stored=True)
+    stored = handler.context.stored
+    chain, token = Chain([handler]), hs_token({"iss": "storedkey"}).decode()
+    stored_token(stored)
+    assert await asked_twice(chain, token) == ("staff",)
+    stored_token(stored, group="others")
+    assert await asked_twice(chain, token) == ("others",)
+    stored_token(stored, secret="another")
+    assert await asked_twice(chain, token) == {"message": "Invalid signature"}
+    stored_token(stored)
+    assert await asked_twice(chain, token) == ("staff",)
+    stored.remove("1")
+    told = {"message": "No credentials found for given 'iss'"}
+    assert await asked_twice(chain, token) == told
+
+
+async def test_who_is_known_by_a_token_is_so_until_it_ends(monkeypatch):
+    chain = Chain([make()])
+    token = ado(exp=time.time() + 60)
+    assert await asked_twice(chain, token) == ("staff",)
+    assert len(chain._known) == 1
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert await asked_twice(chain, token) == {"exp": "token expired"}
+
+
+async def test_who_is_known_by_a_token_is_so_until_its_key_changes():
+    key_sets = KeySets(jwk(kid="a"))
+    chain, token = Chain([make(key_sets, issuers=[PUBLISHED])]), provided(kid="a")
+    assert await asked_twice(chain, token) == ()
+    assert len(chain._known) == 1
+    key_sets.publish(jwk("P-256", kid="x"), jwk(kid="b"))
+    assert await asked_twice(chain, token) == {"message": "Invalid signature"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "known"),
+    [
+        ({}, 1),
+        ({"anonymous": "guest"}, 1),
+        ({"header_names": ["authorization", "x-token"]}, 0),
+        ({"cookie_names": ["token"]}, 0),
+        ({"hide_credentials": True}, 0),
+        ({"run_on_preflight": False}, 0),
+        ({"renewal_path": "/renew"}, 0),
+        ({"max_remembered_tokens": 0}, 0),
+    ],
+)
+async def test_by_which_settings_a_token_alone_decides(settings, known):
+    chain = Chain([make(**settings)])
+    for token in (ado(), "bad", ado()):
+        await chain.request(new_exchange(token=token))
+    assert len(chain._known) == known
+
+
+async def test_a_second_token_is_seen_though_the_first_is_known():
+    chain = Chain([make()])
+    assert await asked_twice(chain, ado()) == ("staff",)
+    exchange = new_exchange(token=ado(), target=f"/?jwt={provided().decode()}")
+    decision = await chain.request(exchange)
+    assert json.loads(decision.response.body) == {"message": "Multiple tokens provided"}
 
 
 async def test_renewals():

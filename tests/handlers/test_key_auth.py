@@ -1,6 +1,7 @@
 """Key authentication: who passes, what refusals look like, what the backend gets to know."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from realtime_proxy.config.structure import structure
 from realtime_proxy.errors import ConfigError
+from realtime_proxy.model.consumer_record import ConsumerRecord, GroupRecord, KeyRecord
 from realtime_proxy.pipeline import (
     CONTINUE,
     BaseHandler,
@@ -21,6 +23,7 @@ from realtime_proxy.pipeline import (
     StoredConsumers,
 )
 from realtime_proxy.pipeline.catalogue import load_class
+from realtime_proxy.pipeline.chain import Chain
 from realtime_proxy.pipeline.secret import files_relative_to
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -406,6 +409,69 @@ async def test_unknown_keys_are_not_judged_before_the_store_is_known():
     stored.is_known = True
     refusal = await refusal_of(handler, new_exchange(("apikey", "of the store")))
     assert refusal.response.status == 401
+
+
+# Who is known by a key (pipeline/known_clients.py) is so for as long as the key counts
+
+
+KEY = ("apikey", "of the store")
+
+
+def store_key(stored: StoredConsumers, group: str = "staff", **key: Any) -> None:
+    keys = (KeyRecord(id="k", key=KEY[1], **{"created_at": 0, **key}),)
+    groups = (GroupRecord(id="g", group=group, created_at=0),)
+    stored.put(ConsumerRecord(id="1", username="sue", created_at=0, keys=keys, groups=groups))
+
+
+async def groups_by(chain: Chain, *fields: tuple[str, str]) -> tuple[str, ...] | None:
+    """The groups that requests with these fields are in; None if they are refused."""
+    exchange = new_exchange(*fields)
+    if await chain.request(exchange) is not None:
+        return None
+    assert exchange.identity is not None
+    return exchange.identity.groups
+
+
+async def test_what_is_changed_in_the_store_counts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = StoredConsumers()
+    handler = make(stored=True)
+    services = HandlerServices(None, None, None, stored)  # type: ignore[arg-type]
+    handler.context = HandlerContext(name="key_auth", logger=None, services=services)
+    chain = Chain([handler])
+    assert await groups_by(chain, KEY) is None
+    store_key(stored)
+    for _ in range(2):
+        assert await groups_by(chain, KEY) == ("staff",)
+    assert len(chain._known) == 1
+    store_key(stored, "others")
+    assert await groups_by(chain, KEY) == ("others",)
+    stored.remove("1")
+    assert await groups_by(chain, KEY) is None
+    store_key(stored, created_at=int(time.time()), ttl=60)
+    for _ in range(2):
+        assert await groups_by(chain, KEY) == ("staff",)
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert await groups_by(chain, KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "known"),
+    [
+        ({}, 1),
+        ({"key_names": ["apikey", "other"], "key_in_cookie": True}, 1),
+        ({"anonymous": "guest"}, 1),
+        ({"profile": "classic"}, 0),
+        ({"key_in_header": False}, 0),
+        ({"hide_credentials": True}, 0),
+        ({"run_on_preflight": False}, 0),
+    ],
+)
+async def test_by_which_settings_a_key_alone_decides(settings: dict[str, Any], known: int) -> None:
+    chain = Chain([make(**settings)])
+    for key in ("supersecret", "wrong", "supersecret"):
+        await chain.request(new_exchange(("apikey", key)))
+    assert len(chain._known) == known
 
 
 # Forms

@@ -35,11 +35,10 @@ def test_consumers_are_found_by_what_they_show(tmp_path):
     (tmp_path / "key").write_text("three")
     with files_relative_to(tmp_path):
         consumers = read_consumers((ALICE,), Secret(FILE))
-    owner = consumers.of_key(digest_of(b"two"))
-    assert owner is not None
+    owner = consumers.by_key[digest_of(b"two")]
     assert (owner.consumer, owner.identifier) == (ALICE, "alice/2")
-    assert consumers.of_key(digest_of(b"three")).consumer.groups == ("guests",)
-    assert consumers.of_key(digest_of(b"four")) is None
+    assert consumers.by_key[digest_of(b"three")].consumer.groups == ("guests",)
+    assert digest_of(b"four") not in consumers.by_key
     bob, credential = consumers.of_issuer("bobs")
     assert (bob.name, credential.secret.value) == ("bob", b"s")
     assert consumers.of_issuer("alice") is None

@@ -82,6 +82,18 @@ def test_who_was_let_in_is_held_to_what_counts_by_now(context, stored):
     assert not before.still_have(of_store)
 
 
+def test_those_of_the_store_may_become_anothers(context, stored):
+    credentials = JwtCredentials((ADO,), context, stored=True)
+    assert credentials.is_current_of(ADO, ADO.jwt[0]) is None
+    stored.put(record())
+    is_current = credentials.is_current_of(*credentials.called("storedkey")[:2])
+    assert is_current()
+    stored.put(record())
+    assert not is_current()
+    stored.remove("9")
+    assert not is_current()
+
+
 @pytest.mark.parametrize(
     ("credential", "problem"),
     [

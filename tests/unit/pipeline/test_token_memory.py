@@ -9,8 +9,8 @@ from realtime_proxy.pipeline.exchange import Identity
 from realtime_proxy.pipeline.token_memory import Accepted, TokenMemory
 
 
-def accepted(is_current=None, **identity):
-    return Accepted(Identity("a", **identity), Headers(), is_current)
+def accepted(**identity):
+    return Accepted(Identity("a", **identity), Headers())
 
 
 def test_the_oldest_makes_room():
@@ -30,8 +30,8 @@ def test_the_oldest_makes_room():
     [
         (accepted(expires_at=time.time() + 3600), True),
         (accepted(expires_at=time.time() - 1), False),
-        (accepted(lambda: True), True),
-        (accepted(lambda: False), False),
+        (accepted(is_current=lambda: True), True),
+        (accepted(is_current=lambda: False), False),
         (accepted(holds=lambda: False), False),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
 from realtime_proxy.pipeline.bearer_refusal import NoToken, SeveralTokens
+from realtime_proxy.pipeline.handler import SoleCredential
 from realtime_proxy.pipeline.token_places import TokenPlaces, token_of_message
 
 PLACES = TokenPlaces(("Authorization",), ("jwt",), ("token",), "Bearer")
@@ -79,3 +80,17 @@ def test_backends_are_kept_from_them():
 )
 def test_tokens_in_messages(content, token):
     assert token_of_message(content, "renew") == token
+
+
+@pytest.mark.parametrize(
+    ("places", "sole"),
+    [
+        (TokenPlaces(["Authorization"], ["jwt"]), SoleCredential("authorization", {"jwt"}, 5)),
+        (TokenPlaces(["Authorization"]), SoleCredential("authorization", frozenset(), 5)),
+        (TokenPlaces(["a", "b"]), None),
+        (TokenPlaces(["a"], cookies=["b"]), None),
+        (TokenPlaces(arguments=["a"]), None),
+    ],
+)
+def test_where_a_header_alone_decides(places, sole):
+    assert places.sole_credential(5) == sole

@@ -1,0 +1,143 @@
+"""Clients that are known by their credentials, so that handlers are not asked about them again."""
+
+import itertools
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from hashlib import blake2b
+from typing import Self
+
+import attrs
+
+from realtime_proxy.model.headers import Headers
+from realtime_proxy.pipeline.consumers import IDENTITY_HEADER_NAMES
+from realtime_proxy.pipeline.exchange import Exchange, Identity
+from realtime_proxy.pipeline.handler import BaseHandler
+
+_WEBSOCKET = ("ws", "wss")
+
+
+@attrs.frozen
+class KnownClient:
+    """What came of some credentials: who it is, by the handler `found_by`, and what backends get.
+
+    It ends at `ends_at`, and before that as soon as one of `counts` says no.
+    """
+
+    identity: Identity
+    credentials: Mapping[str, Identity]
+    found_by: str
+    told: Headers
+    ends_at: float | None
+    counts: tuple[Callable[[], bool], ...]
+
+    @classmethod
+    def of(cls, before: Exchange, after: Exchange, found_by: str) -> Self | None:
+        """What handlers have made of an exchange; None if that is more than can be remembered."""
+        identity, came = after.identity, before.request
+        told = Headers(after.request.headers[len(came.headers) :])
+        request = attrs.evolve(came, headers=Headers((*came.headers, *told)))
+        credentials = after.credentials
+        made = attrs.evolve(before, request=request, identity=identity, credentials=credentials)
+        if identity is None or made != after:
+            return None
+        each = tuple(credentials.values()) or (identity,)
+        if any(one.anonymous for one in each):  # who is unknown may be known by the next time
+            return None
+        checks = (check for one in each for check in (one.holds, one.is_current))
+        counts = tuple(check for check in checks if check is not None)
+        return cls(identity, credentials, found_by, told, identity.expires_at, counts)
+
+
+class KnownClients:
+    """What the first `handlers` of a chain have said of clients, by a digest of their credentials.
+
+    These are handlers that decide by a `sole_credential`. What they say is remembered if it is no
+    more than who it is and fields that are added, for as long as all of the credentials count.
+    """
+
+    __slots__ = (
+        "_arguments",
+        "_headers",
+        "_kept",
+        "_most",
+        "_names",
+        "_own_fields",
+        "_sizes",
+        "handlers",
+    )
+
+    def __init__(self, handlers: Iterable[BaseHandler], own_fields: Collection[str]) -> None:
+        """`own_fields`: those (lower case) that requests have by handlers alone.
+
+        If a client may send one that handlers would take away, there is nobody to be known.
+        """
+        deciding = itertools.takewhile(lambda one: one.sole_credential is not None, handlers)
+        self.handlers = tuple(deciding) if IDENTITY_HEADER_NAMES.issubset(own_fields) else ()
+        each = [one.sole_credential for one in self.handlers if one.sole_credential is not None]
+        self._headers = tuple(dict.fromkeys(one.header.encode() for one in each if one.header))
+        self._names = frozenset(self._headers)
+        self._sizes = frozenset(map(len, self._headers))  # most names have another one
+        self._arguments = tuple(name.encode() for one in each for name in one.arguments)
+        self._own_fields = frozenset(name.encode() for name in own_fields)
+        self._most = min((one.most for one in each), default=0)
+        self._kept: dict[bytes, KnownClient] = {}
+        if not self._headers or not self._most:
+            self.handlers = ()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def shown(self, exchange: Exchange) -> bytes | None:
+        """The credentials of a request; None where more than those decides."""
+        request, sizes, names = exchange.request, self._sizes, self._names
+        if (
+            exchange.scheme in _WEBSOCKET
+            or exchange.is_recheck
+            or exchange.identity is not None
+            or (b"?" in request.target and self._may_be_in_query(request.target))
+        ):
+            return None
+        found: dict[bytes, bytes] = {}
+        for field, value in request.headers:
+            if len(field) in sizes and (name := field.lower()) in names:
+                if name in found:
+                    return None
+                found[name] = value
+        if len(found) != len(names):
+            return None
+        return b"\0".join(map(found.__getitem__, self._headers))
+
+    def _may_be_in_query(self, target: bytes) -> bool:
+        """False if no argument can be one of those that count, however it is written."""
+        if not self._arguments:
+            return False
+        return b"%" in target or b"+" in target or any(name in target for name in self._arguments)
+
+    def admit(self, shown: bytes, exchange: Exchange) -> KnownClient | None:
+        """Make of an exchange what handlers would, if its client is known and still counts."""
+        # Nobody should find credentials in here. How long it takes to look for a digest says
+        # nothing about those that are kept, as nobody can choose one that begins like another.
+        digest = blake2b(shown).digest()
+        client = self._kept.get(digest)
+        if client is None:
+            return None
+        if client.ends_at is not None and client.ends_at <= time.time():
+            del self._kept[digest]
+            return None
+        for counts in client.counts:
+            if not counts():
+                del self._kept[digest]
+                return None
+        exchange.identity, exchange.credentials = client.identity, client.credentials
+        exchange.request.headers.extend(client.told)
+        return client
+
+    def keep(self, shown: bytes, client: KnownClient) -> None:
+        """Remember a client; the oldest one has to make room."""
+        if shown.count(b"\0") != len(self._headers) - 1:  # could be read in two ways
+            return
+        if not self._own_fields.issuperset(name.lower() for name, _ in client.told):
+            return
+        if len(self._kept) >= self._most:
+            del self._kept[next(iter(self._kept))]
+        self._kept[blake2b(shown).digest()] = client
