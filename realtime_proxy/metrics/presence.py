@@ -1,9 +1,12 @@
 """A client that is here: with an HTTP request, however long it is held, or with a WebSocket."""
 
+import attrs
+
 from realtime_proxy.metrics.route_tally import RouteTally
 from realtime_proxy.metrics.tallied import Visit
 
 
+@attrs.define(eq=False, weakref_slot=False)
 class Presence:
     """What is counted of one client until it leaves; each open connection has its own at most.
 
@@ -11,35 +14,14 @@ class Presence:
     looked at again are shared by all that came at the same time, as is all else but itself.
     """
 
-    __slots__ = (
-        "_held",
-        "_is_tls",
-        "_name",
-        "_peer",
-        "has_traffic",
-        "minute_at",
-        "refresh_at",
-        "route",
-    )
-
-    def __init__(
-        self,
-        route: RouteTally,
-        name: int | bytes,
-        peer: str,
-        *,
-        is_tls: bool,
-        minute_at: float,
-        refresh_at: float,
-    ) -> None:
-        self.route = route
-        self._name = name
-        self._peer = peer
-        self._is_tls = is_tls
-        self._held = ""
-        self.has_traffic = False
-        self.minute_at = minute_at
-        self.refresh_at = refresh_at
+    route: RouteTally
+    _name: int | bytes
+    _peer: str
+    _is_tls: bool
+    minute_at: float
+    refresh_at: float
+    has_traffic: bool = attrs.field(default=False, init=False)
+    _held: str = attrs.field(default="", init=False)
 
     def visit(self, sender: str) -> Visit:
         """As it is told to others; `sender` names this process."""

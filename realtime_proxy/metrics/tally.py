@@ -134,14 +134,7 @@ class Tally:
     ) -> Presence:
         """A client has come with a request, or for a WebSocket. Keep the result until its `end`."""
         route = self.routes[route_id]
-        presence = Presence(
-            route,
-            name,
-            peer,
-            is_tls=is_tls,
-            minute_at=self._minute_at,
-            refresh_at=self._refresh_at,
-        )
+        presence = Presence(route, name, peer, is_tls, self._minute_at, self._refresh_at)
         counts = route.counts()
         counts.requests += 1
         counts.activity += 1

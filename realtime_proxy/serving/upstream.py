@@ -39,9 +39,9 @@ class BackendRequest:
     chunked: bool = False
     trusted: bool = False
     tls: bool = False  # how the client came, for backends that are told a whole URI
-    once_only: bool = False  # a WebSocket event: must never reach a backend twice
     exchange: Exchange | None = None
     dropped_trailers: frozenset[bytes] = frozenset()
+    once_only: bool = False  # a WebSocket event: must never reach a backend twice
     _taken: bytes = attrs.field(default=b"", init=False)
     _initial: bytes | None = attrs.field(default=None, init=False)
 
