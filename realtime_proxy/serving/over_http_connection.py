@@ -29,7 +29,6 @@ class OverHttpConnection(WebSocketConnection):
         "_kept_bytes",
         "_next_call",
         "_poll_timer",
-        "_under_way_bytes",
         "_working",
     )
 
@@ -47,8 +46,7 @@ class OverHttpConnection(WebSocketConnection):
         self._next_call: bytes | None = None
         self._working = True
         self._awaits_refresh = False
-        self._under_way_bytes = 0  # of the events in the request that is next, or under way
-        self._kept_bytes = 0  # for which it has room
+        self._kept_bytes = 0  # of events, for which it has room
 
     async def begin(self) -> None:
         """Ask the backend whether it accepts, and go on with what follows from its answer."""
@@ -72,7 +70,7 @@ class OverHttpConnection(WebSocketConnection):
         """Count what its backend has yet to take. If there is no room, the client is closed."""
         retained, size = self.connection.context.retained, 0
         if self._working or not self._is_released:
-            size = self._session.waiting_bytes + self._under_way_bytes
+            size = self._session.kept_bytes
         if size == self._kept_bytes:
             return
         if size < self._kept_bytes:
@@ -97,11 +95,13 @@ class OverHttpConnection(WebSocketConnection):
 
     def _read_on(self) -> None:
         self._keep()
-        super()._read_on()
+        if not self._is_read:
+            super()._read_on()
 
     def _release(self, reason: CloseReason) -> bool:
         is_first = super()._release(reason)
-        self._keep()
+        if self._kept_bytes:
+            self._keep()
         return is_first
 
     def _stop_timers(self) -> None:
@@ -130,7 +130,7 @@ class OverHttpConnection(WebSocketConnection):
         self._perform(self._session.poll_due())
 
     def _call_soon(self, events: bytes) -> None:
-        self._next_call, self._under_way_bytes = events, len(events)
+        self._next_call = events
         if self._poll_timer is not None:
             self._poll_timer.cancel()
             self._poll_timer = None
@@ -152,7 +152,6 @@ class OverHttpConnection(WebSocketConnection):
                 if self.connection.socket.backlog_bytes > MAX_UNREAD_BYTES:
                     await self._client_reads()
                 effects = await self._backend.ask(self._session, events)
-                self._under_way_bytes = 0
                 await self._follow(effects)
                 self._note_channels()
                 if not was_open and self._session.is_accepted:
@@ -163,16 +162,19 @@ class OverHttpConnection(WebSocketConnection):
             self.connection.close(CloseReason.INTERNAL_ERROR)
         finally:
             self._working = False
-            self._keep()
+            if self._kept_bytes:
+                self._keep()
 
     async def _take_leave(self) -> None:
         """As `_work` for a client that is gone: there is nobody to perform anything for."""
         try:
             while (events := self._next_call) is not None:
                 self._next_call = None
-                self._perform(await self._backend.ask(self._session, events))
+                if effects := await self._backend.ask(self._session, events):
+                    self._perform(effects)
         except Exception:
             log.exception("websocket session failed", peer=self.connection.peer)
         finally:
             self._working = False
-            self._keep()
+            if self._kept_bytes:
+                self._keep()

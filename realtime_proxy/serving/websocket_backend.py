@@ -36,7 +36,6 @@ from realtime_proxy.wire.event_request import (
 # A backend that can't be reached has got nothing, so it is asked again, while it restarts for
 # example; after these pauses the client is given up (websocket-over-http.md W-5.3).
 RETRY_SECONDS = (1, 2, 4, 8, 16)
-_TOO_LARGE = f"answer exceeds {MAX_ANSWER_BYTES} bytes"
 _FEATURE_LINE = b"Grip-Feature: %b\r\n" % GRIP_FEATURE
 
 
@@ -56,7 +55,7 @@ class WebSocketBackend(WebSocketRequest):
             while True:
                 try:
                     response = await self._trip(session, events)
-                    body = await whole_body(response, BackendMisbehaved(_TOO_LARGE))
+                    body = await whole_body(response, _too_large)
                 except BackendUnreachable as error:
                     await self._before_next(session, error, pauses)
                     continue
@@ -88,28 +87,25 @@ class WebSocketBackend(WebSocketRequest):
 
     def _trip(self, session: WebSocketOverHttp, events: bytes) -> Awaitable[BackendResponse]:
         """The answer of the target that is next. Raises BackendError, or ProtocolError."""
-        target, upstream, kept = self.target, Upstream(self._context, self._route), self._kept_head
-        origin = target.origin
-        if origin is None or isinstance(kept, RequestHead) or self._is_changed_by_handlers:
+        target, upstream = self._targets[0], Upstream(self._context, self._route)
+        origin, chain = target.origin, self._route.chain
+        is_changed = chain is not None and chain.has_backend_request and self._exchange is not None
+        if origin is None or is_changed:
             return upstream.ask_target(target, self._request(session, events))
-        head = self._head_around(kept, target, session, events)
+        head = self._head_around(target, session, events)
         if target.verifies_host:
             origin = origin.verified_as(host_of(host_of_head(head)))
         request = OutgoingRequest(b"POST", head + events, repeatable=False)
         return upstream.send(target, origin, request, (head_content_bytes(head), len(events)))
 
-    @property
-    def _is_changed_by_handlers(self) -> bool:
-        chain = self._route.chain
-        return chain is not None and chain.has_backend_request and self._exchange is not None
-
-    def _head_around(
-        self, kept: bytes, target: LiveTarget, session: WebSocketOverHttp, events: bytes
-    ) -> bytes:
+    def _head_around(self, target: LiveTarget, session: WebSocketOverHttp, events: bytes) -> bytes:
         """The head for some events, of what is kept and what varies: nothing is decoded for it."""
+        kept = self._encoded_head()
         if target.host is not None:
             kept = with_host(kept, target.host)
-        varying = encode_fields(stored) if (stored := _stored(session)) else b""
+        varying = b""
+        if session.meta or session.replayed_bytes:
+            varying = encode_fields(_stored(session))
         if self._route.grip and not self._trusted:
             if self._route.signer is not None:
                 varying += b"Grip-Sig: %b\r\n" % self._route.signer.token(time.time())
@@ -119,8 +115,6 @@ class WebSocketBackend(WebSocketRequest):
     def _request(self, session: WebSocketOverHttp, events: bytes) -> BackendRequest:
         """The same as a head of fields, for all that is no plain request over the network."""
         head = self._head()
-        if len(head.target.split()) != 1:  # as a handler may have made it
-            raise ProtocolError(400, "The request target must not be empty or have blanks.")
         headers = head.headers
         headers += (
             (b"Accept", CONTENT_TYPE),
@@ -139,11 +133,15 @@ class WebSocketBackend(WebSocketRequest):
         )
 
 
+def _too_large() -> BackendMisbehaved:
+    return BackendMisbehaved(f"answer exceeds {MAX_ANSWER_BYTES} bytes")
+
+
 def _stored(session: WebSocketOverHttp) -> Headers:
     """The fields that come from what the backend has said before."""
     fields = Headers()
     if session.replayed_bytes:
         fields.append((b"Content-Bytes-Replayed", b"%d" % session.replayed_bytes))
-    for name, value in session.meta.values():
+    for name, value in (session.meta or {}).values():
         fields.append((b"Meta-" + name, value))
     return fields

@@ -242,7 +242,8 @@ class WebSocketConnection(WebSocketInput):
         return True
 
     def _stop_timers(self) -> None:
-        self._stop_attending()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._close_timer is not None:
             self._close_timer.cancel()
 

@@ -85,7 +85,8 @@ class WebSocketControl:
         self._subscriptions = ()
         if self._websocket.personal is not None:
             self._websocket.personal.close()
-        self._stop_keep_alive()
+        if self._keep_alive is not None:
+            self._stop_keep_alive()
         if self._delayed is not None:
             self._delayed[0].cancel()
             self._delayed = None

@@ -28,11 +28,12 @@ log = structlog.get_logger()
 class WebSocketInput(AttendedWebSocket):
     """Gives its session what the client says, message by message."""
 
-    __slots__ = ("_frames",)
+    __slots__ = ("_frames", "_is_read")
 
     def __init__(self, opening: WebSocketOpening) -> None:
         super().__init__(opening)
         self._frames: FrameReader | None = None
+        self._is_read = False  # what the client sends, as it comes
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         """Do what the session asks for, in its order."""
@@ -72,6 +73,7 @@ class WebSocketInput(AttendedWebSocket):
 
     def _pause_unless_ready(self) -> None:
         if not self._takes_input or self._has_more:
+            self._is_read = False
             self.connection.stop_input()
             self._read_on()
 
@@ -145,9 +147,10 @@ class WebSocketInput(AttendedWebSocket):
 
     def _counts_of_message(self) -> Traffic | None:
         """The counts of its route, as a message comes or goes; None if nobody asks."""
-        if (presence := self.connection.presence) is not None:
-            presence.has_traffic = True
-        return self._counts()
+        if (presence := self.connection.presence) is None:
+            return self._counts()
+        presence.has_traffic = True
+        return presence.route.counts()
 
     def _note_close(self, code: int | None) -> None:
         if (record := self._record) is not None and record.close_code is None:
@@ -159,11 +162,12 @@ class WebSocketInput(AttendedWebSocket):
 
     def _read_on(self) -> None:
         """Take what the client sends, unless too much of it waits for the backend."""
-        if not self._can_read:
+        if self._is_read or not self._can_read:
             return
         if self._has_more:
             self.connection.context.crew.start(self._take_rest)
             return
+        self._is_read = True
         self.connection.take_input(self)
         leftover = self.connection.take_leftover()
         if leftover:  # sent behind the upgrade request

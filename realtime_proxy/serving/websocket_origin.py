@@ -58,7 +58,7 @@ class WebSocketOrigin(WebSocketRequest):
             if response.head.status == 101:
                 self._switch(response, key, owner)
                 return session.answered(response.head)
-            body = await whole_body(response, ProtocolError(500, _TOO_LARGE))
+            body = await whole_body(response, lambda: ProtocolError(500, _TOO_LARGE))
             return session.answered(response.head, body)
         except (BackendError, ProtocolError) as error:
             return session.unanswered(self.refusal(error))

@@ -1,5 +1,7 @@
 """The request that opened a WebSocket, kept for as long as that lasts, and its targets."""
 
+from collections.abc import Callable
+
 from realtime_proxy.backend.response import BackendResponse
 from realtime_proxy.errors import (
     BackendError,
@@ -69,11 +71,18 @@ class WebSocketRequest:
 
     def _head(self) -> RequestHead:
         """The head as handlers left it, to be changed as one likes."""
+        kept, encoded = self._kept_head, self._encoded_head()
+        return kept if isinstance(kept, RequestHead) else decode_request_head(encoded)
+
+    def _encoded_head(self) -> bytes:
+        """The same as bytes. Raises ProtocolError (400) for a target with blanks."""
         kept = self._kept_head
         if isinstance(kept, bytes):
-            return decode_request_head(kept)
-        self._kept_head = encode_request_head(kept)
-        return kept
+            return kept
+        if len(kept.target.split()) != 1:  # as a handler may have made it
+            raise ProtocolError(400, "The request target must not be empty or have blanks.")
+        encoded = self._kept_head = encode_request_head(kept)
+        return encoded
 
     def _pass_over(self, error: BackendUnreachable) -> None:
         """Go on to the next target. Raises BackendUnreachable if there is none."""
@@ -93,14 +102,16 @@ class WebSocketRequest:
         return answer_for(error, self._route)
 
 
-async def whole_body(response: BackendResponse, too_large: BackendError | ProtocolError) -> bytes:
-    """The body of a backend's answer. Raises BackendError, and `too_large` if it is that."""
+async def whole_body(
+    response: BackendResponse, too_large: Callable[[], BackendError | ProtocolError]
+) -> bytes:
+    """The body of a backend's answer. Raises BackendError, and `too_large()` if it is that."""
     try:
         body = response.take()
         while not response.complete:
             body += await response.read()
             if len(body) > MAX_ANSWER_BYTES:
-                raise too_large
+                raise too_large()
         return body
     finally:
         response.close()

@@ -70,8 +70,6 @@ class WebSocketOverHttp:
         "_client_close",
         "_end",
         "_has_news",
-        "_in_flight",
-        "_meta",
         "_offer",
         "_offers_all",
         "_poll_seconds",
@@ -81,6 +79,7 @@ class WebSocketOverHttp:
         "_trusted",
         "_waiting",
         "is_accepted",
+        "meta",
         "one_event",
         "replayed_bytes",
         "waiting_bytes",
@@ -95,20 +94,16 @@ class WebSocketOverHttp:
         self._prefix: bytes | None = None
         self._waiting: Sequence[bytes] = ()  # events, encoded
         self.waiting_bytes = 0
-        self._in_flight = False
-        self._offer, self._offers_all = b"", True  # the events under way; they were all there were
+        self._offer: bytes | None = None  # the events of the request under way,
+        self._offers_all = True  # which were all that waited
         self._has_news = False  # something waits that was never offered
         self.replayed_bytes = 0  # of the content that the next, or this, request begins with
         self._refresh_waits = False
         self._poll_seconds: int | None = None
         self._client_close: tuple[int | None, str] = (None, "")
         self._end = CloseReason.PUBLISHED_CLOSE  # why, once both sides were told to close
-        self._meta: dict[bytes, tuple[bytes, bytes]] | None = None  # most backends store nothing
-
-    @property
-    def meta(self) -> dict[bytes, tuple[bytes, bytes]]:
-        """What the backend stored with `Set-Meta-*`: name to send and value, by lower-case name."""
-        return self._meta or {}
+        # By lower-case name what `Set-Meta-*` has stored, if anything: name to send and value.
+        self.meta: dict[bytes, tuple[bytes, bytes]] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -126,6 +121,11 @@ class WebSocketOverHttp:
         return self.waiting_bytes < MAX_WAITING_BYTES
 
     @property
+    def kept_bytes(self) -> int:
+        """How much is kept for the backend, under way or waiting."""
+        return self.waiting_bytes + len(self._offer or b"")
+
+    @property
     def is_taking_leave(self) -> bool:
         """True once the client is gone or told to go; its backend may still have to be told."""
         return self._state in (_State.ENDED, _State.CLOSED_HERE)
@@ -133,21 +133,20 @@ class WebSocketOverHttp:
     @property
     def is_finished(self) -> bool:
         """True once neither side has to hear anything more."""
-        return self._state is _State.ENDED and not self._in_flight and not self._waiting
+        return self._state is _State.ENDED and self._offer is None and not self._waiting
 
     # -- what the client does --------------------------------------------------------------
 
     def start(self) -> list[Effect]:
         """The client has asked for a WebSocket."""
-        self._in_flight = True
+        self._offer = b""
         return [CallBackend(_OPEN)]
 
     def message_arrived(self, opcode: int, content: bytes) -> list[Effect]:
         """A complete message, ping or pong of the client."""
         if self._state is not _State.OPEN:
             return []
-        self._wait(encode_event(_TYPES[opcode], content))
-        return self._call()
+        return self._tell(encode_event(_TYPES[opcode], content))
 
     def client_closed(self, code: int | None, reason: str) -> list[Effect]:
         """The client sent a close frame."""
@@ -156,8 +155,7 @@ class WebSocketOverHttp:
             case _State.OPEN:
                 self._state = _State.CLIENT_CLOSED
                 self._client_close = (code, reason)
-                self._wait(close)
-                return self._call()
+                return self._tell(close)
             case _State.BACKEND_CLOSED:
                 self._state = _State.ENDED
                 self._wait(close)
@@ -175,9 +173,7 @@ class WebSocketOverHttp:
         """The client's connection is lost, or was ended without a close from it."""
         tells = self._state in (_State.OPEN, _State.BACKEND_CLOSED)
         self._state = _State.ENDED
-        if tells:
-            self._wait(_DISCONNECT)
-        return self._call()
+        return self._tell(_DISCONNECT) if tells else self._call()
 
     def close(
         self, code: int | None, reason: str, end: CloseReason = CloseReason.PUBLISHED_CLOSE
@@ -197,7 +193,7 @@ class WebSocketOverHttp:
 
     def poll_due(self) -> list[Effect]:
         """The interval set by the backend has passed without a request."""
-        if self._in_flight or self._state in (_State.ENDED, _State.DETACHED):
+        if self._offer is not None or self._state in (_State.ENDED, _State.DETACHED):
             return []
         return self._offer_waiting() if self.is_accepted else self.start()
 
@@ -205,7 +201,7 @@ class WebSocketOverHttp:
         """The backend wants to be asked without any event: now, or after the request under way."""
         if self._state is not _State.OPEN:
             return []
-        if self._in_flight:
+        if self._offer is not None:
             self._refresh_waits = True
             return []
         return self._offer_waiting()
@@ -215,7 +211,7 @@ class WebSocketOverHttp:
 
         Raises GripError if it makes no sense: as good as none (`backend_failed`).
         """
-        self._in_flight = False
+        offer, self._offer = self._offer or b"", None
         if self.is_finished and self.is_accepted:
             return []  # there is nobody left whom anything of it could concern (W-6.5)
         has_events, accepted, settings = read_answer(head.headers)
@@ -224,14 +220,16 @@ class WebSocketOverHttp:
         if settings:
             self._store(settings)
         events = decode_events(body)
-        self._settle(accepted)
+        self.replayed_bytes = 0
+        if accepted is not None:
+            self._keep_back(offer, accepted)
         if self.is_accepted:
             return self._go_on(self._follow(events))
         return self._opened(head, events)
 
     def backend_failed(self, response: Response, reason: str = "backend failed") -> list[Effect]:
         """No usable answer: this refusal before the client was accepted, after it a close frame."""
-        self._in_flight = False
+        self._offer = None
         if self.is_accepted:
             return self._lost(INTERNAL_ERROR, reason)
         if self._state is _State.ENDED:
@@ -266,8 +264,7 @@ class WebSocketOverHttp:
             raise GripError("the answer to OPEN does not begin with OPEN")
         self.is_accepted = True
         if self._state is _State.ENDED:  # the client left meanwhile: the backend has to know
-            self._wait(_DISCONNECT)
-            return self._call()
+            return self._tell(_DISCONNECT)
         self._state = _State.OPEN
         if not self._trusted:
             self._prefix = message_prefix(head.headers)
@@ -340,10 +337,11 @@ class WebSocketOverHttp:
         for name, value in settings:
             lowered = name.lower()
             if lowered.startswith(b"set-meta-"):
+                meta, key = self.meta or {}, lowered[9:]
                 if value:
-                    self._meta = self.meta | {lowered[9:]: (name[9:], value)}
+                    self.meta = meta | {key: (name[9:], value)}
                 else:
-                    self._meta = {k: v for k, v in self.meta.items() if k != lowered[9:]}
+                    self.meta = {each: meta[each] for each in meta if each != key}
             else:
                 self._poll_seconds = poll_seconds(value)
 
@@ -357,6 +355,14 @@ class WebSocketOverHttp:
         self.waiting_bytes += len(event) + _EVENT_BYTES
         self._has_news = True
 
+    def _tell(self, event: bytes) -> list[Effect]:
+        """Have an event sent: now, if nothing else is."""
+        if self._offer is not None or self._waiting or not self.is_accepted:
+            self._wait(event)
+            return self._call()
+        self._offer, self._offers_all = event, True
+        return [CallBackend(event)]
+
     def drop_waiting(self) -> None:
         """Forget what waits for the backend."""
         self._waiting = ()
@@ -364,7 +370,7 @@ class WebSocketOverHttp:
         self._has_news = False
 
     def _call(self) -> list[Effect]:
-        if self._in_flight or not self._has_news or not self.is_accepted:
+        if self._offer is not None or not self._has_news or not self.is_accepted:
             return []
         return self._offer_waiting()
 
@@ -377,20 +383,14 @@ class WebSocketOverHttp:
         else:
             self._offer, self._waiting = b"".join(waiting), ()
             self.waiting_bytes = 0
-        self._offers_all = not self._waiting
-        self._has_news = bool(self._waiting)
-        self._in_flight = True
+        self._offers_all, self._has_news = not self._waiting, bool(self._waiting)
         return [CallBackend(self._offer)]
 
-    def _settle(self, count: int | None) -> None:
+    def _keep_back(self, offer: bytes, count: int) -> None:
         """Keep of what was offered what the backend does not accept, for the next request.
 
         Raises GripError if it accepts what it was not offered.
         """
-        offer, self._offer = self._offer, b""
-        self.replayed_bytes = 0
-        if count is None:
-            return
         kept, size = left_of(offer, count)
         if kept and not count and not self._offers_all:
             raise GripError("nothing is accepted, and more waits than a request may have")

@@ -21,7 +21,9 @@ from realtime_proxy.wire.websocket_frame import (
     mixed,
 )
 
-_PLAIN_TYPES = frozenset((1, 2, 9, 10))
+_PLAIN_TYPES = {
+    int(opcode): opcode for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.PONG)
+}
 _MAX_FRAME_HEADER_BYTES = 14
 _MASKED = 0x80
 _FINAL, _FINAL_DEFLATED = 0x80, 0xC0
@@ -124,11 +126,11 @@ class FrameReader:
                 return []
             self._buffer = b""
         found: list[FrameEvent] = []
-        at = 0
-        while self._may_go_on and (end := self._frame_end(data, at, found)):
+        at, size = 0, len(data)
+        while at < size and self._may_go_on and (end := self._frame_end(data, at, found)):
             self._take_frame(data, at, end, found)
             at = end
-        if at < len(data) and not self._ended:
+        if at < size and not self._ended:
             self._buffer = bytearray(data[at:])
         return found
 
@@ -181,11 +183,11 @@ class FrameReader:
         elif not plain or (opcode == Opcode.TEXT and bits == _FINAL and not _is_utf8(content)):
             self._parse(data[at:end], found)
         elif bits == _FINAL_DEFLATED:
-            self._inflated(Opcode(opcode), content, found)
+            self._inflated(_PLAIN_TYPES[opcode], content, found)
         elif size > self._max_message_bytes and opcode < 8:
             self._too_big(found)
         else:
-            found.append(Message(Opcode(opcode), content))
+            found.append(Message(_PLAIN_TYPES[opcode], content))
 
     def _inflated(self, opcode: Opcode, data: bytes, found: list[FrameEvent]) -> None:
         """Take a whole deflated message."""

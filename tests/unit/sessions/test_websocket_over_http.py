@@ -211,6 +211,29 @@ def test_much_waiting_stops_the_reading(size):
     assert session.waiting_bytes == 0
 
 
+def test_what_is_under_way_is_kept_until_it_is_answered():
+    session = opened()
+    assert session.kept_bytes == 0
+    session.message_arrived(Opcode.TEXT, b"abc")
+    under_way = session.kept_bytes
+    assert under_way == len(b"TEXT 3\r\nabc\r\n")
+    session.message_arrived(Opcode.TEXT, b"d")
+    assert session.kept_bytes == under_way + session.waiting_bytes > under_way
+    answer(session)
+    assert session.kept_bytes == len(b"TEXT 1\r\nd\r\n")
+    answer(session)
+    assert session.kept_bytes == 0
+
+
+def test_nothing_of_the_answer_to_a_farewell_matters():
+    session = opened()
+    session.message_arrived(Opcode.TEXT, b"abc")
+    session.client_gone()
+    assert sent(answer(session, ("TEXT", b"m:late"))) == [("DISCONNECT", b"")]
+    assert session.response_arrived(head(), b"no events") == []
+    assert session.is_finished
+
+
 # -- meta and polling ----------------------------------------------------------------------------
 
 
