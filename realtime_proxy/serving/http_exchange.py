@@ -203,7 +203,7 @@ class HttpExchange(RelayingExchange):
     async def _subscribed(
         self, order: HoldOrder, begin: Callable[[], object], *, at_rest: bool
     ) -> None:
-        """Begin a hold while the items of its channels come here; and perhaps while none does."""
+        """Begin a hold once the items of its channels come here, perhaps between two rounds."""
         if not at_rest and self._context.channels.have(order.positions):
             begin()  # so it is with most: others hold them already
             return

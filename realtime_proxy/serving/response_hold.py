@@ -233,7 +233,8 @@ class ResponseHold(HttpHold):
         self.writer.write(answer.data)
         response = answer.response
         if self._exchange is not None and (record := self._exchange.record) is not None:
-            record.status, record.response_headers = response.status, response.headers
+            # A copy: others may have been given the same answer.
+            record.status, record.response_headers = response.status, Headers(response.headers)
         if (counts := self._counts()) is not None:
             counts.client_header_bytes_sent += answer.header_bytes
             counts.client_content_bytes_sent += len(response.body)
