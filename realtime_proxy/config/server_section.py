@@ -96,7 +96,9 @@ class Server:
         above_zero,
     )
     idle_timeout_seconds: float = option(
-        75.0, "Time a connection may wait between two requests.", above_zero
+        75.0,
+        "Time a connection may wait between two requests; it ends up to a sixteenth later.",
+        above_zero,
     )
     hold_timeout_seconds: float = option(
         1_800.0,
