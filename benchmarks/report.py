@@ -39,15 +39,15 @@ tell. What a delivery costs us without that is told below, as `tls_fanout` measu
 _OWN_METHOD = """\
 The last rows compare us with ourselves, by scripts of this folder. `tls_fanout`: one worker, items
 in turn to plain and to encrypted clients. `two_workers`: the load lies in the kernel before the
-clock matters (clients that are not read while it runs, or requests that all wait), so that only
-the server works. For fan-out `wall` is rate by rate. In proxying the backend needs a core of its
-own, which a machine with few cores does not have: there `wall` is only shown, and `capacity`
-judged, which is one worker's CPU time for a request by that of the busiest process with two.
-`handlers`: CPU time of a plainly proxied request on a route with `key_auth`, with `jwt_auth` and
-with both, against one without; `loss` is the part of its rate that a worker loses, with the range
-in which the median is nineteen times of twenty.
-`idle_connections`: growth of PSS for a held connection, and how many of them one published item
-reached. Each script's own text says more.
+clock matters (clients that are not read while it runs, or requests that all wait), so that only the
+server works. For fan-out `wall` is rate by rate, each that of the median item. In proxying the
+backend needs a core of its own, which a machine with few cores does not have: there `wall` is only
+shown, and `capacity` judged, which is one worker's CPU time for a request by that of the busiest
+process with two. `handlers`: CPU time of a plainly proxied request on a route with `key_auth`, with
+`jwt_auth` and with both, against one without; `loss` is the part of its rate that a worker loses,
+with the range in which the median is nineteen times of twenty. `idle_connections`: growth of PSS
+for a held connection, and how many of them one published item reached. Each script's own text says
+more.
 """
 
 
