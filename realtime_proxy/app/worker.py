@@ -305,6 +305,8 @@ class Worker:
             await trio.sleep(_SWEEP_SECONDS)
             now = self.timers.now()
             self._pool.drop_expired()
+            if self._context is not None:
+                self._context.known.age(now)
             self._bounds.look(now)
             self._counters.log_lines_left_out = FLOOD.left_out
             self._entrance.channels.expire(now)

@@ -63,7 +63,7 @@ class PooledHttpClient:
         finally:
             response.close()
         head = response.head
-        return Response(head.status, head.headers, body, head.reason)
+        return Response(head.status, Headers(head.headers), body, head.reason)
 
 
 def _request(method: bytes, uri: Uri, headers: Headers, body: bytes) -> OutgoingRequest:

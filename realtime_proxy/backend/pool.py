@@ -14,6 +14,7 @@ from realtime_proxy.model.messages import ResponseHead
 from realtime_proxy.net.descriptors import RETRY_SECONDS, Descriptors
 from realtime_proxy.net.timers import Timers
 from realtime_proxy.net.watcher import Watcher
+from realtime_proxy.wire.http1_client import KnownResponses
 
 _TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE)
 # A connection is given up this long before the backend would: its close may be on its way.
@@ -23,7 +24,10 @@ MAX_ORIGINS = 1_000
 
 
 class Pool:
-    """Gives out connections to backends, used ones first, the latest returned before others."""
+    """Gives out connections to backends, used ones first, the latest returned before others.
+
+    `known` are the heads that came lately on any of them.
+    """
 
     def __init__(
         self, settings: Backend, timers: Timers, watcher: Watcher, descriptors: Descriptors
@@ -33,6 +37,7 @@ class Pool:
         self._watcher = watcher
         self._descriptors = descriptors
         self._idle: dict[Origin, deque[BackendConnection]] = {}
+        self.known = KnownResponses()
 
     def __repr__(self) -> str:
         idle = ", ".join(f"{origin}: {len(waiting)}" for origin, waiting in self._idle.items())
@@ -91,8 +96,9 @@ class Pool:
         return self._idle.setdefault(origin, deque())
 
     def drop_expired(self) -> None:
-        """Close what has been idle for too long, and forget origins without connections."""
+        """Close what has been idle for too long; forget origins without connections, old heads."""
         now = self._timers.now()
+        self.known.age(now)
         for origin, waiting in list(self._idle.items()):
             for connection in list(waiting):  # each has a time of its own
                 if now - connection.given_back_at >= connection.idle_seconds:

@@ -73,7 +73,10 @@ class BackendCaller:
 
     def _parser_for(self, request: OutgoingRequest) -> ResponseParser:
         return ResponseParser(
-            request.method, self._pool.settings.max_header_bytes, upgrades=request.upgrades
+            request.method,
+            self._pool.settings.max_header_bytes,
+            self._pool.known,
+            upgrades=request.upgrades,
         )
 
     async def _send(self, connection: BackendConnection, request: OutgoingRequest) -> None:

@@ -1,7 +1,9 @@
 """HTTP header fields: ordered, repeatable, names compared without regard to case."""
 
-from collections.abc import Container, Iterable
-from typing import Self
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # Fields that belong to one hop (RFC 9110 7.6.1), and Keep-Alive and Proxy-Connection, which
 # are hop-by-hop by custom. Whatever `Connection` names is added to these per message.
@@ -30,6 +32,14 @@ class Headers(list[tuple[bytes, bytes]]):
     """
 
     __slots__ = ()
+
+    def remember(self, ask: Callable[..., T], *details: Hashable) -> T:
+        """What `ask(fields, *details)` gives. Fields that are known need not be asked twice."""
+        return ask(self, *details)
+
+    def remember_latest(self, ask: Callable[..., T], about: Hashable, *details: Hashable) -> T:
+        """As `remember`; but only what was last asked `about` need be known."""
+        return ask(self, about, *details)
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a field, or None."""
@@ -61,11 +71,11 @@ class Headers(list[tuple[bytes, bytes]]):
     def tokens(self, name: bytes) -> list[bytes]:
         """The elements of a comma list over all lines of the field, lower-cased, none empty."""
         values = self.get_all(name)
-        return _elements(values) if values else values  # fields that are lists are rare
+        return elements(values) if values else values  # fields that are lists are rare
 
-    def only(self, names: Container[bytes]) -> Self:
+    def only(self, names: Container[bytes]) -> "Headers":
         """A copy of the named fields alone."""
-        return type(self)([pair for pair in self if pair[0].lower() in names])
+        return Headers([pair for pair in self if pair[0].lower() in names])
 
     def indexed(self, names: Container[bytes]) -> "FieldIndex":
         """The named fields alone, to be asked several questions of."""
@@ -76,26 +86,26 @@ class Headers(list[tuple[bytes, bytes]]):
                 index.setdefault(name, []).append(value)
         return index
 
-    def without(self, names: Container[bytes]) -> Self:
+    def without(self, names: Container[bytes]) -> "Headers":
         """A copy that lacks the named fields."""
-        kept = type(self)()
+        kept = Headers()
         for pair in self:
             if pair[0].lower() not in names:
                 kept.append(pair)
         return kept
 
-    def without_prefix(self, prefix: bytes) -> Self:
+    def without_prefix(self, prefix: bytes) -> "Headers":
         """A copy that lacks every field whose name begins with the prefix."""
-        kept = type(self)()
+        kept = Headers()
         for pair in self:
             if not pair[0].lower().startswith(prefix):
                 kept.append(pair)
         return kept
 
-    def replaced(self, name: bytes, value: bytes) -> Self:
+    def replaced(self, name: bytes, value: bytes) -> "Headers":
         """A copy in which the field has just this value, added at the end; `name` as to write."""
         lowered = name.lower()
-        copy = type(self)([pair for pair in self if pair[0].lower() != lowered])
+        copy = Headers([pair for pair in self if pair[0].lower() != lowered])
         copy.append((name, value))
         return copy
 
@@ -106,7 +116,7 @@ class Headers(list[tuple[bytes, bytes]]):
             size += len(name) + len(value)
         return size
 
-    def end_to_end(self, hidden: frozenset[bytes]) -> Self:
+    def end_to_end(self, hidden: frozenset[bytes]) -> "Headers":
         """A copy that lacks the hidden fields, `HOP_BY_HOP` among them, and those of this hop."""
         named = self.tokens(b"connection")
         return self.without(hidden.union(named) if named else hidden)
@@ -129,13 +139,14 @@ class FieldIndex(dict[bytes, list[bytes]]):
     def tokens(self, name: bytes) -> list[bytes]:
         """As `Headers.tokens`."""
         values = self.get(name)
-        return _elements(values) if values else []
+        return elements(values) if values else []
 
 
 Fields = Headers | FieldIndex
 
 
-def _elements(values: list[bytes]) -> list[bytes]:
+def elements(values: Sequence[bytes]) -> list[bytes]:
+    """The elements of comma lists, lower-cased, none empty."""
     return [
         token for value in values for part in value.split(b",") if (token := part.strip().lower())
     ]

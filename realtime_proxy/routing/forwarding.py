@@ -3,7 +3,7 @@
 Made when a configuration is loaded: what needs no look at a request is decided here once.
 """
 
-from collections.abc import Container
+from functools import lru_cache, partial
 from typing import Self
 
 import attrs
@@ -12,6 +12,7 @@ from realtime_proxy.config.server_section import Forwarded
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import CANONICAL, Headers
 from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.model.shared_headers import KnownHeaders, SharedHeaders
 from realtime_proxy.routing.proxies_in_front import (
     ENCRYPTED,
     FORWARDED,
@@ -21,6 +22,7 @@ from realtime_proxy.routing.proxies_in_front import (
     ProxiesInFront,
     forwarded_addresses,
 )
+from realtime_proxy.wire.http1_rules import known
 
 MARK = b"eb9bf0f5-"
 _PROTO_TO_SET = {"": (), "proto": (b"X-Forwarded-Proto",), "both": X_FORWARDED_PROTO}
@@ -35,6 +37,9 @@ _KEPT = frozenset((b"cdn-loop", b"content-length", b"host", b"via"))
 # Of these other keys say whether they pass.
 _HAVE_RULES = frozenset((X_FORWARDED_FOR, *X_FORWARDED_PROTO))
 _NONE: frozenset[bytes] = frozenset()
+_TELL_OF_WAY = frozenset((_CDN_LOOP, _VIA, X_FORWARDED_FOR))
+_MAX_WAYS = 1_000  # on which requests came lately, for what is said of them
+_MAX_SPELLINGS = 1_000  # whose fate is known; clients send any name they like
 
 
 @attrs.frozen
@@ -63,19 +68,45 @@ class ForRule:
         return b", ".join([*addresses, own] if own else addresses)
 
 
-@attrs.frozen
+# What becomes of a field, by its name: kept unless `Connection` names it; dropped unless it tells
+# of an identity and a known proxy sends it; dropped whoever sends it.
+_KEEP, _OURS, _DROP = range(1, 4)
+
+
+@attrs.frozen(eq=False)
 class _Rules:
     """What becomes of the fields of some clients. All names and `prefixes` are by CANONICAL."""
 
     for_rule: ForRule | None
     dropped: frozenset[bytes]
     prefixes: tuple[bytes, ...]
+    # By names as they are written, which clients do in few ways.
+    fates: dict[bytes, int] = attrs.field(factory=dict, init=False)
+
+    def judge(self, name: bytes) -> int:
+        """What becomes of fields with this name, from now on found in `fates`."""
+        if len(self.fates) >= _MAX_SPELLINGS:
+            self.fates.clear()
+        fate = self.fates[name] = self._fate_of(name.translate(CANONICAL))
+        return fate
+
+    def _fate_of(self, name: bytes) -> int:
+        if name in self.dropped:
+            return _OURS
+        if name.startswith(self.prefixes) and name not in _HAVE_RULES:
+            return _DROP
+        return _KEEP
+
+
+# How a request has come, as far as fields tell of it: its rules, version, peer and scheme.
+_Way = tuple[_Rules, bytes, str, str]
 
 
 class Forwarding:
     """The rules of `[forwarded]`, and which fields of clients are for nobody behind us."""
 
     __slots__ = (
+        "_added_to_none",
         "_cdn",
         "_max_passes",
         "_need_mark",
@@ -83,6 +114,7 @@ class Forwarding:
         "_proxies",
         "_rules",
         "_via",
+        "_via_back",
     )
 
     def __init__(
@@ -93,18 +125,20 @@ class Forwarding:
         self._proto_fields = _PROTO_TO_SET[settings.set_x_forwarded_proto]
         self._cdn = settings.cdn_loop.encode()
         self._via = settings.via.encode()
+        self._via_back = known(Headers([(b"Via", b"1.1 " + self._via)]))
         self._max_passes = settings.max_passes
         self._need_mark = frozenset(
             name.lower().encode() for name in settings.original_headers_need_mark
         )
+        self._added_to_none = lru_cache(_MAX_WAYS)(partial(self._added, Headers()))
         dropped |= self._replaced_fields(settings)
         # Of anybody, of known proxies, and of what is signed; then by whether there are marks.
         self._rules = tuple(
             tuple(
-                _rules(settings, dropped, signed=signed, known=known, marks=marks)
+                _rules(settings, dropped, signed=signed, known=is_known, marks=marks)
                 for marks in (False, True)
             )
-            for signed, known in ((False, False), (False, True), (True, True))
+            for signed, is_known in ((False, False), (False, True), (True, True))
         )
 
     def _replaced_fields(self, settings: Forwarded) -> frozenset[bytes]:
@@ -128,7 +162,7 @@ class Forwarding:
         trusted: bool,
         marks: bool = False,
         identity_headers: frozenset[bytes] = _NONE,
-    ) -> Headers:
+    ) -> SharedHeaders:
         """The fields of a request without those only the proxy may set, and with its own.
 
         `peer` is the address of the connection, `scheme` the client's; `trusted` says that
@@ -139,21 +173,36 @@ class Forwarding:
 
         Raises ProtocolError (508) for a request that goes round in a circle.
         """
-        headers = head.headers
         is_known = trusted or self._proxies.trusts(peer)
         rules = self._rules[is_known + trusted][marks]
-        kept = _kept(headers, rules, identity_headers if is_known else _NONE)
+        identity = identity_headers if is_known else _NONE
+        came = SharedHeaders.of(head.headers)
+        way = (rules, head.version, peer, scheme)
+        return came.remember_latest(self._inbound, way, identity, marks and not trusted)
+
+    def _inbound(
+        self, came: SharedHeaders, way: _Way, identity: frozenset[bytes], is_marked: bool
+    ) -> SharedHeaders:
+        kept, tells_of_way = came.remember(_kept, way[0], identity)
+        # Most clients say nothing of it, so that those of one peer get the same.
+        own = self._added(came, way) if tells_of_way else self._added_to_none(way)
+        if is_marked:
+            return kept.plus(own, came.remember(self._marked))
+        return kept.plus(own) if own else kept
+
+    def _added(self, came: Headers, way: _Way) -> KnownHeaders:
+        """What is said of the way of a request, with what the client has said of it."""
+        rules, version, peer, scheme = way
+        own = Headers()
         if self._via:
-            kept.append((b"Via", self._own_via(headers, head.version)))
+            own.append((b"Via", self._own_via(came, version)))
         if self._cdn:
-            kept.append((b"CDN-Loop", b", ".join([*headers.get_all(_CDN_LOOP), self._cdn])))
+            own.append((b"CDN-Loop", b", ".join([*came.get_all(_CDN_LOOP), self._cdn])))
         if self._proto_fields and scheme in ENCRYPTED:
-            kept.extend((name, scheme.encode()) for name in self._proto_fields)
-        if rules.for_rule is not None and (value := rules.for_rule.value(headers, peer)):
-            kept.append((b"X-Forwarded-For", value))
-        if marks and not trusted:
-            kept.extend(self._marked(headers))
-        return kept
+            own.extend((name, scheme.encode()) for name in self._proto_fields)
+        if rules.for_rule is not None and (value := rules.for_rule.value(came, peer)):
+            own.append((b"X-Forwarded-For", value))
+        return known(own)
 
     def _own_via(self, headers: Headers, version: bytes) -> bytes:
         """`Via` with this proxy in it (RFC 9110 7.6.3)."""
@@ -167,12 +216,11 @@ class Forwarding:
             raise ProtocolError(508, f"Loop detected: the request was here {passes} times before.")
         return came + b", " + own
 
-    def mark_response(self, headers: Headers) -> None:
-        """Add this proxy to `Via` of a response that a backend has given."""
-        if self._via:
-            headers.append((b"Via", b"1.1 " + self._via))
+    def marked_response(self, headers: Headers) -> Headers:
+        """The fields of a response that a backend has given, with this proxy in `Via`."""
+        return SharedHeaders.of(headers).plus(self._via_back) if self._via else headers
 
-    def _marked(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+    def _marked(self, headers: SharedHeaders) -> SharedHeaders:
         """Fields as the client sent them, marked as such.
 
         A mark that a client sends counts only for names that need one: elsewhere it could say
@@ -186,7 +234,7 @@ class Forwarding:
                     marked.append((name, value))
             elif lowered not in self._need_mark:
                 marked.append((MARK + name, value))
-        return marked
+        return known(Headers(marked))
 
 
 def _rules(
@@ -207,18 +255,30 @@ def _rules(
     return _Rules(for_rule, dropped, prefixes)
 
 
-def _kept(headers: Headers, rules: _Rules, identity_headers: Container[bytes]) -> Headers:
-    dropped, prefixes = rules.dropped, rules.prefixes
-    named = [token.translate(CANONICAL) for token in headers.tokens(b"connection")]
-    hop = [name for name in named if name not in _KEPT] if named else named
-    kept = Headers()
-    for field in headers:
-        name = field[0].translate(CANONICAL)
-        if name in dropped:
-            if field[0].lower() in identity_headers:  # in no other spelling
+def _kept(
+    came: SharedHeaders, rules: _Rules, identity: frozenset[bytes]
+) -> tuple[SharedHeaders, bool]:
+    """Those of the fields that a backend gets, whoever the peer is.
+
+    And if there are others in which proxies say who has passed the request on.
+    """
+    tells_of_way = False
+    hop = _named(came, rules) if came.has(b"connection") else ()
+    kept, fates = [], rules.fates
+    for field in came:
+        fate = fates.get(field[0]) or rules.judge(field[0])
+        if fate == _KEEP:
+            if not hop or field[0].translate(CANONICAL) not in hop:
                 kept.append(field)
-        elif name in hop or (name.startswith(prefixes) and name not in _HAVE_RULES):
-            continue
-        else:
-            kept.append(field)
-    return kept
+        elif fate == _OURS:
+            name = field[0].lower()
+            if name in identity:  # in no other spelling
+                kept.append(field)
+            tells_of_way = tells_of_way or name in _TELL_OF_WAY
+    return came.subset(kept), tells_of_way
+
+
+def _named(came: SharedHeaders, rules: _Rules) -> list[bytes]:
+    """What `Connection` takes away besides the fields that go anyway."""
+    named = [token.translate(CANONICAL) for token in came.tokens(b"connection")]
+    return [name for name in named if name not in _KEPT and name not in rules.dropped]

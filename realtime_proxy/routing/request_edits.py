@@ -7,6 +7,8 @@ import attrs
 from realtime_proxy.config.route_section import Route
 from realtime_proxy.model.headers import Headers, as_headers
 from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.model.shared_headers import SharedHeaders
+from realtime_proxy.wire.http1_rules import known
 
 
 @attrs.frozen
@@ -16,7 +18,7 @@ class RequestEdits:
     cut: int  # so many characters of the path go
     start: bytes  # and this comes in their place
     replaced: frozenset[bytes]
-    fields: Headers
+    fields: SharedHeaders
 
     @classmethod
     def of(cls, route: Route) -> Self | None:
@@ -28,7 +30,7 @@ class RequestEdits:
             replaced=frozenset(
                 name.lower().encode() for name in (*route.set_headers, *route.remove_headers)
             ),
-            fields=as_headers(route.set_headers.items()),
+            fields=known(as_headers(route.set_headers.items())),
         )
         changes_path = bool(edits.cut or edits.start)
         return edits if changes_path or edits.replaced else None
@@ -42,9 +44,7 @@ class RequestEdits:
         """The fields as backends get them."""
         if not self.replaced:
             return headers
-        edited = headers.without(self.replaced)
-        edited.extend(self.fields)
-        return edited
+        return SharedHeaders.of(headers).lacking(self.replaced).plus(self.fields)
 
     def edited_path(self, path: bytes) -> bytes:
         """A path, or what paths begin with, as backends get it."""

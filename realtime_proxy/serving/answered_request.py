@@ -22,6 +22,7 @@ from realtime_proxy.errors import (
 from realtime_proxy.metrics.route_tally import RouteTally
 from realtime_proxy.model.close_reason import CloseReason
 from realtime_proxy.model.connection_record import ConnectionRecord
+from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead, text_response
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.cross_origin import CrossOrigin
@@ -157,7 +158,7 @@ class AnsweredRequest:
         data = encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
         self._head_bytes = len(data)
         if (record := self._record) is not None:
-            record.status, record.response_headers = head.status, head.headers
+            record.status, record.response_headers = head.status, Headers(head.headers)
         return data
 
     def _keeps_alive(self, form: str) -> bool:

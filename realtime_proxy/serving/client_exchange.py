@@ -8,7 +8,9 @@ from realtime_proxy.errors import ProtocolError
 from realtime_proxy.metrics.tally import Tally
 from realtime_proxy.model.connection_record import ConnectionRecord
 from realtime_proxy.model.dismissal import Dismissal
+from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.model.shared_headers import SharedHeaders
 from realtime_proxy.pipeline.chain import Chain
 from realtime_proxy.pipeline.decision import Answer, Refuse
 from realtime_proxy.pipeline.exchange import Exchange, Identity
@@ -71,7 +73,7 @@ class ClientExchange(AnsweredRequest):
                 decision = await route.chain.request(exchange)
             if decision is not None:
                 return await self._decided(decision, route)
-            head = exchange.request
+            head = _as_known(exchange.request, head.headers)
         if route.edits is not None:
             head = route.edits.apply(head)
         return await self._ask(route, head)
@@ -128,7 +130,7 @@ class ClientExchange(AnsweredRequest):
             identity_headers=route.identity_headers,
         )
         if head.version == b"1.0" and not headers.has(b"host"):  # backends are spoken to in 1.1
-            headers.append((b"Host", self._request.host))
+            headers = headers.plus(SharedHeaders([(b"Host", self._request.host)]))
         return RequestHead(head.method, head.target, headers, head.version)
 
     def _asked_head(self, route: LiveRoute) -> RequestHead:  # noqa: ARG002  for subclasses
@@ -137,7 +139,7 @@ class ClientExchange(AnsweredRequest):
 
     def _new_exchange(self, head: RequestHead, route: LiveRoute, scheme: str) -> Exchange:
         exchange = Exchange(
-            head,
+            RequestHead(head.method, head.target, Headers(head.headers), head.version),
             route.id,
             scheme,
             self._client_address(),
@@ -182,3 +184,10 @@ class ClientExchange(AnsweredRequest):
     def dismiss(self, dismissal: Dismissal) -> None:
         """Cut it: nothing is known of its response."""
         self._connection.cut(dismissal.reason)
+
+
+def _as_known(head: RequestHead, headers: Headers) -> RequestHead:
+    """A head as handlers have left it, with the fields that it had if they are still the same."""
+    if head.headers != headers:
+        return head
+    return RequestHead(head.method, head.target, headers, head.version)

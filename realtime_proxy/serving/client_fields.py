@@ -3,6 +3,7 @@
 from realtime_proxy.grip.instruct import HoldMode, Instruct
 from realtime_proxy.model.headers import HOP_BY_HOP, Headers
 from realtime_proxy.model.messages import ResponseHead
+from realtime_proxy.model.shared_headers import SharedHeaders
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.forwarding import Forwarding
 from realtime_proxy.serving.context import ServingContext
@@ -12,9 +13,13 @@ NOT_FOR_CLIENTS = HOP_BY_HOP | {b"content-length"}
 
 def relayed_fields(headers: Headers, forwarding: Forwarding) -> Headers:
     """Those of a response that is passed on."""
-    shown = headers.end_to_end(NOT_FOR_CLIENTS)
-    forwarding.mark_response(shown)
-    return shown
+    return SharedHeaders.of(headers).remember(_relayed, forwarding)
+
+
+def _relayed(headers: SharedHeaders, forwarding: Forwarding) -> Headers:
+    named = headers.tokens(b"connection")
+    shown = headers.lacking(NOT_FOR_CLIENTS.union(named) if named else NOT_FOR_CLIENTS)
+    return forwarding.marked_response(shown)
 
 
 def held_fields(
@@ -31,10 +36,9 @@ def held_fields(
     else:
         shown = instruct.headers.without(hidden | {b"connection-id"})
         shown.append((b"Connection-Id", exchange.connection_id.encode()))
-    context.forwarding.mark_response(shown)
     if instruct.hold is HoldMode.STREAM and context.server.unbuffered_streams:
         _ask_unbuffered(shown)
-    return shown
+    return context.forwarding.marked_response(shown)
 
 
 def _ask_unbuffered(headers: Headers) -> None:

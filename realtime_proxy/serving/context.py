@@ -49,7 +49,7 @@ from realtime_proxy.serving.roll import Roll
 from realtime_proxy.serving.route_places import RoutePlaces
 from realtime_proxy.serving.sockjs_sessions import SockJsSessions
 from realtime_proxy.sessions.poll_answer import PollAnswers
-from realtime_proxy.wire.http1_server import HeadLimits, IncomingRequest
+from realtime_proxy.wire.http1_server import HeadLimits, IncomingRequest, KnownRequests
 from realtime_proxy.wire.websocket_handshake import is_upgrade
 
 # Of these the proxy makes its own towards backends, or answers itself.
@@ -81,6 +81,7 @@ class ServingContext:
     neighbours: Neighbours | None = None  # there with several workers
     tally: Tally | None = None  # there only while somebody wants to know
     drain: Drain | None = None  # there only before a stop
+    known: KnownRequests = attrs.field(factory=KnownRequests)
     roll: Roll | None = None  # there only with an admin port
     places: RoutePlaces = attrs.field(init=False)
     retained: RetainedBodies = attrs.field(init=False)

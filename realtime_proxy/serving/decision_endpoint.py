@@ -88,7 +88,7 @@ class DecisionEndpoint:
             trusted=trusted,
         )
         return Exchange(
-            RequestHead(head.method, head.target, headers),
+            RequestHead(head.method, head.target, Headers(headers)),
             route.id,
             described.scheme,
             self._context.proxies.client_address(head.headers, peer, trusted=trusted),

@@ -19,6 +19,9 @@ from realtime_proxy.grip.response_content import filtered_body
 from realtime_proxy.grip.websocket_events import has_events
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response, ResponseHead
+from realtime_proxy.pipeline.chain import Chain
+from realtime_proxy.pipeline.decision import Refuse
+from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.cross_origin import CrossOrigin
 from realtime_proxy.routing.script import Script, ScriptBody
 from realtime_proxy.serving.answered_request import After
@@ -68,7 +71,7 @@ class HttpExchange(RelayingExchange):
 
     def _inbound_head(self, route: LiveRoute, scheme: str) -> RequestHead:
         head = super()._inbound_head(route, scheme)
-        if not self._trusted and route.over_http_targets and has_events(head.headers):
+        if not self._trusted and route.over_http_targets and head.headers.remember(has_events):
             raise ProtocolError(403, "Client not allowed to send WebSocket events directly.")
         return head
 
@@ -142,10 +145,10 @@ class HttpExchange(RelayingExchange):
             record.backend_seconds = now - (record.asked_at or now)
         try:
             if route.chain is not None and self._exchange is not None:
-                refusal = route.chain.response_head(self._exchange, response.head)
+                refusal = _asked_about(response.head, route.chain, self._exchange)
                 if refusal is not None:
                     return await self._decided(refusal, route)
-            if route.grip and not self._trusted and is_instruct(response.head.headers):
+            if route.grip and not self._trusted and response.head.headers.remember(is_instruct):
                 return await self._follow_instruct(route, target, request, response)
             if isinstance(self._for_page, Script):
                 return await self._relay_script(self._for_page, response)
@@ -354,3 +357,13 @@ class HttpExchange(RelayingExchange):
             body = await response.read()
             if script is not None:
                 body = script.encode(body)
+
+
+def _asked_about(head: ResponseHead, chain: Chain, exchange: Exchange) -> Refuse | None:
+    """Let handlers change a head; what is known of its fields holds if they leave them."""
+    came = head.headers
+    head.headers = Headers(came)
+    refusal = chain.response_head(exchange, head)
+    if head.headers == came:
+        head.headers = came
+    return refusal

@@ -22,7 +22,9 @@ from realtime_proxy.demo.pushpin_target import PushpinTarget
 from realtime_proxy.errors import ConfigError, Problem
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, Response
+from realtime_proxy.model.shared_headers import SharedHeaders
 from realtime_proxy.routing.condition import host_of
+from realtime_proxy.wire.http1_rules import known
 
 LocalBackend = Callable[[RequestHead, bytes], Response]
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -49,17 +51,25 @@ class LiveTarget:
     host: bytes | None = None
     verifies_host: bool = False
     decides: bool = False
+    _own_host: SharedHeaders | None = attrs.field(init=False, eq=False, repr=False)
+
+    @_own_host.default
+    def _host_as_field(self) -> SharedHeaders | None:
+        return None if self.host is None else known(Headers([(b"Host", self.host)]))
 
     @property
     def is_untrusted(self) -> bool:
         """True if it must not be in a private network."""
         return self.origin is not None and self.origin.untrusted
 
-    def addressed(self, headers: Headers) -> Headers:
+    def addressed(self, headers: Headers) -> SharedHeaders:
         """A request's header fields with the `Host` that this backend gets."""
-        if self.host is None:
-            return headers
-        return Headers([(b"Host", self.host), *headers.without(_HOST)])
+        shared = SharedHeaders.of(headers)
+        return shared if self._own_host is None else shared.remember(self._addressed)
+
+    def _addressed(self, headers: SharedHeaders) -> SharedHeaders:
+        own = self._own_host
+        return headers if own is None else headers.joined(own, headers.lacking(_HOST))
 
     def origin_for(self, headers: Headers) -> Origin | None:
         """Where to send a request with these fields; None if that is no place on the network."""

@@ -101,7 +101,7 @@ class RequestLoop:
         """Serve requests for as long as they are there."""
         self._scope = scope
         try:
-            parser = self._parser = RequestParser(self.context.head_limits)
+            parser = self._parser = RequestParser(self.context.head_limits, self.context.known)
             parser.buffer, self._leftover = self._leftover, b""
             for count in itertools.count(1):
                 self._is_request_read = False

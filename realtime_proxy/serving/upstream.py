@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 import attrs
 
@@ -15,6 +16,7 @@ from realtime_proxy.grip.features import GRIP_FEATURE, OWN_FIELDS
 from realtime_proxy.metrics.route_tally import RouteTally
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.model.shared_headers import SharedHeaders
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.trailers import trailer_fields
 from realtime_proxy.serving.context import ServingContext
@@ -22,9 +24,21 @@ from realtime_proxy.serving.live_route import LiveRoute
 from realtime_proxy.serving.live_target import LiveTarget
 from realtime_proxy.serving.request_body import MAX_REMEMBERED_BYTES, RequestBody
 from realtime_proxy.wire.http1_client import encode_request_head
+from realtime_proxy.wire.http1_rules import known
 from realtime_proxy.wire.http1_server import encode_chunk, encode_last_chunk
 
 Upload = Callable[[BackendConnection], None]
+_CHUNKED = known(Headers([(b"Transfer-Encoding", b"chunked")]))
+
+
+@lru_cache(16)  # there is another one every second
+def _own_fields(token: bytes) -> SharedHeaders:
+    own = [(b"Grip-Sig", token)] if token else []
+    return known(Headers([*own, (b"Grip-Feature", GRIP_FEATURE)]))
+
+
+def _signed(headers: SharedHeaders, token: bytes) -> SharedHeaders:
+    return headers.lacking(OWN_FIELDS).plus(_own_fields(token))
 
 
 @attrs.define
@@ -181,7 +195,7 @@ class Upstream:
     ) -> OutgoingRequest:
         initial = request.initial()
         if request.chunked:
-            head.headers.append((b"Transfer-Encoding", b"chunked"))
+            head.headers = SharedHeaders.of(head.headers).plus(_CHUNKED)
         return OutgoingRequest(
             head.method,
             encode_request_head(head) + initial,
@@ -192,17 +206,15 @@ class Upstream:
     def _head_for(self, target: LiveTarget, request: BackendRequest) -> RequestHead:
         """A head of its own for this very request: the target's Host, a fresh signature."""
         head = request.head
-        addressed = target.addressed(head.headers)
-        if request.trusted or not self._route.grip:
-            headers = Headers(addressed)
-        else:
-            headers = addressed.without(OWN_FIELDS)
-            if self._route.signer is not None:
-                headers.append((b"Grip-Sig", self._route.signer.token(time.time())))
-            headers.append((b"Grip-Feature", GRIP_FEATURE))
+        headers, signer = target.addressed(head.headers), self._route.signer
+        if not request.trusted and self._route.grip:
+            token = b"" if signer is None else signer.token(time.time())
+            headers = headers.remember_latest(_signed, token)
         signed = RequestHead(head.method, head.target, headers, head.version)
-        if self._route.chain is not None and request.exchange is not None:
-            refusal = self._route.chain.backend_request(request.exchange, signed)
+        chain = self._route.chain
+        if chain is not None and chain.has_backend_request and request.exchange is not None:
+            signed.headers = Headers(headers)
+            refusal = chain.backend_request(request.exchange, signed)
             if refusal is not None:
                 raise ProtocolError(refusal.response.status, "Internal Server Error")
         return signed

@@ -130,7 +130,8 @@ class WebSocketConnection(WebSocketInput):
                     self._accept(effect.headers)
                 case RejectClient():
                     if not effect.is_ours:
-                        self.connection.context.forwarding.mark_response(effect.head.headers)
+                        forwarding = self.connection.context.forwarding
+                        effect.head.headers = forwarding.marked_response(effect.head.headers)
                     self._reject(effect.head, effect.body)
                 case SendClose():
                     self._send_close(effect)
@@ -156,11 +157,11 @@ class WebSocketConnection(WebSocketInput):
             self._reject(refusal.response.head(), refusal.response.body)
             self._perform(self._session.client_gone())
             return
-        headers = head.headers
         opening, self._opening = self._opening, None
         if opening is None:
             return
-        self.connection.context.forwarding.mark_response(headers)
+        headers = self.connection.context.forwarding.marked_response(head.headers)
+        head.headers = headers
         opening.accept(self.writer.write, headers)
         opening.log_answer(self._backend.target.label, 101)
         if (presence := self.connection.presence) is not None:
@@ -170,7 +171,7 @@ class WebSocketConnection(WebSocketInput):
             self._control.subscribe(channel)
         if (record := self._record) is not None:
             record.opened_at, record.holds = time.time(), 1
-            record.status, record.response_headers = 101, headers
+            record.status, record.response_headers = 101, Headers(headers)
             record.backend, record.backend_status = self._backend.target.label, 101
             record.backend_seconds = record.opened_at - record.started_at
         context = self.connection.context

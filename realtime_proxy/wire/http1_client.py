@@ -7,8 +7,13 @@ import h11
 from realtime_proxy.errors import BackendMisbehaved, ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.model.shared_headers import KnownHeaders, SharedHeaders
 from realtime_proxy.wire.http1_body import BodyReader
 from realtime_proxy.wire.http1_rules import encode_head, parse_response_block, response_framing
+from realtime_proxy.wire.known_blocks import KnownBlocks
+
+# Status, reason, version and fields by whole heads of responses.
+KnownResponses = KnownBlocks[tuple[int, bytes, bytes, SharedHeaders]]
 
 # The fields that say where a response ends and what becomes of the connection.
 _DECISIVE = frozenset((b"connection", b"content-length", b"transfer-encoding"))
@@ -37,6 +42,7 @@ class ResponseParser:
     """The bytes of a backend's answer to one request: its head, then a reader of its body."""
 
     __slots__ = (
+        "_known",
         "_max_header_bytes",
         "_method",
         "_searched",
@@ -47,12 +53,21 @@ class ResponseParser:
         "length",
     )
 
-    def __init__(self, method: bytes, max_header_bytes: int, *, upgrades: bool = False) -> None:
-        """`upgrades` says that the request asked for another protocol, so that a 101 is no error.
+    def __init__(
+        self,
+        method: bytes,
+        max_header_bytes: int,
+        known: KnownResponses | None = None,
+        *,
+        upgrades: bool = False,
+    ) -> None:
+        """`known` are heads that came before.
 
+        `upgrades` says that the request asked for another protocol, so that a 101 is no error.
         Then what follows the head, in `buffer`, is no body.
         """
         self._method = method
+        self._known = known
         self._upgrades = upgrades
         self._max_header_bytes = max_header_bytes
         self._searched = 0
@@ -78,14 +93,30 @@ class ResponseParser:
             block, self.buffer, self._searched = self.buffer[:end], self.buffer[end:], 0
             if end > self._max_header_bytes:
                 raise BackendMisbehaved("response head is too large")
-            head = _parse_head(block)
+            head = self._head_of(block)
             if head.status == 101 and not self._upgrades:
                 raise BackendMisbehaved("backend switched protocols, which nobody asked for")
             if head.status >= 200 or head.status == 101:
                 return head, self._begin_body(head)
 
+    def _head_of(self, block: bytes) -> ResponseHead:
+        known = self._known
+        plain = None if known is None else known.get(block)
+        if plain is None:
+            try:
+                plain = parse_response_block(block)
+            except ProtocolError as error:
+                raise BackendMisbehaved(str(error)) from error
+            if plain is None:
+                return _parse_head_leniently(block)
+            if known is not None and known.is_back(block):
+                plain = (*plain[:3], KnownHeaders(plain[3]))
+                known.keep(block, plain)
+        status, reason, version, headers = plain
+        return ResponseHead(status, reason, headers, version)
+
     def _begin_body(self, head: ResponseHead) -> BodyReader:
-        decisive = head.headers.indexed(_DECISIVE)
+        decisive = head.headers.remember(Headers.indexed, _DECISIVE)
         try:
             framing = response_framing(self._method, head.status, head.version, decisive)
         except ProtocolError as error:
@@ -99,17 +130,6 @@ class ResponseParser:
             and (framing.length is not None or framing.chunked)
         )
         return BodyReader(framing)
-
-
-def _parse_head(block: bytes) -> ResponseHead:
-    try:
-        plain = parse_response_block(block)
-    except ProtocolError as error:
-        raise BackendMisbehaved(str(error)) from error
-    if plain is not None:
-        status, reason, version, headers = plain
-        return ResponseHead(status, reason, headers, version)
-    return _parse_head_leniently(block)
 
 
 def _parse_head_leniently(block: bytes) -> ResponseHead:

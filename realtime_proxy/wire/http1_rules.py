@@ -1,9 +1,9 @@
 """What we refuse in HTTP/1.1 messages, whatever a parser would accept (RFC 9112).
 
-One compiled expression decides for a whole head whether its shape is right: a request or status
-line, then fields without folding, bare LF or control characters. What fails it is looked at once
-more, only to say what was wrong. The functions after it hold the rules on framing and on `Host`;
-they are what keeps two servers in a row from disagreeing about where a message ends.
+Two compiled expressions decide whether the shape of a head is right: a request or status line,
+then a block of fields without folding, bare LF or control characters. What fails them is looked at
+once more, only to say what was wrong. The functions after it hold the rules on framing and on
+`Host`; they are what keeps two servers in a row from disagreeing about where a message ends.
 """
 
 import re
@@ -12,14 +12,15 @@ from typing import NamedTuple
 
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import Fields, Headers
+from realtime_proxy.model.shared_headers import CheckedHeaders, KnownHeaders, SharedHeaders
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # Field content: no control characters but the tab. What is allowed is matched in half the time that
 # it takes to match what is not forbidden.
 _TEXT = rb"[\t\x20-\x7e\x80-\xff]*"
-_FIELDS = rb"((?:" + _TOKEN + rb":" + _TEXT + rb"+\r\n)*+)\r\n"  # possessive: linear time
-_REQUEST = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])\r\n" + _FIELDS)
-_RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + _TEXT + rb"))?\r\n" + _FIELDS)
+_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + _TEXT + rb"))?\r\n")
+_FIELDS = re.compile(rb"(?:" + _TOKEN + rb":" + _TEXT + rb"+\r\n)*+\r\n")  # linear: possessive
 # Of what one of these has matched: where a name and a value end is all that is left to find.
 _FIELD = re.compile(rb"([^:]+):[ \t]*+([^\r]*)\r\n")
 
@@ -27,7 +28,7 @@ _NAME = re.compile(_TOKEN)
 _VALUE = re.compile(_TEXT)
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _VERSION = re.compile(rb"HTTP/[0-9]+\.[0-9]+")
-_WRITTEN = re.compile(rb"(?:" + _TOKEN + rb": " + _TEXT + rb"\r\n)*+\r\n")
+_WRITTEN = re.compile(rb"(?:" + _TOKEN + rb": " + _TEXT + rb"\r\n)*+")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::[0-9]*)?")
 
 MAX_FIELDS = 128  # Pushpin takes 64, nginx bounds bytes only; enough for every known client
@@ -66,37 +67,65 @@ def has_bare_lf(data: bytes, start: int = 0) -> bool:
     return _BARE_LF.search(data, start) is not None
 
 
+def parse_request_line(block: bytes) -> tuple[bytes, bytes, bytes, int]:
+    """Method, target and version (`1.0` or `1.1`) of a whole request head; where fields begin.
+
+    `block` ends with the empty line. Raises ProtocolError (400 or 505).
+    """
+    match = _REQUEST_LINE.match(block)
+    if match is None:
+        raise _what_is_wrong(block)
+    method, target, minor = match.groups()
+    return method, target, b"1.1" if minor == b"1" else b"1.0", match.end()
+
+
+def parse_request_fields(block: bytes, start: int) -> SharedHeaders:
+    """The fields of a whole request head, which begin at `start`. Raises ProtocolError (400, 431).
+
+    The line before them must have been found right.
+    """
+    if not _FIELDS.fullmatch(block, start):
+        raise _what_is_wrong(block)
+    return _split_fields(block, start)
+
+
+def require_no_tunnel(method: bytes) -> None:
+    """Refuse what asks for a forward proxy. Raises ProtocolError (501)."""
+    if method == b"CONNECT":
+        raise ProtocolError(501, "CONNECT is not supported: this is not a forward proxy.")
+
+
 def parse_request_block(block: bytes) -> tuple[bytes, bytes, bytes, Headers]:
-    """Method, target, version (`1.0` or `1.1`) and fields of a whole request head.
+    """Method, target, version and fields, to be changed as one likes, of a whole request head.
 
     `block` ends with the empty line. Raises ProtocolError (400, 431, 501 or 505).
     """
-    match = _REQUEST.fullmatch(block)
-    if match is None:
-        raise _what_is_wrong(block)
-    method, target, minor, fields = match.groups()
-    headers = _split_fields(fields)
-    if method == b"CONNECT":
-        raise ProtocolError(501, "CONNECT is not supported: this is not a forward proxy.")
-    return method, target, b"1.1" if minor == b"1" else b"1.0", headers
+    method, target, version, start = parse_request_line(block)
+    headers = parse_request_fields(block, start)
+    require_no_tunnel(method)
+    return method, target, version, Headers(headers)
 
 
-def parse_response_block(block: bytes) -> tuple[int, bytes, bytes, Headers] | None:
-    """Status, reason, version and fields of a whole response head, or None if it is not plain."""
-    match = _RESPONSE.fullmatch(block)
-    if match is None:
+def parse_response_block(block: bytes) -> tuple[int, bytes, bytes, SharedHeaders] | None:
+    """Status, reason, version and fields of a whole response head, or None if it is not plain.
+
+    Raises ProtocolError (431).
+    """
+    line = _STATUS_LINE.match(block)
+    if line is None or not _FIELDS.fullmatch(block, line.end()):
         return None
-    minor, status, reason, fields = match.groups()
-    return int(status), reason or b"", b"1.1" if minor == b"1" else b"1.0", _split_fields(fields)
+    minor, status, reason = line.groups()
+    headers = _split_fields(block, line.end())
+    return int(status), reason or b"", b"1.1" if minor == b"1" else b"1.0", headers
 
 
-def _split_fields(fields: bytes) -> Headers:
-    headers = Headers(_FIELD.findall(fields))
-    if b" \r" in fields or b"\t\r" in fields:
-        headers = Headers([(name, value.rstrip(b" \t")) for name, value in headers])
-    if len(headers) > MAX_FIELDS:
+def _split_fields(block: bytes, start: int) -> SharedHeaders:
+    fields = _FIELD.findall(block, start, len(block) - 2)
+    if block.find(b" \r", start) >= 0 or block.find(b"\t\r", start) >= 0:
+        fields = [(name, value.rstrip(b" \t")) for name, value in fields]
+    if len(fields) > MAX_FIELDS:
         raise ProtocolError(431, f"There are more than {MAX_FIELDS} header fields.")
-    return headers
+    return CheckedHeaders(fields)
 
 
 def _what_is_wrong(block: bytes) -> ProtocolError:
@@ -128,14 +157,55 @@ def encode_head(start: bytes, fields: Sequence[tuple[bytes, bytes]], *own: bytes
     Handlers, items and instructions make fields too. One that is no field (a line end in it, a
     blank in its name) is left out, so what is written never becomes another field or a body.
     """
-    lines = [start, *map(b": ".join, fields), *own, b"\r\n"]
-    block = b"\r\n".join(lines)
-    is_as_meant = block.count(b"\n") == block.count(b"\r") == len(lines)
-    if is_as_meant and _WRITTEN.fullmatch(block, len(start) + 2):
-        return block
-    start = b" ".join(start.split())
+    if b"\n" in start or b"\r" in start:
+        start = b" ".join(start.split())
+    if own:
+        return b"".join((start, b"\r\n", _lines(fields), b"\r\n".join(own), b"\r\n\r\n"))
+    return b"".join((start, b"\r\n", _lines(fields), b"\r\n"))
+
+
+def _lines(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The fields as lines, each with its end. Of those that are known they are made once."""
+    if not isinstance(fields, SharedHeaders):
+        return _good_lines(fields)
+    if not isinstance(fields, KnownHeaders):
+        return _plain_lines(fields) if fields.is_checked else _good_lines(fields)
+    lines = fields.lines
+    if lines is None:
+        if fields.parts:
+            lines = b"".join(map(_lines, fields.parts))
+        else:
+            lines = _plain_lines(fields) if fields.is_checked else _good_lines(fields)
+        fields.lines = lines
+    return lines
+
+
+def _plain_lines(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b"\r\n".join([*map(b": ".join, fields), b""])
+
+
+def _good_lines(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    lines = _plain_lines(fields)
+    are_as_meant = lines.count(b"\n") == lines.count(b"\r") == len(fields)
+    if are_as_meant and _WRITTEN.fullmatch(lines):
+        return lines
     good = [field for field in fields if is_field_name(field[0]) and is_field_value(field[1])]
-    return b"\r\n".join([start, *[b"%b: %b" % field for field in good], *own, b"\r\n"])
+    return _plain_lines(good)
+
+
+def checked(fields: Headers) -> SharedHeaders:
+    """Some fields, which need not be looked at again if they may be written."""
+    for name, value in fields:
+        if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+            return SharedHeaders(fields)
+    return CheckedHeaders(fields)
+
+
+def known(fields: Headers) -> KnownHeaders:
+    """Some fields that are written often."""
+    result = KnownHeaders(fields)
+    result.is_checked = checked(fields).is_checked
+    return result
 
 
 def content_length(headers: Fields) -> int | None:

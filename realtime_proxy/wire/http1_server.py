@@ -1,20 +1,25 @@
 """HTTP/1.1 towards clients: bytes to requests, response heads to bytes (RFC 9112)."""
 
 import re
+from typing import NamedTuple
 
 import attrs
 
 from realtime_proxy.errors import ProtocolError
-from realtime_proxy.model.headers import FieldIndex, Headers
+from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
+from realtime_proxy.model.shared_headers import KnownHeaders, SharedHeaders
 from realtime_proxy.wire.http1_rules import (
     Framing,
     check_host,
     encode_head,
     has_bare_lf,
-    parse_request_block,
+    parse_request_fields,
+    parse_request_line,
     request_framing,
+    require_no_tunnel,
 )
+from realtime_proxy.wire.known_blocks import KnownBlocks
 from realtime_proxy.wire.request_target import absolute_form
 from realtime_proxy.wire.websocket_handshake import is_upgrade
 
@@ -49,6 +54,22 @@ class IncomingRequest:
     upgrades: bool = False  # to a WebSocket, by what it says
 
 
+class FieldsSay(NamedTuple):
+    """The fields of a request that was not refused, and what they and its version say of it."""
+
+    headers: SharedHeaders
+    host: bytes
+    framing: Framing
+    keep_alive: bool
+    expects_continue: bool
+    upgrades: bool
+
+
+# By all of a head that is behind `HTTP/1.`: by the version, too, but never by method or target.
+KnownRequests = KnownBlocks[FieldsSay]
+_MINOR_VERSION_BYTES = len(b"1\r\n")
+
+
 class RequestParser:
     """The bytes of one client connection, cut into requests.
 
@@ -56,11 +77,21 @@ class RequestParser:
     with a `BodyReader`, whose `rest` is fed back before the next request.
     """
 
-    __slots__ = ("_host_optional", "_limits", "_searched", "buffer")
+    __slots__ = ("_host_optional", "_known", "_limits", "_searched", "buffer")
 
-    def __init__(self, limits: HeadLimits, *, host_optional: bool = False) -> None:
-        """`host_optional` is for ports of our own, where the host decides nothing."""
+    def __init__(
+        self,
+        limits: HeadLimits,
+        known: KnownRequests | None = None,
+        *,
+        host_optional: bool = False,
+    ) -> None:
+        """`known` are fields that came before, to connections with the same `host_optional`.
+
+        That is for ports of our own, where the host decides nothing.
+        """
         self._limits = limits
+        self._known = known
         self._host_optional = host_optional
         self.buffer = b""
         self._searched = 0
@@ -86,10 +117,28 @@ class RequestParser:
         end += 4
         block, self.buffer, self._searched = self.buffer[:end], self.buffer[end:], 0
         self._check_size(block)
-        request = _as_request(block, host_optional=self._host_optional)
+        request = self._as_request(block)
         if len(request.head.target) > self._limits.max_target_bytes:
             raise self._target_too_long()
         return request
+
+    def _as_request(self, block: bytes) -> IncomingRequest:
+        method, target, version, start = parse_request_line(block)
+        known = self._known
+        key = block[start - _MINOR_VERSION_BYTES :]
+        said = None if known is None else known.get(key)
+        if said is None:
+            said = _said(block, start, version, host_optional=self._host_optional)
+            if known is not None and known.is_back(key):
+                said = said._replace(headers=KnownHeaders(said.headers))
+                known.keep(key, said)
+        require_no_tunnel(method)
+        headers, host, framing, keep_alive, expects_continue, upgrades = said
+        if target[:1] != b"/" and (absolute := absolute_form(method, target)):
+            host, target = absolute
+            headers = SharedHeaders(headers.replaced(b"Host", host))
+        head = RequestHead(method, target, headers, version)
+        return IncomingRequest(head, host, framing, keep_alive, expects_continue, upgrades)
 
     def _check_size(self, block: bytes) -> None:
         """Refuse what is too large, the same for a head in one piece and in many."""
@@ -118,27 +167,20 @@ class RequestParser:
             raise ProtocolError(400, "The request line must be METHOD TARGET HTTP/1.1.")
 
 
-def _as_request(block: bytes, *, host_optional: bool) -> IncomingRequest:
-    method, target, version, headers = parse_request_block(block)
+def _said(block: bytes, start: int, version: bytes, *, host_optional: bool) -> FieldsSay:
+    headers = parse_request_fields(block, start)
     decisive = headers.indexed(_DECISIVE)
     host = b"" if host_optional else check_host(version, decisive)
-    if target[:1] != b"/" and (absolute := absolute_form(method, target)):
-        host, target = absolute
-        headers = headers.replaced(b"Host", host)
     framing = request_framing(version, decisive)
-    return IncomingRequest(
-        RequestHead(method, target, headers, version),
+    connection = decisive.tokens(b"connection")
+    return FieldsSay(
+        headers,
         host,
         framing,
-        _wants_keep_alive(version, decisive),
+        b"close" not in connection and (version == b"1.1" or b"keep-alive" in connection),
         framing.has_body and version == b"1.1" and b"100-continue" in decisive.tokens(b"expect"),
         is_upgrade(decisive),
     )
-
-
-def _wants_keep_alive(version: bytes, headers: FieldIndex) -> bool:
-    tokens = headers.tokens(b"connection")
-    return b"close" not in tokens and (version == b"1.1" or b"keep-alive" in tokens)
 
 
 class BodyForm:

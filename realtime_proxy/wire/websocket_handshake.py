@@ -9,7 +9,6 @@ from realtime_proxy.model.messages import RequestHead
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_BYTES = 16
-_DECISIVE = frozenset((b"connection", b"sec-websocket-key", b"sec-websocket-version"))
 
 
 def is_upgrade(headers: Fields) -> bool:
@@ -19,7 +18,7 @@ def is_upgrade(headers: Fields) -> bool:
 
 def accept_token(head: RequestHead) -> bytes | None:
     """The Sec-WebSocket-Accept of a valid upgrade request; None if it is not valid."""
-    headers = head.headers.indexed(_DECISIVE)
+    headers = head.headers
     keys = headers.get_all(b"sec-websocket-key")
     if (
         head.method != b"GET"

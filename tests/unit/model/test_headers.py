@@ -63,15 +63,6 @@ def test_the_size_of_fields_is_that_of_names_and_values():
     assert Headers([(b"Name", b"value"), (b"A", b"")]).content_bytes() == 10
 
 
-def test_an_index_answers_as_the_fields_do():
-    headers = Headers([(b"A", b"1, X"), (b"b", b"2"), (b"a", b" ,y "), (b"C", b"")])
-    index = headers.indexed(frozenset((b"a", b"c", b"d")))
-    for name in (b"a", b"c", b"d"):
-        assert index.get_all(name) == headers.get_all(name)
-        assert index.tokens(name) == headers.tokens(name)
-    assert index.get_all(b"b") == []
-
-
 def test_what_goes_beyond_this_hop():
     headers = Headers(
         [(b"A", b"1"), (b"Connection", b"B"), (b"B", b"2"), (b"TE", b""), (b"C", b"")]

@@ -8,6 +8,7 @@ from realtime_proxy.config.server_section import Forwarded
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
+from realtime_proxy.model.shared_headers import KnownHeaders
 from realtime_proxy.routing.forwarding import ForRule, Forwarding
 from realtime_proxy.routing.proxies_in_front import ProxiesInFront
 
@@ -349,7 +350,60 @@ def test_a_circle_is_ended():
 
 def test_responses_of_backends_have_it_too():
     headers = Headers([(b"Via", b"1.1 kong")])
-    forwarding(via="me").mark_response(headers)
-    assert headers == [(b"Via", b"1.1 kong"), (b"Via", b"1.1 me")]
-    forwarding().mark_response(headers)
-    assert len(headers) == 2
+    marked = forwarding(via="me").marked_response(headers)
+    assert marked == [(b"Via", b"1.1 kong"), (b"Via", b"1.1 me")]
+    assert forwarding().marked_response(headers) == headers == [(b"Via", b"1.1 kong")]
+
+
+# -- fields that came before ---------------------------------------------------------------
+
+NAMES = st.sampled_from(
+    [
+        *(b"Host", b"Connection", b"Cookie", b"X-Real-IP", b"X-Forwarded-For", b"x-forwarded-for"),
+        *(b"Via", b"CDN-Loop", b"Grip-Sig", b"eb9bf0f5-A", b"X_Consumer.ID", b"x-consumer-id"),
+    ]
+)
+VALUES = st.sampled_from([b"", b"1.1 me", b"10.0.0.1", b"x-consumer-id, Cookie", b"192.0.2.9, x"])
+WAYS = st.tuples(
+    st.sampled_from([PEER, "10.0.0.1", "10.0.0.2", ""]),
+    st.sampled_from(["http", "https", "wss"]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([frozenset(), frozenset((b"x-consumer-id",))]),
+    st.sampled_from([b"1.0", b"1.1"]),
+)
+
+
+@given(
+    st.lists(st.tuples(NAMES, VALUES), max_size=6),
+    st.lists(WAYS, min_size=2, max_size=8),
+    st.sampled_from([(), ("append",), ("truncate:1", "append"), ("truncate:0",)]),
+    st.sampled_from(["", "me"]),
+)
+def test_known_fields_come_in_like_others(fields, ways, x_forwarded_for, via):
+    rules = forwarding(
+        x_forwarded_for=x_forwarded_for,
+        x_forwarded_for_trusted=("append",),
+        via=via,
+        cdn_loop=via,
+        max_passes=100,
+        drop_untrusted=True,
+        set_x_forwarded_proto="both",
+        trusted_proxies=PROXIES,
+        original_headers_need_mark=("Cookie",),
+    )
+    known = KnownHeaders(fields)
+    for peer, scheme, trusted, marks, identity, version in ways:
+        came = [
+            rules.inbound_headers(
+                RequestHead(b"GET", b"/", headers, version),
+                peer,
+                scheme,
+                trusted=trusted,
+                marks=marks,
+                identity_headers=identity,
+            )
+            for headers in (Headers(fields), known, known)
+        ]
+        assert came[0] == came[1] == came[2]
+    assert known == fields

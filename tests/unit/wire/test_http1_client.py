@@ -8,6 +8,7 @@ from realtime_proxy.errors import BackendMisbehaved, ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.wire.http1_client import (
+    KnownResponses,
     ResponseParser,
     decode_request_head,
     encode_request_head,
@@ -225,3 +226,52 @@ def test_another_answer_to_such_a_request_is_an_answer():
     assert found is not None
     head, body = found
     assert (head.status, body.feed(parser.buffer), parser.keep_alive) == (403, b"no", True)
+
+
+# -- responses that came before ------------------------------------------------------------
+
+
+def feed(known, data, method=b"GET", max_header_bytes=1_000):
+    parser = ResponseParser(method, max_header_bytes, known)
+    head, body = parser.feed_head(data)
+    return parser, head, body
+
+
+def test_a_head_that_came_before_is_not_read_again():
+    known = KnownResponses()
+    data = b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 3\r\n\r\nabc"
+    heads = [feed(known, data)[1] for _ in range(4)]
+    assert heads[0].headers is not heads[1].headers
+    assert heads[1].headers is heads[2].headers is heads[3].headers
+    assert heads[1] is not heads[2]  # heads are changed, fields are not
+    assert heads[0] == heads[1] == heads[2]
+    other = feed(known, data.replace(b"OK", b"Ok"))[1]
+    assert (other.reason, other.headers) == (b"Ok", heads[0].headers)
+
+
+def test_what_a_known_head_means_depends_on_the_request():
+    known = KnownResponses()
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+    for _ in range(3):
+        for method, is_over in ((b"GET", False), (b"HEAD", True)):
+            _, _, body = feed(known, data, method)
+            assert body.complete == is_over
+
+
+def test_a_known_head_is_refused_as_it_was():
+    known = KnownResponses()
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n"
+    for _ in range(3):
+        assert feed(known, data, b"HEAD")
+        with pytest.raises(BackendMisbehaved, match="given once"):
+            feed(known, data)
+        with pytest.raises(BackendMisbehaved, match="too large"):
+            feed(known, data, b"HEAD", max_header_bytes=len(data) - 1)
+
+
+def test_fields_of_a_plain_response_are_not_to_be_changed():
+    for known in (None, KnownResponses()):
+        for _ in range(3):
+            _, head, _ = feed(known, b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n")
+            with pytest.raises(TypeError):
+                head.headers.clear()

@@ -2,6 +2,7 @@ import pytest
 
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.shared_headers import KnownHeaders, SharedHeaders
 from realtime_proxy.wire.http1_rules import (
     CHUNKED,
     MAX_FIELDS,
@@ -9,11 +10,13 @@ from realtime_proxy.wire.http1_rules import (
     UNTIL_CLOSE,
     Framing,
     check_host,
+    checked,
     content_length,
     encode_head,
     has_bare_lf,
     is_field_name,
     is_field_value,
+    known,
     parse_request_block,
     parse_response_block,
     request_framing,
@@ -297,6 +300,24 @@ def test_a_head_is_written_line_by_line():
     assert encode_head(b"0", []) == b"0\r\n\r\n"
 
 
+# What keeps fields; each is written twice, as the first time may be remembered.
+KINDS = {
+    "a list": lambda fields: fields,
+    "own fields": Headers,
+    "shared": SharedHeaders,
+    "known": KnownHeaders,
+    "seldom written": lambda fields: checked(Headers(fields)),
+    "often written": lambda fields: known(Headers(fields)),
+    "of parts": lambda fields: KnownHeaders(fields[:1]).plus(SharedHeaders(fields[1:])),
+    "of checked parts": lambda fields: checked(fields[:1]).plus(checked(fields[1:])),
+    "of a changed copy": lambda fields: SharedHeaders.of(
+        Headers([*checked(fields[:1]), *fields[1:]])
+    ),
+    "lacking one": lambda fields: checked([*fields, (b"X", b"y")]).lacking(frozenset((b"x",))),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "field",
     [
@@ -314,9 +335,26 @@ def test_a_head_is_written_line_by_line():
         (b"\xe9", b"b"),
     ],
 )
-def test_what_is_no_field_is_not_written(field):
-    written = encode_head(b"HTTP/1.1 200 OK", [(b"First", b"1"), field, (b"Last", b"2")], b"Own: 3")
-    assert written == b"HTTP/1.1 200 OK\r\nFirst: 1\r\nLast: 2\r\nOwn: 3\r\n\r\n"
+def test_what_is_no_field_is_not_written(field, kind):
+    fields = KINDS[kind]([(b"First", b"1"), field, (b"Last", b"2")])
+    for _ in range(2):
+        written = encode_head(b"HTTP/1.1 200 OK", fields, b"Own: 3")
+        assert written == b"HTTP/1.1 200 OK\r\nFirst: 1\r\nLast: 2\r\nOwn: 3\r\n\r\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fields_of_all_kinds_are_written_alike(kind):
+    fields = KINDS[kind]([(b"A", b"1"), (b"B", b""), (b"a", b"2")])
+    for start in (b"GET /1 HTTP/1.1", b"GET /2 HTTP/1.1"):
+        assert encode_head(start, fields) == start + b"\r\nA: 1\r\nB: \r\na: 2\r\n\r\n"
+
+
+def test_what_may_be_written_is_known_to_be_fields():
+    assert checked(Headers([(b"A", b"b")])).is_checked
+    assert known(Headers([(b"A", b"b")])).is_checked
+    for field in ((b"A ", b"b"), (b"A", b"b\n"), (b"", b"")):
+        assert not checked(Headers([(b"A", b"b"), field])).is_checked
+        assert not known(Headers([(b"A", b"b"), field])).is_checked
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r", b"\r\n\r\n"])

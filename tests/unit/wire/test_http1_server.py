@@ -13,6 +13,7 @@ from realtime_proxy.wire.http1_server import (
     LAST_CHUNK,
     BodyForm,
     HeadLimits,
+    KnownRequests,
     RequestParser,
     encode_chunk,
     encode_last_chunk,
@@ -51,6 +52,89 @@ def all_of(data, pieces=None, limits=LIMITS):
 def cut(data, places):
     edges = [0, *sorted(places), len(data)]
     return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def read(known, data, limits=LIMITS):
+    """A request that comes on a connection of its own."""
+    parser = RequestParser(limits, known)
+    parser.feed(data)
+    return parser.next_request()
+
+
+def test_fields_that_came_before_are_not_read_again():
+    known = KnownRequests()
+    fields = b" HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc"
+    first, second, third, fourth = (
+        read(known, line + fields) for line in (b"PUT /1", b"POST /2", b"PUT /3", b"PATCH /4")
+    )
+    assert first.head.headers is not second.head.headers
+    assert third.head.headers is second.head.headers is fourth.head.headers
+    asked = [(one.head.method, one.head.target) for one in (first, second, third, fourth)]
+    assert asked == [(b"PUT", b"/1"), (b"POST", b"/2"), (b"PUT", b"/3"), (b"PATCH", b"/4")]
+    for request in (second, third, fourth):
+        request.head.method, request.head.target = b"PUT", b"/1"
+        assert request == first
+    third.keep_alive = False
+    third.head.headers = Headers()
+    assert read(known, b"PUT /1" + fields) == first
+
+
+OTHERS = {
+    "another version": (b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", False),
+    "another case": (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", True),
+    "another blank": (b"GET / HTTP/1.1\r\nHost:  a\r\n\r\n", True),
+    "one field more": (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", False),
+    "another host": (b"GET / HTTP/1.1\r\nHost: b\r\n\r\n", True),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_only_the_same_bytes_are_known(other):
+    known = KnownRequests()
+    for _ in range(3):
+        request = read(known, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    data, keep_alive = OTHERS[other]
+    found = read(known, data)
+    assert found.head.headers is not request.head.headers
+    assert found == read(None, data)
+    assert found.keep_alive == keep_alive
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+        b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET http:// HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /" + b"x" * 1_001 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".replace(b"a", b"a" * 2_000),
+    ],
+)
+def test_known_fields_excuse_nothing(data):
+    known = KnownRequests()
+    for _ in range(3):
+        read(known, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        with pytest.raises(ProtocolError):
+            read(known, data)
+
+
+def test_what_is_refused_is_not_remembered():
+    known = KnownRequests()
+    for _ in range(3):
+        for fields in (b"", b"Host: a\r\nHost: b\r\n", b"Host: a\r\nA : b\r\n"):
+            with pytest.raises(ProtocolError):
+                read(known, b"GET / HTTP/1.1\r\n" + fields + b"\r\n")
+    assert len(known) == 0
+
+
+def test_fields_of_a_request_are_not_to_be_changed():
+    for known in (None, KnownRequests()):
+        for line in (b"GET / HTTP/1.1", b"GET http://b/ HTTP/1.1"):
+            for _ in range(3):
+                request = read(known, line + b"\r\nHost: a\r\n\r\n")
+                with pytest.raises(TypeError):
+                    request.head.headers.append((b"A", b"b"))
 
 
 def test_a_whole_uri_says_which_host_is_meant():
