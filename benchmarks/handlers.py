@@ -1,13 +1,13 @@
 """What handlers cost: proxied requests on a route without any, with key_auth, jwt_auth, both.
 
-    python -m benchmarks.handlers [--rounds 60] [--quick] [--closed-loop] [--json FILE]
+    python -m benchmarks.handlers [--rounds 150] [--quick] [--closed-loop] [--json FILE]
 
 One worker and one configuration: four hosts are four routes to the same backend, which is proxied
 to plainly. All requests carry a key and a token, the same on each route, so that what is parsed and
-forwarded is the same, too; connections are opened beforehand. The routes take turns after a fifth
-of a second, in each round in another order, so that whatever else the machine does meets all of
-them. Each turn is compared with the one of its round without handlers. The median of that is told,
-with the quartiles, and the range it would be in again nineteen times of twenty.
+forwarded is the same, too; connections are opened beforehand. The routes take turns of some fifty
+milliseconds, so that whatever else the machine does meets all of them; each turn is between two of
+the route without handlers, and compared with the mean of those. The median of that is told, with
+the quartiles, and the range it would be in again nineteen times of twenty.
 
 `loss` is the part of its rate that a worker loses. A worker is one thread: with a core of its own,
 and always something to do, its rate is one by the CPU time of a request. So the loss is `1 - CPU
@@ -24,6 +24,7 @@ one, it was not the worker that limited the rate.
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -115,11 +116,12 @@ def measure(size: "Size", *, closed_loop: bool) -> dict[str, list[Turn]]:
 
         for name in ROUTES:
             turn(name)  # for warming up, and to open connections
-        names = list(ROUTES)
         for _ in range(size.rounds):
-            for name in names:
-                found[name].append(turn(name))
-            names = names[1:] + names[:1]
+            for name, turns in found.items():
+                if name != "none":
+                    found["none"].append(turn("none"))
+                    turns.append(turn(name))
+        found["none"].append(turn("none"))
     return found
 
 
@@ -145,11 +147,16 @@ def give_a_core(those: list[int], others: list[int]) -> None:
 
 
 def figures_of(found: dict[str, list[Turn]]) -> dict[str, Any]:
-    """Each route against the turn without handlers of the same round: medians, and all."""
-    plain = found["none"]
+    """Each route against the turns without handlers before and after it: medians, and all."""
+    between = [
+        Turn((a.cpu_us + b.cpu_us) / 2, (a.rate + b.rate) / 2, (a.busy + b.busy) / 2)
+        for a, b in itertools.pairwise(found["none"])
+    ]
     figures: dict[str, Any] = {}
-    for name, each in found.items():
-        pairs = list(zip(plain, each, strict=True))
+    for place, name in enumerate(found, start=-1):
+        each = found[name] if place >= 0 else between
+        step = len(found) - 1 if place >= 0 else 1
+        pairs = list(zip(between[max(0, place) :: step], each, strict=True))
         losses = [1 - a.cpu_us / b.cpu_us for a, b in pairs]
         figures[name] = {
             "cpu_us": statistics.median(turn.cpu_us for turn in each),
@@ -177,13 +184,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=150)
     parser.add_argument("--quick", action="store_true", help="a few short rounds")
     parser.add_argument("--closed-loop", action="store_true", help="by the rate on a core")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
-    connections, each = (32, 64) if given.closed_loop else (128, 16)
-    size = Size(connections, 8, 8) if given.quick else Size(connections, each, given.rounds)
+    connections, each = (32, 48) if given.closed_loop else (128, 4)
+    size = Size(connections, 4, 12) if given.quick else Size(connections, each, given.rounds)
     figures = figures_of(measure(size, closed_loop=given.closed_loop))
     for name, figure in figures.items():
         quartiles = "..".join(f"{value:.1%}" for value in figure["quartiles"])
