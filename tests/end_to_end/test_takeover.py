@@ -39,7 +39,9 @@ def deploy(start_own, backend, tmp_path):
         server = f'workers = {workers}\ntakeover_socket = "{tmp_path}/takeover"'
         rest, pull = ROUTES.format(url=backend.url), f"ipc://{tmp_path}/pull"
         if old is None:
-            return start_own(rest, server=server, drain_seconds=seconds, pull=pull)
+            program = start_own(rest, server=server, drain_seconds=seconds, pull=pull)
+            program.wait_for_log("serving ")  # its socket is there later than its listeners
+            return program
         return old.succeed(rest, server=server)
 
     return start

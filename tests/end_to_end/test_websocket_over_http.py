@@ -606,7 +606,7 @@ def test_client_that_leaves_before_it_is_accepted(websocket, backend, path):
             lambda call: call.respond(fields=[("Content-Type", CONTENT_TYPE)], body=b"TEXT 9\r\nx"),
         ),
     ],
-    ids=str,
+    ids=["403", "429", "500", "no events", "closed", "cut", "no HTTP", "half an event"],
 )
 def test_event_that_the_backend_refuses(websocket, socket_backend, path, code, reason, answer):
     socket_backend.answers = [answer]
