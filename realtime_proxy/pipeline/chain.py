@@ -13,6 +13,7 @@ import attrs
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.item import Item
 from realtime_proxy.model.messages import RequestHead, ResponseHead, text_response
+from realtime_proxy.model.shared_headers import SharedHeaders
 from realtime_proxy.pipeline.decision import CONTINUE, Answer, CloseWith, Decision, Refuse, Renew
 from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.pipeline.handler import BaseHandler, EventOutcome, WebSocketEvent
@@ -142,6 +143,8 @@ class Chain:
         self, handlers: tuple[BaseHandler, ...], exchange: Exchange, found_by: str = ""
     ) -> Asked:
         """Ask some handlers: what they decide, and which of them knew best who it is."""
+        if handlers and isinstance(exchange.request.headers, SharedHeaders):
+            exchange.request.headers = Headers(exchange.request.headers)  # they may change them
         for handler in handlers:
             before = exchange.identity
             try:

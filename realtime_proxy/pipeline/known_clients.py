@@ -9,14 +9,16 @@ from typing import Self
 import attrs
 
 from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.shared_headers import SharedHeaders
 from realtime_proxy.pipeline.consumers import IDENTITY_HEADER_NAMES
 from realtime_proxy.pipeline.exchange import Exchange, Identity
 from realtime_proxy.pipeline.handler import BaseHandler
+from realtime_proxy.wire.http1_rules import known
 
 _WEBSOCKET = ("ws", "wss")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class KnownClient:
     """What came of some credentials: who it is, by the handler `found_by`, and what backends get.
 
@@ -26,7 +28,7 @@ class KnownClient:
     identity: Identity
     credentials: Mapping[str, Identity]
     found_by: str
-    told: Headers
+    told: SharedHeaders
     ends_at: float | None
     counts: tuple[Callable[[], bool], ...]
 
@@ -45,7 +47,15 @@ class KnownClient:
             return None
         checks = (check for one in each for check in (one.holds, one.is_current))
         counts = tuple(check for check in checks if check is not None)
-        return cls(identity, credentials, found_by, told, identity.expires_at, counts)
+        return cls(identity, credentials, found_by, known(told), identity.expires_at, counts)
+
+    def fields_of(self, headers: Headers) -> SharedHeaders:
+        """The fields of a request of this client, with those that backends are told."""
+        return headers.remember_latest(_with_told, self)
+
+
+def _with_told(headers: Headers, client: KnownClient) -> SharedHeaders:
+    return SharedHeaders.of(headers).plus(client.told)
 
 
 class KnownClients:
@@ -129,7 +139,7 @@ class KnownClients:
                 del self._kept[digest]
                 return None
         exchange.identity, exchange.credentials = client.identity, client.credentials
-        exchange.request.headers.extend(client.told)
+        exchange.request.headers = client.fields_of(exchange.request.headers)
         return client
 
     def keep(self, shown: bytes, client: KnownClient) -> None:

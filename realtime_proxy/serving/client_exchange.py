@@ -139,7 +139,7 @@ class ClientExchange(AnsweredRequest):
 
     def _new_exchange(self, head: RequestHead, route: LiveRoute, scheme: str) -> Exchange:
         exchange = Exchange(
-            RequestHead(head.method, head.target, Headers(head.headers), head.version),
+            RequestHead(head.method, head.target, head.headers, head.version),
             route.id,
             scheme,
             self._client_address(),

@@ -25,6 +25,7 @@ from realtime_proxy.pipeline import (
     pass_as,
 )
 from realtime_proxy.pipeline.chain import Chain
+from realtime_proxy.wire.http1_rules import encode_head, known
 
 KEY = (b"Key", b"alices")
 
@@ -61,6 +62,14 @@ class Further(BaseHandler):
     async def on_request(self, exchange: Exchange) -> Decision:
         named = exchange.request.headers.get(b"x-consumer-username")
         self.saw.append((exchange.identity, named))
+        return CONTINUE
+
+
+class Changing(Further):
+    """Changes fields in place."""
+
+    async def on_request(self, exchange: Exchange) -> Decision:
+        exchange.request.headers.append((b"X", b"changed"))
         return CONTINUE
 
 
@@ -103,6 +112,26 @@ async def test_several_are_known_together() -> None:
     await asked(chain, KEY, (b"Token", b"u"))
     await asked(chain, (b"Key", b"bobs"), (b"Token", b"t"))
     assert (one.times, other.times) == (3, 3)
+
+
+async def test_fields_that_messages_share_are_added_to_once() -> None:
+    handler, further = Asked(), Changing()
+    chain, changing = Chain([handler]), Chain([handler, further])
+    came = known(Headers((KEY, (b"Host", b"a"))))
+    told = (b"X-Consumer-Username", b"alices")
+
+    async def passed(chain: Chain) -> Headers:
+        exchange = Exchange(RequestHead(b"GET", b"/", came), "r", "http", "192.0.2.1")
+        assert await chain.request(exchange) is None
+        return exchange.request.headers
+
+    first, second, third = [await passed(chain) for _ in range(3)]
+    assert first == second == [*came, told]
+    assert second is third
+    assert encode_head(b"GET / HTTP/1.1", third) == encode_head(b"GET / HTTP/1.1", first)
+    assert [await passed(changing) for _ in range(3)] == [[*came, told, (b"X", b"changed")]] * 3
+    assert await passed(chain) == [*came, told]
+    assert came == [KEY, (b"Host", b"a")]
 
 
 async def test_a_later_handler_may_find_out_more_of_who_is_known() -> None:
