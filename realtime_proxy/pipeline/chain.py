@@ -46,7 +46,10 @@ class Chain:
 
     `accepts_headers` has those that they take from proxies in front.
 
-    `delivery_failures` counts the items that were skipped because a handler raised.
+    `has_response_head`, `has_websocket_event`, `has_delivery` and `has_backend_request` say whether
+    a handler has a use for that moment: heads of backends' responses, a client's messages, items on
+    their way to it, requests to backends. `delivery_failures` counts the items that were skipped
+    because a handler raised.
     """
 
     __slots__ = (
@@ -63,6 +66,10 @@ class Chain:
         "accepts_headers",
         "delivery_failures",
         "handlers",
+        "has_backend_request",
+        "has_delivery",
+        "has_response_head",
+        "has_websocket_event",
         "keeps_record",
         "sets_headers",
     )
@@ -87,6 +94,10 @@ class Chain:
         self._backend_request = self._acting_at("on_backend_request")
         self._opened = self._acting_at("on_open")
         self._closed = self._acting_at("on_close")
+        self.has_response_head = bool(self._response_head)
+        self.has_websocket_event = bool(self._websocket_event)
+        self.has_delivery = bool(self._delivery)
+        self.has_backend_request = bool(self._backend_request)
 
     def _acting_at(self, moment: str) -> tuple[BaseHandler, ...]:
         nothing = getattr(BaseHandler, moment)
@@ -100,21 +111,6 @@ class Chain:
     def has(self, handler: str) -> bool:
         """True if the handler of this name is one of them."""
         return any(one.context.name == handler for one in self.handlers)
-
-    @property
-    def has_delivery(self) -> bool:
-        """True if a handler wants to see published items: they then need `delivery` each."""
-        return bool(self._delivery)
-
-    @property
-    def has_websocket_event(self) -> bool:
-        """True if a handler wants to see the client's WebSocket messages."""
-        return bool(self._websocket_event)
-
-    @property
-    def has_backend_request(self) -> bool:
-        """True if a handler may change requests to backends."""
-        return bool(self._backend_request)
 
     async def request(self, exchange: Exchange) -> Refuse | Answer | None:
         """Ask each handler in turn; the first that refuses or answers ends it. None: go on."""

@@ -98,8 +98,8 @@ class KnownClients:
         return len(self._kept)
 
     def shown(self, exchange: Exchange) -> bytes | None:
-        """The credentials of a request; None where more than those decides."""
-        request, sizes, names = exchange.request, self._sizes, self._names
+        """A digest of the credentials of a request; None where more than those decides."""
+        request = exchange.request
         if (
             exchange.scheme in _WEBSOCKET
             or exchange.is_recheck
@@ -107,15 +107,24 @@ class KnownClients:
             or (b"?" in request.target and self._may_be_in_query(request.target))
         ):
             return None
+        return request.headers.remember(self._digest)
+
+    def _digest(self, headers: Headers) -> bytes | None:
+        """A digest of the credentials among some fields; None unless each is there just once.
+
+        Nobody should find credentials here. How long it takes to look for a digest says nothing
+        about those that are kept, as nobody can choose one that begins like another.
+        """
+        sizes, names = self._sizes, self._names
         found: dict[bytes, bytes] = {}
-        for field, value in request.headers:
+        for field, value in headers:
             if len(field) in sizes and (name := field.lower()) in names:
-                if name in found:
+                if name in found or b"\0" in value:  # what is joined must read in one way only
                     return None
                 found[name] = value
         if len(found) != len(names):
             return None
-        return b"\0".join(map(found.__getitem__, self._headers))
+        return blake2b(b"\0".join(map(found.__getitem__, self._headers))).digest()
 
     def _may_be_in_query(self, target: bytes) -> bool:
         """False if no argument can be one of those that count, however it is written."""
@@ -125,18 +134,15 @@ class KnownClients:
 
     def admit(self, shown: bytes, exchange: Exchange) -> KnownClient | None:
         """Make of an exchange what handlers would, if its client is known and still counts."""
-        # Nobody should find credentials in here. How long it takes to look for a digest says
-        # nothing about those that are kept, as nobody can choose one that begins like another.
-        digest = blake2b(shown).digest()
-        client = self._kept.get(digest)
+        client = self._kept.get(shown)
         if client is None:
             return None
         if client.ends_at is not None and client.ends_at <= time.time():
-            del self._kept[digest]
+            del self._kept[shown]
             return None
         for counts in client.counts:
             if not counts():
-                del self._kept[digest]
+                del self._kept[shown]
                 return None
         exchange.identity, exchange.credentials = client.identity, client.credentials
         exchange.request.headers = client.fields_of(exchange.request.headers)
@@ -144,10 +150,8 @@ class KnownClients:
 
     def keep(self, shown: bytes, client: KnownClient) -> None:
         """Remember a client; the oldest one has to make room."""
-        if shown.count(b"\0") != len(self._headers) - 1:  # could be read in two ways
-            return
         if not self._own_fields.issuperset(name.lower() for name, _ in client.told):
             return
         if len(self._kept) >= self._most:
             del self._kept[next(iter(self._kept))]
-        self._kept[blake2b(shown).digest()] = client
+        self._kept[shown] = client

@@ -144,8 +144,9 @@ class HttpExchange(RelayingExchange):
             record.backend, record.backend_status = target.label, response.head.status
             record.backend_seconds = now - (record.asked_at or now)
         try:
-            if route.chain is not None and self._exchange is not None:
-                refusal = _asked_about(response.head, route.chain, self._exchange)
+            chain, exchange = route.chain, self._exchange
+            if chain is not None and chain.has_response_head and exchange is not None:
+                refusal = _asked_about(response.head, chain, exchange)
                 if refusal is not None:
                     return await self._decided(refusal, route)
             if route.grip and not self._trusted and response.head.headers.remember(is_instruct):
