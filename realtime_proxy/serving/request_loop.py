@@ -120,6 +120,9 @@ class RequestLoop:
                     after = await self._serve_one(request, body)
                 finally:
                     body.forget()
+                if self._cut_for is not None:  # too late to cut it short: it ends here
+                    self.close(self._cut_for)
+                    return
                 if after is not After.NEXT:
                     self._end(after)
                     return
