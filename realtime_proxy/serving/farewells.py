@@ -33,15 +33,16 @@ class Farewells:
         self._at_once = 0
         self._unsaid = 0  # since they became too many
 
-    def say(self, farewell: Farewell) -> None:
-        """Have it said; never waits."""
+    def say(self, farewell: Farewell) -> bool:
+        """Have it said; never waits. False if it will not be."""
         if len(self._waiting) >= MAX_WAITING:
             self._leave_out()
-            return
+            return False
         self._waiting.append(farewell)
         if self._at_once < MAX_AT_ONCE:
             self._at_once += 1
             self._crew.start(self._work)
+        return True
 
     def _leave_out(self) -> None:
         if not self._unsaid:

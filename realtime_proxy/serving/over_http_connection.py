@@ -134,14 +134,16 @@ class OverHttpConnection(WebSocketConnection):
         if self._poll_timer is not None:
             self._poll_timer.cancel()
             self._poll_timer = None
-        if not self._working:
+        if self._working:
+            return
+        context = self.connection.context
+        if self._is_released:
+            self._working = context.farewells.say(self._take_leave)
+        elif self._session.is_taking_leave:
+            self._working = context.farewells.say(self._work)
+        else:
             self._working = True
-            if self._is_released:
-                self.connection.context.farewells.say(self._take_leave)
-            elif self._session.is_taking_leave:
-                self.connection.context.farewells.say(self._work)
-            else:
-                self.connection.context.crew.start(self._work)
+            context.crew.start(self._work)
 
     async def _work(self, _scope: trio.CancelScope | None = None) -> None:
         """Send requests one after another, for as long as there is something to send."""
