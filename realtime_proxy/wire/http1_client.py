@@ -9,7 +9,12 @@ from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead, ResponseHead
 from realtime_proxy.model.shared_headers import KnownHeaders, SharedHeaders
 from realtime_proxy.wire.http1_body import BodyReader
-from realtime_proxy.wire.http1_rules import encode_head, parse_response_block, response_framing
+from realtime_proxy.wire.http1_rules import (
+    Framing,
+    encode_head,
+    parse_response_block,
+    response_framing,
+)
 from realtime_proxy.wire.known_blocks import KnownBlocks
 
 # Status, reason, version and fields by whole heads of responses.
@@ -116,20 +121,31 @@ class ResponseParser:
         return ResponseHead(status, reason, headers, version)
 
     def _begin_body(self, head: ResponseHead) -> BodyReader:
-        decisive = head.headers.remember(Headers.indexed, _DECISIVE)
+        answers_head = self._method == b"HEAD"
         try:
-            framing = response_framing(self._method, head.status, head.version, decisive)
+            framing, self.keep_alive = head.headers.remember(
+                _end_of_response, head.status, head.version, answers_head
+            )
         except ProtocolError as error:
             raise BackendMisbehaved(str(error)) from error
         self.length = framing.length
-        tokens = decisive.tokens(b"connection")
-        self.keep_alive = (
-            head.status != 101
-            and b"close" not in tokens
-            and (head.version == b"1.1" or b"keep-alive" in tokens)
-            and (framing.length is not None or framing.chunked)
-        )
         return BodyReader(framing)
+
+
+def _end_of_response(
+    headers: Headers, status: int, version: bytes, answers_head: bool
+) -> tuple[Framing, bool]:
+    """Where a response ends, and whether its connection goes on after that."""
+    decisive = headers.indexed(_DECISIVE)
+    framing = response_framing(status, version, decisive, answers_head=answers_head)
+    tokens = decisive.tokens(b"connection")
+    keep_alive = (
+        status != 101
+        and b"close" not in tokens
+        and (version == b"1.1" or b"keep-alive" in tokens)
+        and (framing.length is not None or framing.chunked)
+    )
+    return framing, keep_alive
 
 
 def _parse_head_leniently(block: bytes) -> ResponseHead:

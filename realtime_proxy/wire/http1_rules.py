@@ -242,9 +242,14 @@ def _is_chunked(codings: list[bytes]) -> bool:
     return len(codings) == 1 and codings[0].lower() == b"chunked"
 
 
-def response_framing(method: bytes, status: int, version: bytes, headers: Fields) -> Framing:
-    """How long a response's body is (RFC 9112 6.3). Raises ProtocolError on a contradiction."""
-    if method == b"HEAD" or status < 200 or status in (204, 304):
+def response_framing(
+    status: int, version: bytes, headers: Fields, *, answers_head: bool
+) -> Framing:
+    """How long a response's body is (RFC 9112 6.3). Raises ProtocolError on a contradiction.
+
+    `answers_head`: that to a HEAD has none.
+    """
+    if answers_head or status < 200 or status in (204, 304):
         return NO_BODY
     length = content_length(headers)
     if codings := headers.get_all(b"transfer-encoding"):

@@ -187,7 +187,7 @@ def test_refused_framing_of_requests(status, version, headers):
     ],
 )
 def test_framing_of_responses(method, status, version, headers, framing):
-    assert response_framing(method, status, version, headers) == framing
+    assert response_framing(status, version, headers, answers_head=method == b"HEAD") == framing
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_framing_of_responses(method, status, version, headers, framing):
 )
 def test_contradictions_of_responses(version, headers):
     with pytest.raises(ProtocolError):
-        response_framing(b"GET", 200, version, headers)
+        response_framing(200, version, headers, answers_head=False)
 
 
 def test_a_length_that_is_not_told_is_none():
