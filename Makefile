@@ -1,6 +1,7 @@
 # Everything a developer does, as targets; `make` alone lists them.
 
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 SHARED ?= ../shared
@@ -31,8 +32,8 @@ run: setup ## start the proxy with the demo backend on http://127.0.0.1:7999
 	@echo 'End with Ctrl-C.'
 	@exec $(BIN)/realtime-proxy run --config routes.toml $(ARGS)
 
-test: setup ## the tests that need nothing but Python packages (ARGS='-k name' for some)
-	$(BIN)/python -m pytest -m 'not slow and not chains' $(ARGS)
+test: setup ## the tests that need nothing but Python packages (ARGS='-k name' for some, JOBS=0 for one process)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m 'not slow and not chains' $(ARGS)
 
 test-all: setup browser ## all tests, with the timed ones and those in a browser
 	$(BIN)/python -m pytest -rfEs -m 'not chains' $(ARGS)
