@@ -8,8 +8,10 @@ from realtime_proxy.model.headers import Headers, elements
 
 T = TypeVar("T")
 
-# Of one set of fields. More are asked for only after configurations have changed.
+# Of one set of fields. With more than so many targets that have a `host` they are asked anew.
 _MAX_ANSWERS = 16
+# What is noted for an answer that is the very fields which were asked.
+_THESE = object()
 
 
 class SharedHeaders(Headers):
@@ -34,6 +36,10 @@ class SharedHeaders(Headers):
     def joined(self, *parts: "SharedHeaders") -> "SharedHeaders":
         """Fields of several parts, of which as much is known as of these fields."""
         return SharedHeaders(chain.from_iterable(parts))
+
+    def as_parts(self) -> "tuple[SharedHeaders, ...]":
+        """These fields as parts of others."""
+        return (self,)
 
     def plus(self, *more: "SharedHeaders") -> "SharedHeaders":
         """These fields and then others."""
@@ -88,6 +94,9 @@ class KnownHeaders(SharedHeaders):
     So are values by name, their size, the lines that they are written as (`lines`, which belongs
     to `wire/http1_rules.py`), and all that goes through `remember`. `parts` are those of which
     they were put together: each knows of itself.
+
+    What is remembered never refers to the fields that remember it: they and it are then gone as
+    soon as nobody has them, without a collection, which comes seldom, and maybe hours later.
     """
 
     _answers: dict[Hashable, Any] | None = None
@@ -106,8 +115,16 @@ class KnownHeaders(SharedHeaders):
     def joined(self, *parts: SharedHeaders) -> SharedHeaders:
         """Fields of several parts, of which as much is known as of these fields."""
         joined = KnownHeaders(chain.from_iterable(parts))
-        joined.parts = parts
+        joined.parts = tuple(chain.from_iterable([part.as_parts() for part in parts]))
         return joined
+
+    def as_parts(self) -> tuple[SharedHeaders, ...]:
+        """These fields as parts of others, which may be remembered here."""
+        if not self.parts:
+            part = _Part(self)
+            part.is_checked = self.is_checked
+            self.parts = (part,)
+        return self.parts
 
     def lacking(self, names: frozenset[bytes]) -> SharedHeaders:
         """Those that are not named, in lower case; themselves if none is."""
@@ -122,9 +139,9 @@ class KnownHeaders(SharedHeaders):
         answers, key = self._answers, (ask, details)
         if answers is not None and key in answers:
             known: T = answers[key]
-            return known
+            return self if known is _THESE else known  # type: ignore[return-value]
         answer = ask(self, *details)
-        self._note(key, answer)
+        self._note(key, _THESE if answer is self else answer)
         return answer
 
     def remember_latest(self, ask: Callable[..., T], about: Hashable, *details: Hashable) -> T:
@@ -134,7 +151,8 @@ class KnownHeaders(SharedHeaders):
             known: T = latest[1]
             return known
         answer = ask(self, about, *details)
-        self._note(key, (about, answer))
+        if answer is not self:
+            self._note(key, (about, answer))
         return answer
 
     def _note(self, key: Hashable, answer: object) -> None:
@@ -180,6 +198,20 @@ class KnownHeaders(SharedHeaders):
                 size = super().content_bytes()
             self._size = size
         return size
+
+
+class _Part(KnownHeaders):
+    """Known fields as others have them in it, which is all that these are for."""
+
+    def subset(self, fields: list[tuple[bytes, bytes]]) -> SharedHeaders:
+        """Some of these fields, of which as much is known as of all."""
+        chosen = _Part(fields)
+        chosen.is_checked = self.is_checked
+        return chosen
+
+    def as_parts(self) -> tuple[SharedHeaders, ...]:
+        """These fields as parts of others."""
+        return (self,)
 
 
 def _lacking(fields: KnownHeaders, names: frozenset[bytes]) -> SharedHeaders:

@@ -1,5 +1,8 @@
 """Shared fields: nobody can change them, and they answer as any others, once or again."""
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,3 +160,40 @@ def test_a_question_that_fails_is_asked_again():
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             known.remember(lambda _: 1 // 0)
+
+
+def _all_answers(headers):
+    """What is found out about known fields on their way to a backend, and back."""
+    other, none, host = KnownHeaders([C]), frozenset((b"z",)), frozenset((b"b",))
+    signed = headers.remember_latest(lambda some, _: some.lacking(none).plus(other), 1)
+    signed.lacking(none), signed.lacking(host), signed.content_bytes()
+    headers.remember(lambda some: some.joined(other, some.lacking(host)))
+    headers.remember(lambda some: some.joined(other, some.lacking(none)))
+    return [headers.remember(lambda some: some), headers.lacking(none), headers.lacking(host)]
+
+
+@pytest.mark.parametrize("is_joined", [False, True])
+def test_nothing_that_is_remembered_keeps_the_fields_from_going(is_joined):
+    headers = KnownHeaders([A, B])
+    if is_joined:
+        headers = headers.plus(KnownHeaders([C]))
+    assert _all_answers(headers) == _all_answers(headers)
+    gone = weakref.ref(headers)
+    gc.disable()
+    try:
+        del headers
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_question_whose_answer_are_the_fields_is_asked_once():
+    headers, asked = KnownHeaders([A]), []
+
+    def same(these):
+        asked.append(these)
+        return these
+
+    assert headers.remember(same) is headers
+    assert headers.remember(same) is headers
+    assert len(asked) == 1
