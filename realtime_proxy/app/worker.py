@@ -194,6 +194,8 @@ class Worker:
             handlers.inbound_identity_headers,
             handlers.secret_names,
         )
+        context.known.forget()
+        self._pool.known.forget()
         reception.adopt(self._config.server, parts.tls, context.proxies.is_known)
 
     async def _run_handlers(self) -> None:

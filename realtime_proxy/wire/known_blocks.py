@@ -68,6 +68,11 @@ class KnownBlocks(Generic[V]):
             self._aged_at = now
             self._next_generation()
 
+    def forget(self) -> None:
+        """Forget all, as what was found out of it may be by another configuration."""
+        self._next_generation()
+        self._next_generation()
+
     def _next_generation(self) -> None:
         self._older, self._younger, self._bytes = self._younger, {}, 0
 

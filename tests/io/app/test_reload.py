@@ -21,6 +21,7 @@ from realtime_proxy.config.schema import Config, Grip, Log
 from realtime_proxy.config.server_section import Server, Tls
 from realtime_proxy.config.source import Source
 from realtime_proxy.errors import ConfigError, Problem
+from realtime_proxy.model.shared_headers import KnownHeaders
 
 SECONDS = 30
 OLD, NEW = Config(log=Log(level="warning")), Config(grip=Grip(issuer="new"))
@@ -197,6 +198,15 @@ async def test_what_handlers_do_in_the_background_changes_with_them(worker):
         assert await put_in_place(configured("b"), worker.prepare, worker.adopt)
         await trio.testing.wait_all_tasks_blocked()
     assert lives == ["b"]
+
+
+async def test_what_was_made_of_fields_by_the_old_configuration_goes_with_it(worker):
+    known = worker._context.known, worker._pool.known
+    for each in known:
+        each.keep(b"A: b", KnownHeaders([(b"A", b"b")]))
+    with trio.fail_after(SECONDS):
+        assert await put_in_place(configured("b"), worker.prepare, worker.adopt)
+    assert [len(each) for each in known] == [0, 0]
 
 
 @pytest.mark.parametrize("many", [50, pytest.param(1_000, marks=pytest.mark.slow)])

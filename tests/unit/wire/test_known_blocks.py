@@ -76,3 +76,13 @@ def test_what_does_not_come_any_more_is_forgotten_in_time():
     known.age(1_000.0 + 2 * GENERATION_SECONDS)
     assert len(known) == 0
     assert known.get(b"secret") is None
+
+
+def test_all_can_be_forgotten():
+    known = KnownBlocks()
+    known.keep(b"older", 1)
+    known.age(GENERATION_SECONDS)
+    known.keep(b"younger", 2)
+    known.forget()
+    assert len(known) == 0
+    assert known.get(b"older") is known.get(b"younger") is None
