@@ -188,7 +188,9 @@ def _good_lines(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     lines = _plain_lines(fields)
     are_as_meant = lines.count(b"\n") == lines.count(b"\r") == len(fields)
     if are_as_meant and _WRITTEN.fullmatch(lines):
-        return lines
+        names = b"".join([name for name, _ in fields])
+        if b":" not in names:  # else a name may be a field of its own, with a value
+            return lines
     good = [field for field in fields if is_field_name(field[0]) and is_field_value(field[1])]
     return _plain_lines(good)
 

@@ -331,6 +331,7 @@ KINDS = {
         (b"Content-Length ", b"7"),
         (b" A", b"b"),
         (b"A:", b"b"),
+        (b"Content-Length: 5, a", b"b"),
         (b"", b"b"),
         (b"\xe9", b"b"),
     ],
