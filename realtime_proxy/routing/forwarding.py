@@ -39,7 +39,8 @@ _HAVE_RULES = frozenset((X_FORWARDED_FOR, *X_FORWARDED_PROTO))
 _NONE: frozenset[bytes] = frozenset()
 _TELL_OF_WAY = frozenset((_CDN_LOOP, _VIA, X_FORWARDED_FOR))
 _MAX_WAYS = 1_000  # on which requests came lately, for what is said of them
-_MAX_SPELLINGS = 1_000  # whose fate is known; clients send any name they like
+_MAX_SPELLINGS = 1_000  # whose fate is known; clients send any name they like,
+_MAX_SPELLING_BYTES = 64  # and as long as heads may be
 
 
 @attrs.frozen
@@ -84,10 +85,12 @@ class _Rules:
     fates: dict[bytes, int] = attrs.field(factory=dict, init=False)
 
     def judge(self, name: bytes) -> int:
-        """What becomes of fields with this name, from now on found in `fates`."""
-        if len(self.fates) >= _MAX_SPELLINGS:
-            self.fates.clear()
-        fate = self.fates[name] = self._fate_of(name.translate(CANONICAL))
+        """What becomes of fields with this name, from now on found in `fates` if it is short."""
+        fate = self._fate_of(name.translate(CANONICAL))
+        if len(name) <= _MAX_SPELLING_BYTES:
+            if len(self.fates) >= _MAX_SPELLINGS:
+                self.fates.clear()
+            self.fates[name] = fate
         return fate
 
     def _fate_of(self, name: bytes) -> int:

@@ -8,8 +8,8 @@ from realtime_proxy.config.server_section import Forwarded
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import RequestHead
-from realtime_proxy.model.shared_headers import KnownHeaders
-from realtime_proxy.routing.forwarding import ForRule, Forwarding
+from realtime_proxy.model.shared_headers import KnownHeaders, SharedHeaders
+from realtime_proxy.routing.forwarding import ForRule, Forwarding, _kept, _rules
 from realtime_proxy.routing.proxies_in_front import ProxiesInFront
 
 PEER = "192.0.2.1"
@@ -407,3 +407,12 @@ def test_known_fields_come_in_like_others(fields, ways, x_forwarded_for, via):
         ]
         assert came[0] == came[1] == came[2]
     assert known == fields
+
+
+def test_names_are_remembered_up_to_a_bound_in_number_and_bytes():
+    rules = _rules(Forwarded(), frozenset((b"te",)), signed=False, known=False, marks=False)
+    for number in range(3_000):
+        for name in (b"X-%d" % number, b"Grip-%d-" % number + b"x" * 10_000):
+            kept, _ = _kept(SharedHeaders([(name, b"")]), rules, frozenset())
+            assert bool(kept) == name.startswith(b"X")
+    assert 0 < sum(map(len, rules.fates)) < 100_000
