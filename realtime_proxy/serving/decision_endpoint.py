@@ -69,7 +69,9 @@ class DecisionEndpoint:
         try:
             decision = await chain.request(exchange)
             if decision is None:  # some is said to backends alone
-                decision = chain.backend_request(exchange, exchange.request)
+                request = exchange.request
+                request.headers = Headers(request.headers)  # of known clients they are shared
+                decision = chain.backend_request(exchange, request)
         finally:
             chain.closed(exchange, CloseReason.FINISHED.label)
         if decision is None:

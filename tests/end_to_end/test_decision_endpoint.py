@@ -32,6 +32,16 @@ class Handler(BaseHandler):
     def on_close(self, exchange, reason):
         self.context.logger.info("told of the end", record=exchange.record is not None)
 """
+STAMP = """
+from realtime_proxy.pipeline import BaseHandler
+
+
+class Handler(BaseHandler):
+    sets_headers = frozenset(("x-stamp",))
+
+    def on_backend_request(self, exchange, request):
+        request.headers.append((b"X-Stamp", exchange.identity.consumer.encode()))
+"""
 CONFIG = """
 [forwarded]
 trusted_proxies = [{trusted}]
@@ -71,6 +81,12 @@ targets = [{{ url = "{url}", over_http = true }}]
 host = "site.test"
 path = "/token/"
 handlers = ["token"]
+targets = [{{ url = "{url}" }}]
+
+[[route]]
+host = "site.test"
+path = "/stamped/"
+handlers = ["token", "stamp"]
 targets = [{{ url = "{url}" }}]
 
 [[route]]
@@ -115,7 +131,7 @@ def folder(tmp_path_factory):
 def program(start, backend, folder):
     program = start(
         CONFIG.format(url=backend.url, trusted='"unix"'),
-        handlers=[("probe", PROBE)],
+        handlers=[("probe", PROBE), ("stamp", STAMP)],
         server=SERVER,
         listen=f"unix:{folder}/proxy.sock",
     )
@@ -169,6 +185,15 @@ def test_a_refusal_is_the_handlers_own(gateway, backend):
     assert reply.get("www-authenticate") == "Key"
     assert b"No API key found in request" in reply.body
     assert backend.calls == []
+
+
+def test_of_who_is_known_backends_are_told_the_same(gateway):
+    token = hs_token({"iss": "adokey"}).decode()
+    fields = describing("/stamped/", ("Authorization", f"Bearer {token}"))
+    for _ in range(3):
+        reply = ask(gateway, fields)
+        assert reply.status == 200
+        assert [reply.get(name) for name in ("x-consumer-username", "x-stamp")] == ["ado"] * 2
 
 
 def test_no_handlers_no_questions(gateway):
@@ -269,7 +294,7 @@ def test_a_refusal_is_never_in_a_script(gateway, target):
 def test_a_proxy_in_front_asks_one_behind(start, backend, path):
     config = CONFIG.format(url=backend.url, trusted='"127.0.0.1"')
     config = config.replace("decisions.test", "127.0.0.1")  # as the one in front calls it
-    behind = start(config, handlers=[("probe", PROBE)])
+    behind = start(config, handlers=[("probe", PROBE), ("stamp", STAMP)])
     front = start(FRONT.format(port=behind.port, url=backend.url))
     target = f"/token{path}"
     backend.scripts[target] = lambda call: call.respond(fields=STREAM)
