@@ -81,8 +81,10 @@ class KnownClients:
 
         If a client may send one that handlers would take away, there is nobody to be known.
         """
-        deciding = itertools.takewhile(lambda one: one.sole_credential is not None, handlers)
-        self.handlers = tuple(deciding) if IDENTITY_HEADER_NAMES.issubset(own_fields) else ()
+        deciding = (*itertools.takewhile(lambda one: one.sole_credential is not None, handlers),)
+        taken_away = {name.lower() for one in deciding for name in one.sets_headers}
+        is_sure = (IDENTITY_HEADER_NAMES | taken_away).issubset(own_fields)
+        self.handlers = deciding if is_sure else ()
         each = [one.sole_credential for one in self.handlers if one.sole_credential is not None]
         self._headers = tuple(dict.fromkeys(one.header.encode() for one in each if one.header))
         self._names = frozenset(self._headers)

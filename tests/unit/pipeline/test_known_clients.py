@@ -266,6 +266,23 @@ async def test_nobody_is_known_where_clients_may_send_what_handlers_say() -> Non
         assert handlers[0].times == 2
 
 
+async def test_nobody_is_known_where_a_gateway_may_send_what_handlers_take_away() -> None:
+    class TakingAway(Asked):
+        sets_headers = IDENTITY_HEADER_NAMES | {"x-agency"}
+
+        async def on_request(self, exchange: Exchange) -> Decision:
+            exchange.request.headers = exchange.request.headers.without((b"x-agency",))
+            return await super().on_request(exchange)
+
+    class Accepting(Further):
+        accepts_headers = frozenset(("x-agency",))
+
+    chain = Chain([TakingAway(), Accepting()])
+    await asked(chain, KEY)
+    exchange = await asked(chain, KEY, (b"X-Agency", b"theirs"))
+    assert not exchange.request.headers.has(b"x-agency")
+
+
 async def test_only_the_first_are_spared() -> None:
     last = Asked("token", "last")
     further = Further()
