@@ -237,7 +237,7 @@ class ResponseHold(HttpHold):
             record.status, record.response_headers = response.status, Headers(response.headers)
         if (counts := self._counts()) is not None:
             counts.client_header_bytes_sent += answer.header_bytes
-            counts.client_content_bytes_sent += len(response.body)
+            counts.client_content_bytes_sent += answer.body_bytes
         self._tell_closed(reason)
         self.connection.resume(keep_alive=answer.keep_alive)
 

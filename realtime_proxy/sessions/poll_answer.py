@@ -17,6 +17,7 @@ class PollAnswer(NamedTuple):
     data: bytes
     keep_alive: bool
     header_bytes: int
+    body_bytes: int  # none for HEAD
 
 
 def poll_answer(own: OwnAnswer, response: Response, *, may_stay: bool) -> PollAnswer:
@@ -27,9 +28,8 @@ def poll_answer(own: OwnAnswer, response: Response, *, may_stay: bool) -> PollAn
     keep_alive = own.keep_alive and may_stay
     old = own.version == b"1.0"
     data = encode_response_head(head, form, length, keep_alive=keep_alive, old_client=old)
-    if form != BodyForm.NONE:
-        data += response.body
-    return PollAnswer(response, data, keep_alive, head.content_bytes())
+    body = b"" if form == BodyForm.NONE else response.body
+    return PollAnswer(response, data + body, keep_alive, head.content_bytes(), len(body))
 
 
 class PollAnswers:

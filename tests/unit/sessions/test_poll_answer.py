@@ -63,6 +63,11 @@ def test_whoever_differs_gets_another_answer(answers, changes, end):
     assert given(answers).data == first.data
 
 
+def test_what_head_does_not_get_is_not_counted(answers):
+    assert given(answers).body_bytes == len(b"new")
+    assert given(answers, method=b"HEAD").body_bytes == 0
+
+
 def test_a_patch_changes_each_holds_own_body(answers):
     patch = HttpResponse(body_patch=[{"op": "add", "path": "/0", "value": 0}])
     assert given(answers, patch).data.endswith(b"[0,1]")
