@@ -137,3 +137,50 @@ async def test_who_leaves_at_the_last_moment_is_not_held(connected):
     await trio.testing.wait_all_tasks_blocked()
     assert hold.ended is CloseReason.CLIENT_GONE
     assert len(connection.context.watcher) == 0
+
+
+async def test_who_is_idle_for_too_long_is_closed_and_no_sooner(connected, jump, mock_clock):
+    connection, client = connected
+    connection.answer = lambda: After.NEXT
+    connection.may_answer.set()
+    idle_seconds = connection.context.server.idle_timeout_seconds
+    await trio.testing.wait_all_tasks_blocked()
+    for _ in range(40):  # each time the deadline of the time before is put off, or stays
+        await jump(idle_seconds / 13)
+        client.send(REQUEST)
+        await trio.testing.wait_all_tasks_blocked()
+    await jump(idle_seconds - 0.1)
+    with pytest.raises(BlockingIOError):
+        client.recv(1)
+    await jump(idle_seconds / 16 + 0.2)
+    assert client.recv(1) == b""
+
+
+async def test_a_request_may_take_longer_than_a_client_may_be_idle(connected, jump, mock_clock):
+    connection, client = connected
+    connection.answer = lambda: After.NEXT
+    connection.may_answer.set()
+    idle_seconds = connection.context.server.idle_timeout_seconds
+    await trio.testing.wait_all_tasks_blocked()
+    connection.may_answer = trio.Event()
+    client.send(REQUEST)
+    await trio.testing.wait_all_tasks_blocked()
+    await jump(3 * idle_seconds)
+    connection.may_answer.set()
+    await trio.testing.wait_all_tasks_blocked()
+    await jump(idle_seconds - 0.1)
+    with pytest.raises(BlockingIOError):
+        client.recv(1)
+    await jump(idle_seconds / 16 + 0.2)
+    assert client.recv(1) == b""
+
+
+async def test_half_a_request_has_not_the_time_of_none(connected, jump, mock_clock):
+    connection, client = connected
+    connection.answer = lambda: After.NEXT
+    connection.may_answer.set()
+    await trio.testing.wait_all_tasks_blocked()
+    client.send(REQUEST[:-2])
+    await trio.testing.wait_all_tasks_blocked()
+    await jump(connection.context.server.header_timeout_seconds + 0.1)
+    assert client.recv(100).startswith(b"HTTP/1.1 408 ")
