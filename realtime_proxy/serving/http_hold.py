@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from realtime_proxy.channels.group import Subscription
 from realtime_proxy.channels.subscriber import Subscriber
 from realtime_proxy.model.close_reason import CloseReason
+from realtime_proxy.model.headers import Headers
 from realtime_proxy.net.timers import Timer
 from realtime_proxy.serving.held_client import HeldClient
 from realtime_proxy.serving.hold_order import HoldOrder
@@ -74,6 +75,8 @@ class HttpHold(HeldClient):
             presence.hold(self.kind)
         if self._exchange is not None and self._route.chain is not None:
             self._exchange.held = self.kind
+            request = self._exchange.request
+            request.headers = Headers(request.headers)  # without what is known of them
             if (record := self._record) is not None:
                 record.opened_at = record.opened_at or time.time()
                 record.holds += 1
