@@ -4,7 +4,7 @@ import uuid
 
 from realtime_proxy.errors import ProtocolError
 from realtime_proxy.grip.features import OWN_FIELDS
-from realtime_proxy.model.headers import Headers
+from realtime_proxy.model.headers import CANONICAL, Headers
 from realtime_proxy.model.messages import RequestHead, Response, text_response
 from realtime_proxy.pipeline.decision import Refuse
 from realtime_proxy.serving.answered_request import After
@@ -128,10 +128,13 @@ def head_for_backend(route: LiveRoute, head: RequestHead, *, trusted: bool) -> R
 
 
 def _for_events(headers: Headers, hidden: frozenset[bytes]) -> Headers:
-    """The fields that go with events. Host is the first: a target may want another in its place."""
+    """The fields that go with events. Host is the first: a target may want another in its place.
+
+    `hidden` are names by CANONICAL: else a client could say what only its backend may, of itself.
+    """
     kept, hosts = Headers(), 0
     for field in headers:
-        name = field[0].lower()
+        name = field[0].translate(CANONICAL)
         if name == b"host":
             kept.insert(hosts, (b"Host", field[1]))
             hosts += 1

@@ -205,7 +205,8 @@ def test_what_is_not_accepted_is_told_to_be_sent_again(websocket, backend, socke
 
 @pytest.mark.parametrize(("host", "told"), [("test", "test"), ("named", "inner.example:8080")])
 def test_every_request_has_the_same_head(websocket, backend, socket_backend, path, host, told):
-    forged = [("Grip-Sig", "forged"), ("Grip-Feature", "forged"), ("Connection-Id", "forged")]
+    own = ("Grip-Sig", "Grip-Feature", "Connection-Id", "Connection_Id", "Meta-A", "meta_a")
+    forged = [(name, "forged") for name in own]  # underscores: as CGI and WSGI read them
     socket = websocket()
     fields = [("Cookie", "a=b"), ("X-Forwarded-For", "1.2.3.4"), *forged]
     socket.open(f"{path}?room=1", fields, host=host)
