@@ -21,6 +21,7 @@ from realtime_proxy.grip.lenient import parse_integer
 from realtime_proxy.grip.link import NO_LINKS, NextLink, parse_links
 from realtime_proxy.model.headers import Headers
 from realtime_proxy.model.messages import ResponseHead, reason_phrase
+from realtime_proxy.model.shared_headers import SharedHeaders
 
 __all__ = [
     "MAX_FILTERS",
@@ -125,7 +126,7 @@ def is_instruct(headers: Headers) -> bool:
 
 def parse_instruct(head: ResponseHead, body: bytes) -> Instruct:
     """The instructions of a whole response. Raises GripError, whose text says what is wrong."""
-    fields, others, is_json = _parted(head.headers)
+    fields, others, is_json = head.headers.remember(_parted)
     said = _what_is_said(fields)
     if not is_json:
         return _instruct(said, head, others, body)
@@ -142,7 +143,7 @@ def parse_instruct_headers(head: ResponseHead) -> Instruct:
     This is all there is to read of a response whose body is too long to be collected (see
     `may_stream`).
     """
-    fields, others, _ = _parted(head.headers)
+    fields, others, _ = head.headers.remember(_parted)
     return _instruct(_what_is_said(fields), head, others, b"")
 
 
@@ -177,9 +178,11 @@ def _is_json_type(value: bytes) -> bool:
     return value.partition(b";")[0].strip() == _JSON_TYPE
 
 
-def _parted(headers: Headers) -> tuple[tuple[_Field, ...], Headers, bool]:
+def _parted(headers: Headers) -> tuple[tuple[_Field, ...], SharedHeaders, bool]:
     """The fields with instructions, and all others; True if the type of the body says so, too."""
-    grip, others, is_json = [], Headers(), False
+    grip: list[_Field] = []
+    others: list[_Field] = []
+    is_json = False
     for pair in headers:
         name, value = pair
         start = name[:5]
@@ -189,7 +192,7 @@ def _parted(headers: Headers) -> tuple[tuple[_Field, ...], Headers, bool]:
         others.append(pair)
         if start in _CONTENT and _JSON_TYPE in value and name.lower() == b"content-type":
             is_json = is_json or _is_json_type(value)
-    return tuple(grip), others, is_json
+    return tuple(grip), SharedHeaders.of(headers).subset(others), is_json
 
 
 class _Said(NamedTuple):

@@ -7,6 +7,7 @@ from realtime_proxy.model.shared_headers import SharedHeaders
 from realtime_proxy.pipeline.exchange import Exchange
 from realtime_proxy.routing.forwarding import Forwarding
 from realtime_proxy.serving.context import ServingContext
+from realtime_proxy.wire.http1_rules import known
 
 NOT_FOR_CLIENTS = HOP_BY_HOP | {b"content-length"}
 
@@ -31,23 +32,38 @@ def held_fields(
     """
     named = head.headers.tokens(b"connection")
     hidden = NOT_FOR_CLIENTS.union(named) if named else NOT_FOR_CLIENTS
-    if exchange is None or not exchange.connection_id:
-        shown = instruct.headers.without(hidden)
-    else:
-        shown = instruct.headers.without(hidden | {b"connection-id"})
-        shown.append((b"Connection-Id", exchange.connection_id.encode()))
-    if instruct.hold is HoldMode.STREAM and context.server.unbuffered_streams:
-        _ask_unbuffered(shown)
-    return context.forwarding.marked_response(shown)
+    connection_id = b"" if exchange is None else exchange.connection_id.encode()
+    unbuffered = instruct.hold is HoldMode.STREAM and context.server.unbuffered_streams
+    fields, forwarding = SharedHeaders.of(instruct.headers), context.forwarding
+    return fields.remember_latest(_held, connection_id, hidden, unbuffered, forwarding)
 
 
-def _ask_unbuffered(headers: Headers) -> None:
-    """Have a stream's head ask proxies on the way to pass it on as it comes, and as it is.
+def _held(
+    fields: SharedHeaders,
+    connection_id: bytes,
+    hidden: frozenset[bytes],
+    unbuffered: bool,
+    forwarding: Forwarding,
+) -> Headers:
+    more = Headers()
+    if connection_id:
+        hidden |= {b"connection-id"}
+        more.append((b"Connection-Id", connection_id))
+    shown = fields.lacking(hidden)
+    if unbuffered:
+        more += _unbuffered(shown)
+    return forwarding.marked_response(shown.plus(known(more)) if more else shown)
+
+
+def _unbuffered(headers: Headers) -> Headers:
+    """What a stream's head lacks that asks proxies on the way to pass it on as it comes.
 
     nginx, and what is made of it, collects responses unless it is told not to; others compress
     them, which comes to the same.
     """
+    lacking = Headers()
     if not headers.has(b"x-accel-buffering"):
-        headers.append((b"X-Accel-Buffering", b"no"))
+        lacking.append((b"X-Accel-Buffering", b"no"))
     if b"no-transform" not in headers.tokens(b"cache-control"):
-        headers.append((b"Cache-Control", b"no-transform"))
+        lacking.append((b"Cache-Control", b"no-transform"))
+    return lacking
