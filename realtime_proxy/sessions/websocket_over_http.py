@@ -214,7 +214,7 @@ class WebSocketOverHttp:
         offer, self._offer = self._offer or b"", None
         if self.is_finished and self.is_accepted:
             return []  # there is nobody left whom anything of it could concern (W-6.5)
-        has_events, accepted, settings = read_answer(head.headers)
+        has_events, accepted, settings = head.headers.remember(read_answer)
         if head.status != 200 or not has_events:
             return self._refused(head, body)
         if settings:
