@@ -27,11 +27,11 @@ from realtime_proxy.sessions.effects import Effect
 from realtime_proxy.sessions.websocket_over_http import WebSocketOverHttp
 from realtime_proxy.wire.event_request import (
     encode_event_head,
-    encode_fields,
     head_content_bytes,
     host_of_head,
     with_host,
 )
+from realtime_proxy.wire.http1_rules import encode_fields
 
 # A backend that can't be reached has got nothing, so it is asked again, while it restarts for
 # example; after these pauses the client is given up (websocket-over-http.md W-5.3).

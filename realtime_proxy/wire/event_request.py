@@ -4,10 +4,6 @@ That is encoded and checked once and kept as bytes; what varies from one request
 behind it, so that nothing is decoded for an event (websocket-over-http.md W-2.2).
 """
 
-from collections.abc import Iterable
-
-from realtime_proxy.wire.http1_rules import is_field_name, is_field_value
-
 _EVENTS = (
     b"%b"
     b"Accept: application/websocket-events\r\n"
@@ -31,16 +27,6 @@ def with_host(kept: bytes, host: bytes) -> bytes:
     if not first.startswith(_HOST):
         rest = b"%b\r\n%b" % (first, rest)
     return b"%b\r\nHost: %b\r\n%b" % (line, host, rest)
-
-
-def encode_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Header lines; what is no field (a line end in it, a blank in its name) is left out."""
-    lines = [
-        b"%b: %b\r\n" % field
-        for field in fields
-        if is_field_name(field[0]) and is_field_value(field[1])
-    ]
-    return b"".join(lines)
 
 
 def encode_event_head(kept: bytes, connection_id: bytes, length: int, varying: bytes) -> bytes:

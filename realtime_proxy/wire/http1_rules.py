@@ -160,12 +160,15 @@ def encode_head(start: bytes, fields: Sequence[tuple[bytes, bytes]], *own: bytes
     if b"\n" in start or b"\r" in start:
         start = b" ".join(start.split())
     if own:
-        return b"".join((start, b"\r\n", _lines(fields), b"\r\n".join(own), b"\r\n\r\n"))
-    return b"".join((start, b"\r\n", _lines(fields), b"\r\n"))
+        return b"".join((start, b"\r\n", encode_fields(fields), b"\r\n".join(own), b"\r\n\r\n"))
+    return b"".join((start, b"\r\n", encode_fields(fields), b"\r\n"))
 
 
-def _lines(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """The fields as lines, each with its end. Of those that are known they are made once."""
+def encode_fields(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The fields as lines, each with its end, without those that are none.
+
+    Of fields that are known they are made once.
+    """
     if not isinstance(fields, SharedHeaders):
         return _good_lines(fields)
     if not isinstance(fields, KnownHeaders):
@@ -173,7 +176,7 @@ def _lines(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     lines = fields.lines
     if lines is None:
         if fields.parts:
-            lines = b"".join(map(_lines, fields.parts))
+            lines = b"".join(map(encode_fields, fields.parts))
         else:
             lines = _plain_lines(fields) if fields.is_checked else _good_lines(fields)
         fields.lines = lines

@@ -12,6 +12,7 @@ from realtime_proxy.wire.http1_rules import (
     check_host,
     checked,
     content_length,
+    encode_fields,
     encode_head,
     has_bare_lf,
     is_field_name,
@@ -341,6 +342,12 @@ def test_what_is_no_field_is_not_written(field, kind):
     for _ in range(2):
         written = encode_head(b"HTTP/1.1 200 OK", fields, b"Own: 3")
         assert written == b"HTTP/1.1 200 OK\r\nFirst: 1\r\nLast: 2\r\nOwn: 3\r\n\r\n"
+
+
+def test_lines_alone_have_nothing_else_either():
+    written = encode_fields([(b"Meta-X", b"1"), (b"A", b"b\r\nC: d"), (b"Meta-Y", b"")])
+    assert written == b"Meta-X: 1\r\nMeta-Y: \r\n"
+    assert encode_fields([]) == b""
 
 
 @pytest.mark.parametrize("kind", KINDS)
