@@ -57,6 +57,11 @@ handlers = ["blank"]
 targets = [{{ url = "{url}", over_http = true }}]
 
 [[route]]
+host = "shown"
+handlers = ["shown"]
+targets = [{{ url = "{url}", over_http = true }}]
+
+[[route]]
 host = "dead"
 debug = true
 targets = [{{ url = "http://127.0.0.1:1", over_http = true }}]
@@ -85,6 +90,13 @@ class Handler(BaseHandler):
     async def on_request(self, exchange):
         exchange.request.target += b" HTTP/1.1"
         return CONTINUE
+"""
+SHOWN = """
+from realtime_proxy.pipeline import BaseHandler
+
+class Handler(BaseHandler):
+    def on_backend_request(self, exchange, request):
+        assert request.headers.has(b"connection-id")
 """
 GRIP = ("Sec-WebSocket-Extensions", "grip")
 
@@ -149,7 +161,7 @@ def other():
 @pytest.fixture(scope="module")
 def program(start, backend, other):
     routes = ROUTES.format(url=backend.url, other=other.url)
-    return start(routes, server=SERVER, handlers=[("blank", BLANK)])
+    return start(routes, server=SERVER, handlers=[("blank", BLANK), ("shown", SHOWN)])
 
 
 @pytest.fixture
@@ -226,6 +238,19 @@ def test_every_request_has_the_same_head(websocket, backend, socket_backend, pat
     assert sorted(names) == sorted(set(names))
     assert "forged" not in dict(fields).values()
     assert "link:next" in dict(fields)["grip-feature"]
+
+
+def test_requests_are_the_same_if_handlers_are_shown_them(websocket, backend, socket_backend, path):
+    socket_backend.opening_fields = [("Set-Meta-User", "anna")]
+    own = {"host", "connection-id", "sec-websocket-key"}
+    for host in ("test", "shown"):
+        socket = websocket()
+        socket.open(path, [("Cookie", "a=b"), ("Meta-User", "forged")], host=host)
+        socket.send(TEXT, b"x")
+        socket_backend.wait_for_events(2 if host == "test" else 4)
+    told = [sorted(f for f in call.fields if f[0] not in own) for call in backend.calls_to(path)]
+    assert told[:2] == told[2:]
+    assert ("meta-user", "anna") in told[1]
 
 
 def test_no_request_line_is_made_of_a_target_with_blanks(websocket, backend, path):
