@@ -77,6 +77,8 @@ class _Member:
             with trio.CancelScope() as scope:
                 while True:
                     await self.work(scope)
+                    # Whoever it was for may be gone soon, and this task wait for long.
+                    del self.work
                     self.on_cancelled = None
                     if len(self._idle) >= MAX_IDLE:
                         return

@@ -1,4 +1,6 @@
 import contextvars
+import gc
+import weakref
 
 import pytest
 import trio
@@ -107,6 +109,19 @@ async def test_a_scope_that_was_cancelled_too_late_serves_nobody_else(crew):
     assert after.scope is not job.scope
     await after.end()
     assert log == ["done", "done"]
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+async def test_nothing_is_kept_of_work_that_is_done(crew, is_cut):
+    job = Job(crew, [])
+    await trio.testing.wait_all_tasks_blocked()
+    if is_cut:
+        job.scope.cancel()
+    await job.end()
+    kept = weakref.ref(job)
+    del job
+    gc.collect()
+    assert kept() is None
 
 
 async def test_only_so_many_are_kept_waiting(crew, monkeypatch):
