@@ -27,22 +27,17 @@ class Descriptors:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._is_scarce = False
-        self._first_reserved = 0.0  # as it was when it was last looked at
 
     def opened(self, descriptor: int) -> None:
         """Look at the number of one that was just opened.
 
         The kernel gives the lowest that is free: if that is high, nearly all are in use.
         """
-        if descriptor < self._first_reserved:
-            return  # asking the kernel for its limit each time would be a system call for each
-        self._first_reserved = _first_reserved()
-        if descriptor >= self._first_reserved:
+        if descriptor >= _first_reserved():
             self.ran_out("too many open files")
 
     def ran_out(self, problem: str) -> None:
         """Opening one has failed, or soon will: accept nobody for now."""
-        self._first_reserved = 0.0  # the limit may have changed
         if not self._is_scarce:
             self._is_scarce = True
             self._counters.limit_open_files += 1

@@ -48,21 +48,6 @@ async def test_a_high_number_tells_that_nearly_all_are_in_use(limit, of, number,
     assert bool(logs) == bool(counters.limit_open_files) == scarce
 
 
-async def test_a_limit_that_has_changed_is_seen_where_it_matters(limit):
-    counters = Counters()
-    made = Descriptors(counters)
-    limit(1_024)
-    made.opened(10)
-    limit(51_000)
-    made.opened(1_000)
-    assert counters.limit_open_files == 0
-    limit(1_024)
-    with capture_logs():
-        made.ran_out("accepting failed")
-    assert counters.limit_open_files == 1
-    assert made._first_reserved == 0
-
-
 async def test_waiting_ends_when_there_are_some_again(limit, autojump_clock, monkeypatch):
     limit(1_024)
     failures = [errno.EMFILE, errno.EMFILE]
