@@ -138,6 +138,7 @@ class Handler(BaseHandler):
     """Refuses requests without a good token; tells the backend and later handlers who it is."""
 
     Config: ClassVar[type] = JwtAuthConfig
+    head_statuses = frozenset((101,))
 
     def __init__(self, config: JwtAuthConfig, context: HandlerContext) -> None:
         super().__init__(config, context)
@@ -229,7 +230,7 @@ class Handler(BaseHandler):
 
         Browsers close a WebSocket for which none of those is chosen that they offered.
         """
-        if exchange.notes.get(self.context.name) is None or response.status != 101:
+        if exchange.notes.get(self.context.name) is None:
             return
         if not response.headers.has(b"sec-websocket-protocol"):
             response.headers.append((b"Sec-WebSocket-Protocol", self._places.subprotocol))

@@ -46,10 +46,9 @@ class Chain:
 
     `accepts_headers` has those that they take from proxies in front.
 
-    `has_response_head`, `has_websocket_event`, `has_delivery` and `has_backend_request` say whether
-    a handler has a use for that moment: heads of backends' responses, a client's messages, items on
-    their way to it, requests to backends. `delivery_failures` counts the items that were skipped
-    because a handler raised.
+    `has_websocket_event`, `has_delivery` and `has_backend_request` say whether a handler has a use
+    for that moment: a client's messages, items on their way to it, requests to backends.
+    `delivery_failures` counts the items that were skipped because a handler raised.
     """
 
     __slots__ = (
@@ -57,6 +56,7 @@ class Chain:
         "_closed",
         "_delivery",
         "_further",
+        "_head_statuses",
         "_joined",
         "_known",
         "_opened",
@@ -68,7 +68,6 @@ class Chain:
         "handlers",
         "has_backend_request",
         "has_delivery",
-        "has_response_head",
         "has_websocket_event",
         "keeps_record",
         "sets_headers",
@@ -89,12 +88,12 @@ class Chain:
         self._known = KnownClients(self._request, self.sets_headers - self.accepts_headers)
         self._further = self._request[len(self._known.handlers) :]
         self._response_head = self._acting_at("on_response_head")
+        self._head_statuses = _united(handler.head_statuses for handler in self._response_head)
         self._websocket_event = self._acting_at("on_websocket_event")
         self._delivery = self._acting_at("on_delivery")
         self._backend_request = self._acting_at("on_backend_request")
         self._opened = self._acting_at("on_open")
         self._closed = self._acting_at("on_close")
-        self.has_response_head = bool(self._response_head)
         self.has_websocket_event = bool(self._websocket_event)
         self.has_delivery = bool(self._delivery)
         self.has_backend_request = bool(self._backend_request)
@@ -173,9 +172,15 @@ class Chain:
             self._joined[pair] = joined
         exchange.credentials, exchange.identity = joined.credentials, joined.together
 
+    def may_change_head(self, status: int) -> bool:
+        """True if the head of a response with this status concerns a handler."""
+        return self._head_statuses is None or status in self._head_statuses
+
     def response_head(self, exchange: Exchange, response: ResponseHead) -> Refuse | None:
         """Let handlers change the backend's response head; a Refuse replaces the response."""
         for handler in self._response_head:
+            if handler.head_statuses is not None and response.status not in handler.head_statuses:
+                continue
             try:
                 handler.on_response_head(exchange, response)
             except Exception as error:  # noqa: BLE001 - whatever a handler raises refuses
@@ -233,6 +238,15 @@ class Chain:
                 handler.on_close(exchange, reason)
             except Exception as error:  # noqa: BLE001 - the others still have to hear of it
                 _log_failure(handler, exchange, "close", error)
+
+
+def _united(statuses: Iterable[frozenset[int] | None]) -> frozenset[int] | None:
+    united: frozenset[int] = frozenset()
+    for some in statuses:
+        if some is None:
+            return None
+        united |= some
+    return united
 
 
 def _checked(outcome: T, accepted: UnionType) -> T:

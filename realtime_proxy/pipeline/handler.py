@@ -121,6 +121,8 @@ class BaseHandler:
     # Moments, by the names of their methods, that an instance has no use for by its settings: they
     # then cost nothing.
     unused_moments: frozenset[str] = frozenset()
+    # The statuses with which a response's head concerns `on_response_head`; None: it always does.
+    head_statuses: frozenset[int] | None = None
 
     def __init__(self, config: Any, context: HandlerContext) -> None:
         self.config = config

@@ -145,7 +145,8 @@ class HttpExchange(RelayingExchange):
             record.backend_seconds = now - (record.asked_at or now)
         try:
             chain, exchange = route.chain, self._exchange
-            if chain is not None and chain.has_response_head and exchange is not None:
+            status = response.head.status
+            if chain is not None and exchange is not None and chain.may_change_head(status):
                 refusal = _asked_about(response.head, chain, exchange)
                 if refusal is not None:
                     return await self._decided(refusal, route)

@@ -175,6 +175,31 @@ def test_response_head_and_backend_request_are_changed_in_order() -> None:
     assert response.headers == request.headers == [(b"By", b"1"), (b"By", b"2")]
 
 
+def test_heads_are_for_handlers_that_their_status_concerns() -> None:
+    def adding(value: bytes, *statuses: int) -> BaseHandler:
+        class Adding(BaseHandler):
+            head_statuses = frozenset(statuses) if statuses else None
+
+            def on_response_head(self, exchange: Exchange, response: ResponseHead) -> None:
+                response.headers.append((b"By", value))
+
+        return make(Adding)
+
+    some, every, none = adding(b"some", 101, 403), adding(b"every"), make(BaseHandler)
+    for handlers, statuses in (
+        ([], ()),
+        ([none], ()),
+        ([some, none], (101, 403)),
+        ([some, every], (101, 200, 403)),
+    ):
+        chain = Chain(handlers)
+        assert [s for s in (101, 200, 403) if chain.may_change_head(s)] == [*statuses]
+    for status, by in ((200, [b"every"]), (403, [b"some", b"every"])):
+        response = ResponseHead(status, b"", Headers())
+        assert chain.response_head(new_exchange(), response) is None
+        assert response.headers.get_all(b"by") == by
+
+
 def test_a_handler_that_raises_at_a_head_refuses() -> None:
     raising = make(Raising)
     exchange = new_exchange()
