@@ -99,6 +99,15 @@ def held(connection):
     return hold
 
 
+async def ends_for_being_idle(client, idle_seconds, jump):
+    """Not before its time, and at most a sixteenth after it."""
+    await jump(idle_seconds - 0.1)
+    with pytest.raises(BlockingIOError):
+        client.recv(1)
+    await jump(idle_seconds / 16 + 0.2)
+    assert client.recv(1) == b""
+
+
 async def test_a_request_is_cut_at_once(connected):
     connection, client = connected
     await trio.testing.wait_all_tasks_blocked()
@@ -149,11 +158,7 @@ async def test_who_is_idle_for_too_long_is_closed_and_no_sooner(connected, jump,
         await jump(idle_seconds / 13)
         client.send(REQUEST)
         await trio.testing.wait_all_tasks_blocked()
-    await jump(idle_seconds - 0.1)
-    with pytest.raises(BlockingIOError):
-        client.recv(1)
-    await jump(idle_seconds / 16 + 0.2)
-    assert client.recv(1) == b""
+    await ends_for_being_idle(client, idle_seconds, jump)
 
 
 async def test_a_request_may_take_longer_than_a_client_may_be_idle(connected, jump, mock_clock):
@@ -168,11 +173,7 @@ async def test_a_request_may_take_longer_than_a_client_may_be_idle(connected, ju
     await jump(3 * idle_seconds)
     connection.may_answer.set()
     await trio.testing.wait_all_tasks_blocked()
-    await jump(idle_seconds - 0.1)
-    with pytest.raises(BlockingIOError):
-        client.recv(1)
-    await jump(idle_seconds / 16 + 0.2)
-    assert client.recv(1) == b""
+    await ends_for_being_idle(client, idle_seconds, jump)
 
 
 async def test_half_a_request_has_not_the_time_of_none(connected, jump, mock_clock):
